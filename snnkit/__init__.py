@@ -1,0 +1,45 @@
+"""snnkit: train spiking networks on event data and export them, with proof, to neuromorphic chips.
+
+Importing this package loads neither torch, numpy nor numba: sub-packages are imported when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_SUBPACKAGES = (
+    "bench",
+    "data",
+    "descriptor",
+    "emulator",
+    "errors",
+    "export",
+    "graph",
+    "kernels",
+    "mapping",
+    "nn",
+    "passes",
+    "surrogate",
+    "targets",
+    "training",
+    "validation",
+    "viz",
+)
+
+__all__ = ["__version__", *_SUBPACKAGES]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from snnkit import data, descriptor, emulator, errors, export, graph, nn, surrogate, targets, training, validation
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"snnkit.{name}")
+    raise AttributeError(f"module 'snnkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,23 @@
+"""Shared fixtures: where the optional reference material lies, and a deterministic hypothesis profile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder of reference recordings and vectors, from SNNKIT_SHARED or beside the checkout."""
+    path = Path(os.environ.get("SNNKIT_SHARED", ROOT.parent / "shared"))
+    if not path.is_dir():
+        pytest.skip(f"needs the shared reference material, not found at {path} (set SNNKIT_SHARED)")
+    return path
