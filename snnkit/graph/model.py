@@ -1,0 +1,327 @@
+"""The chip half's network: populations of neurons and connections in discrete time, as frozen data over numpy.
+
+Nothing is a default of a backend: the graph states its step, the update order (in the neuron's type), reset,
+threshold test, delays and units. Two kinds of graph use the same classes: float graphs (neurons `LIF`, `CubaLIF`,
+`LI`, weights in units of the membrane) and integer graphs (a chip's neuron such as `LoihiNeuron`, weights as the
+chip's mantissas with a `format`).
+
+Time. On the *model* timeline (`timeline="model"`) every feed-forward connection has delay 0: a spike of step t acts
+in step t of the next layer, as in the torch model. On the *chip* timeline (`timeline="chip"`) every connection
+between neurons has delay d >= 1, the number of steps from emission to effect, and `Population.lag` says by how many
+steps a population's trace is late. A row t of an input raster acts in step t + delay, delay >= 0, on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from snnkit.errors import GraphError
+
+Array = np.ndarray[Any, Any]
+Reset = Literal["zero", "subtract"]
+
+
+# --------------------------------------------------------------------------------------------------- neurons (float)
+@dataclass(frozen=True, eq=False)
+class LIF:
+    """v <- decay*v + x; s = [v >= threshold]; reset in the same step. Arrays are float32 [n].
+
+    `refractory`: after a spike that many updates of v are skipped and their input is lost.
+    """
+
+    decay: Array
+    threshold: Array
+    reset: Reset = "zero"
+    refractory: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class CubaLIF:
+    """i <- decay_syn*i + x; v <- decay_mem*v + i; then as `LIF` (i goes on while refractory). Arrays float32 [n]."""
+
+    decay_syn: Array
+    decay_mem: Array
+    threshold: Array
+    reset: Reset = "zero"
+    refractory: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class LI:
+    """v <- decay*v + x, never fires; its v is read out. `decay` float32 [n]."""
+
+    decay: Array
+
+
+# ------------------------------------------------------------------------------------------------- neurons (integer)
+@dataclass(frozen=True, eq=False)
+class LoihiNeuron:
+    """Integer registers of Loihi compartments, each int32 [n]; the rule is in `graph/rules/loihi.py`.
+
+    u = dec(u, du + ds_offset) + q; v = clip(dec(v, dv) + u + bias_mant*2**bias_exp, vmin, vmax);
+    s = v > 64*vth (strict); v = 0 on a spike and for `refract - 1` further steps.
+    `noise_at_membrane`: 0 adds injected draws to q, 1 to u + bias.
+    """
+
+    du: Array
+    dv: Array
+    vth: Array
+    bias_mant: Array
+    bias_exp: Array
+    refract: Array
+    ds_offset: int = 1
+    vmin: int = -(2**23) + 1
+    vmax: int = 2**23 - 1
+    noise_at_membrane: int = 0
+
+
+Neuron = LIF | CubaLIF | LI | LoihiNeuron
+
+
+# --------------------------------------------------------------------------------------------------------- synapses
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """y = W x, `weight` [n_dst, n_src]; in integer graphs int mantissas. `delay` may be per synapse, same shape."""
+
+    weight: Array
+
+    @property
+    def n_src(self) -> int:
+        return int(self.weight.shape[1])
+
+    @property
+    def n_dst(self) -> int:
+        return int(self.weight.shape[0])
+
+    def matrix(self) -> sp.csr_matrix:
+        """The operator as a sparse matrix [n_dst, n_src]."""
+        return sp.csr_matrix(self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """y = W x with a scipy CSR matrix [n_dst, n_src]; stored zeros are kept as synapses."""
+
+    weight: sp.csr_matrix
+
+    @property
+    def n_src(self) -> int:
+        return int(self.weight.shape[1])
+
+    @property
+    def n_dst(self) -> int:
+        return int(self.weight.shape[0])
+
+    def matrix(self) -> sp.csr_matrix:
+        """The operator as a sparse matrix [n_dst, n_src]."""
+        return self.weight
+
+
+@dataclass(frozen=True, eq=False)
+class Conv:
+    """2-D cross-correlation with shared weights over a [C, H, W] source (1-D: H = 1).
+
+    weight [C_out, C_in/groups, kh, kw]; `padding` (top, bottom, left, right) of zeros, negative values crop the
+    source (this is how a pooling layer that drops its last rows is merged); out[o, y, x] =
+    sum_{c,i,j} weight[o, c, i, j] * padded[c, y*stride_y + i*dil_y, x*stride_x + j*dil_x].
+    """
+
+    weight: Array
+    in_shape: tuple[int, int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    @property
+    def out_shape(self) -> tuple[int, int, int]:
+        """[C_out, H_out, W_out]."""
+        _, h, w = self.in_shape
+        top, bottom, left, right = self.padding
+        kh, kw = self.weight.shape[2:]
+        oh = (h + top + bottom - self.dilation[0] * (kh - 1) - 1) // self.stride[0] + 1
+        ow = (w + left + right - self.dilation[1] * (kw - 1) - 1) // self.stride[1] + 1
+        return (int(self.weight.shape[0]), int(oh), int(ow))
+
+    @property
+    def n_src(self) -> int:
+        return int(np.prod(self.in_shape))
+
+    @property
+    def n_dst(self) -> int:
+        return int(np.prod(self.out_shape))
+
+    def index(self) -> tuple[Array, Array, Array]:
+        """(dst, src, weight index) of every synapse, zeros included, in dst-major order."""
+        c_out, oh, ow = self.out_shape
+        c_in, h, w = self.in_shape
+        c_group, kh, kw = (int(s) for s in self.weight.shape[1:])
+        o, y, x, c, i, j = np.meshgrid(
+            np.arange(c_out), np.arange(oh), np.arange(ow), np.arange(c_group), np.arange(kh), np.arange(kw),
+            indexing="ij", sparse=True,
+        )  # fmt: skip
+        sy = y * self.stride[0] + i * self.dilation[0] - self.padding[0]
+        sx = x * self.stride[1] + j * self.dilation[1] - self.padding[2]
+        sc = o // (c_out // self.groups) * c_group + c
+        keep = np.broadcast_to((sy >= 0) & (sy < h) & (sx >= 0) & (sx < w), (c_out, oh, ow, c_group, kh, kw))
+        dst = np.broadcast_to((o * oh + y) * ow + x, keep.shape)[keep]
+        src = np.broadcast_to((sc * h + sy) * w + sx, keep.shape)[keep]
+        idx = np.broadcast_to(((o * c_group + c) * kh + i) * kw + j, keep.shape)[keep]
+        return dst, src, idx
+
+    def matrix(self) -> sp.csr_matrix:
+        """The operator as a sparse matrix [n_dst, n_src], kernel zeros kept as synapses."""
+        dst, src, idx = self.index()
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(dst, minlength=self.n_dst))])
+        return sp.csr_matrix((self.weight.reshape(-1)[idx], src, indptr), shape=(self.n_dst, self.n_src))
+
+
+Synapse = Dense | Sparse | Conv
+
+
+# ------------------------------------------------------------------------------------------------------------ graph
+@dataclass(frozen=True, eq=False)
+class Input:
+    """A source driven by the host. `max_count` 1 means binary spikes.
+
+    `gate_from`: None for data; k for a bias line that the host drives with 1 in every step from step k on.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    max_count: int = 1
+    gate_from: int | None = None
+
+    @property
+    def n(self) -> int:
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Neurons of one layer. `bias` float32 [n] is added to x in every step (float graphs only; None for none)."""
+
+    name: str
+    shape: tuple[int, ...]
+    neuron: Neuron
+    bias: Array | None = None
+    lag: int = 0
+
+    @property
+    def n(self) -> int:
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class LoihiWeightFormat:
+    """How integer weights of one connection are read: see `chips` rules in `graph/rules/loihi.py`.
+
+    exponent -8..7; sign_mode 1 mixed, 2 excitatory, 3 inhibitory; bits 1..8 magnitude bits.
+    """
+
+    exponent: int = 0
+    sign_mode: int = 1
+    bits: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """Synapses from `src` to `dst`. `delay` in steps: an int, or an int array [n_dst, n_src] for `Dense`."""
+
+    name: str
+    src: str
+    dst: str
+    synapse: Synapse
+    delay: int | Array = 0
+    format: LoihiWeightFormat | None = None
+
+    @property
+    def max_delay(self) -> int:
+        return int(np.max(self.delay)) if np.size(self.delay) else 0
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How the answer is read: `count` of spikes, or `mean`, `max`, `last` of a non-firing neuron's v over the steps.
+
+    The class is the argmax, ties to the lowest index. The steps are the T steps of the sample, aligned by lag.
+    """
+
+    population: str
+    rule: Literal["count", "mean", "max", "last"]
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A network in discrete time. `populations` in an order of evaluation; `dt_us` is the length of a step."""
+
+    name: str
+    inputs: tuple[Input, ...]
+    populations: tuple[Population, ...]
+    connections: tuple[Connection, ...]
+    readout: Readout | None = None
+    steps: int | None = None
+    dt_us: float | None = None
+    timeline: Literal["model", "chip"] = "model"
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def node(self, name: str) -> Input | Population:
+        """The input or population of that name."""
+        for node in (*self.inputs, *self.populations):
+            if node.name == name:
+                return node
+        raise GraphError(f"no input or population is called {name!r}", fix=f"known: {', '.join(self.names())}")
+
+    def names(self) -> list[str]:
+        return [n.name for n in (*self.inputs, *self.populations)]
+
+    def incoming(self, name: str) -> list[Connection]:
+        return [c for c in self.connections if c.dst == name]
+
+    def outgoing(self, name: str) -> list[Connection]:
+        return [c for c in self.connections if c.src == name]
+
+    @property
+    def max_lag(self) -> int:
+        return max((p.lag for p in self.populations), default=0)
+
+    def with_(self, **changes: Any) -> Graph:
+        """A copy with some fields replaced."""
+        return replace(self, **changes)
+
+    def validate(self) -> None:
+        """Raise GraphError unless names, sizes, delays and parameters are consistent."""
+        names = self.names()
+        if len(set(names)) != len(names):
+            raise GraphError(f"two nodes share a name: {sorted(n for n in names if names.count(n) > 1)}")
+        inputs = {i.name for i in self.inputs}
+        for c in self.connections:
+            src, dst = self.node(c.src), self.node(c.dst)
+            if isinstance(dst, Input):
+                raise GraphError(f"connection {c.name!r} ends in the input {c.dst!r}")
+            if c.synapse.n_src != src.n or c.synapse.n_dst != dst.n:
+                raise GraphError(
+                    f"connection {c.name!r} has synapses {c.synapse.n_src} -> {c.synapse.n_dst}, "
+                    f"but {c.src!r} has {src.n} and {c.dst!r} has {dst.n} neurons"
+                )
+            low = int(np.min(c.delay)) if np.size(c.delay) else 0
+            least = 1 if self.timeline == "chip" and c.src not in inputs else 0
+            if low < least:
+                raise GraphError(f"connection {c.name!r} has delay {low}; at least {least} is needed here")
+            if isinstance(c.delay, np.ndarray) and not (
+                isinstance(c.synapse, Dense) and c.delay.shape == c.synapse.weight.shape
+            ):
+                raise GraphError(f"connection {c.name!r}: per-synapse delays need a Dense synapse of the same shape")
+        for p in self.populations:
+            for key, value in vars(p.neuron).items():
+                if isinstance(value, np.ndarray) and value.shape != (p.n,):
+                    raise GraphError(f"population {p.name!r}: {key} has shape {value.shape}, expected ({p.n},)")
+            if p.bias is not None and p.bias.shape != (p.n,):
+                raise GraphError(f"population {p.name!r}: bias has shape {p.bias.shape}, expected ({p.n},)")
+        if self.readout is not None:
+            self.node(self.readout.population)
