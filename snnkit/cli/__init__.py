@@ -1,0 +1,1 @@
+"""The command line. Each sub-command is a module that is imported only when it is asked for."""
