@@ -5,6 +5,7 @@ from snnkit.graph.findings import errors as finding_errors
 from snnkit.graph.model import (
     LI,
     LIF,
+    Chain,
     Connection,
     Conv,
     CubaLIF,
@@ -14,14 +15,17 @@ from snnkit.graph.model import (
     LoihiNeuron,
     LoihiWeightFormat,
     Neuron,
+    Pool,
     Population,
     Readout,
+    Scale,
+    Select,
     Sparse,
     Synapse,
 )
 
 __all__ = [
-    "LI", "LIF", "Connection", "Conv", "CubaLIF", "Dense", "Finding", "Graph", "Input", "LoihiNeuron",
-    "LoihiWeightFormat", "Neuron", "Population", "Readout", "Severity", "Sparse", "Synapse", "finding_errors",
+    "LI", "LIF", "Chain", "Connection", "Conv", "CubaLIF", "Dense", "Finding", "Graph", "Input", "LoihiNeuron",
+    "LoihiWeightFormat", "Neuron", "Pool", "Population", "Readout", "Scale", "Select", "Severity", "Sparse", "Synapse", "finding_errors",
     "has_errors",
 ]  # fmt: skip

@@ -181,7 +181,106 @@ class Conv:
         return sp.csr_matrix((self.weight.reshape(-1)[idx], src, indptr), shape=(self.n_dst, self.n_src))
 
 
-Synapse = Dense | Sparse | Conv
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """y = factor * x, elementwise; `factor` [n]. What a batch norm leaves after its shift went into the bias."""
+
+    factor: Array
+
+    @property
+    def n_src(self) -> int:
+        return int(self.factor.size)
+
+    @property
+    def n_dst(self) -> int:
+        return int(self.factor.size)
+
+    def matrix(self) -> sp.csr_matrix:
+        """The operator as a sparse diagonal matrix."""
+        return sp.diags(self.factor, format="csr")
+
+
+@dataclass(frozen=True, eq=False)
+class Select:
+    """y[dst[k]] = x[k]: a block of a concatenation. `dst` int64 [n_src], distinct."""
+
+    dst: Array
+    size: int
+
+    @property
+    def n_src(self) -> int:
+        return int(self.dst.size)
+
+    @property
+    def n_dst(self) -> int:
+        return self.size
+
+    def matrix(self) -> sp.csr_matrix:
+        """The operator as a sparse matrix [size, n_src]."""
+        n = self.n_src
+        return sp.csr_matrix((np.ones(n), (self.dst, np.arange(n))), shape=(self.size, n))
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Average (`average=True`) or sum pooling over [C, H, W]: a depthwise convolution with equal weights.
+
+    With padding the average divides by the full kernel size, zeros included.
+    """
+
+    in_shape: tuple[int, int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    average: bool = True
+
+    def as_conv(self) -> Conv:
+        """The same operator as a depthwise convolution."""
+        c = self.in_shape[0]
+        value = 1.0 / (self.kernel[0] * self.kernel[1]) if self.average else 1.0
+        weight = np.full((c, 1, *self.kernel), value)
+        return Conv(weight, self.in_shape, self.stride, self.padding, groups=c)
+
+    @property
+    def out_shape(self) -> tuple[int, int, int]:
+        return self.as_conv().out_shape
+
+    @property
+    def n_src(self) -> int:
+        return int(np.prod(self.in_shape))
+
+    @property
+    def n_dst(self) -> int:
+        return int(np.prod(self.out_shape))
+
+    def matrix(self) -> sp.csr_matrix:
+        """The operator as a sparse matrix [n_dst, n_src]."""
+        return self.as_conv().matrix()
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Linear operators applied one after another, first to last; passes merge them into one synapse."""
+
+    ops: tuple[Dense | Sparse | Conv | Scale | Select | Pool, ...]
+
+    @property
+    def n_src(self) -> int:
+        return self.ops[0].n_src
+
+    @property
+    def n_dst(self) -> int:
+        return self.ops[-1].n_dst
+
+    def matrix(self) -> sp.csr_matrix:
+        """The product as a sparse matrix [n_dst, n_src]."""
+        product = self.ops[0].matrix()
+        for op in self.ops[1:]:
+            product = op.matrix() @ product
+        return sp.csr_matrix(product)
+
+
+Synapse = Dense | Sparse | Conv | Chain
 
 
 # ------------------------------------------------------------------------------------------------------------ graph
