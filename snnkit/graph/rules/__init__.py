@@ -1,0 +1,59 @@
+"""Update rules of the plain executor: one file per family of neurons, none of which uses a chip's `arithmetic.py`.
+
+A rule has `step(x, noise)` and the state arrays `u` (None where the neuron has no current) and `v`, all `[B, n]`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from snnkit.errors import GraphError
+from snnkit.graph.model import LI, LIF, Connection, CubaLIF, LoihiNeuron, LoihiWeightFormat, Population
+from snnkit.graph.rules import loihi, real
+from snnkit.graph.rules.loihi import READINGS, LoihiReading
+from snnkit.graph.rules.products import Part
+
+Array = np.ndarray[Any, Any]
+
+
+class Rule(Protocol):
+    """The state of one population and its update."""
+
+    @property
+    def u(self) -> Array | None: ...
+
+    @property
+    def v(self) -> Array: ...
+
+    def step(self, x: Array, noise: Array | None) -> Array:
+        """Advance one tick with the synaptic input x [B, n]; returns the spikes as bool [B, n]."""
+
+
+def neuron_rule(population: Population, batch: int, reading: LoihiReading) -> Rule:
+    """The rule of a population's neuron type, at its initial state."""
+    neuron = population.neuron
+    if isinstance(neuron, LIF):
+        return real.LIFRule(neuron, population.bias, batch, population.n)
+    if isinstance(neuron, CubaLIF):
+        return real.CubaLIFRule(neuron, population.bias, batch, population.n)
+    if isinstance(neuron, LI):
+        return real.LIRule(neuron, population.bias, batch, population.n)
+    if isinstance(neuron, LoihiNeuron):
+        return loihi.LoihiRule(neuron, batch, population.n, reading)
+    raise GraphError(f"population {population.name!r} has a neuron without a rule: {type(neuron).__name__}")
+
+
+def connection_parts(connection: Connection, reading: LoihiReading) -> list[Part]:
+    """The linear maps of a connection, one per delay."""
+    if isinstance(connection.format, LoihiWeightFormat):
+        return loihi.parts(connection, reading)
+    if connection.format is None:
+        return real.parts(connection)
+    raise GraphError(
+        f"connection {connection.name!r} has a weight format without a rule: {type(connection.format).__name__}"
+    )
+
+
+__all__ = ["READINGS", "LoihiReading", "Part", "Rule", "connection_parts", "neuron_rule"]

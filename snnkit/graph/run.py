@@ -1,0 +1,188 @@
+"""A slow, plain executor of float and integer graphs, on either timeline: the second opinion beside the emulator.
+
+In tick t every population takes, over all its connections, the weights of the source spikes of tick t - delay, then
+updates its neurons by the rule of their type. Populations are evaluated in the order of the graph, so on the model
+timeline a connection of delay 0 must come from an earlier population. Row t of an input acts in tick t + delay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from snnkit.errors import GraphError, UsageError
+from snnkit.graph.model import Graph, LoihiNeuron
+from snnkit.graph.rules import LoihiReading, Part, connection_parts, neuron_rule
+
+Array = np.ndarray[Any, Any]
+What = Literal["s", "u", "v"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a graph did. Arrays are [ticks, B, n]; integers as integers, real numbers as float32.
+
+    Attributes:
+        graph: the graph that ran.
+        steps: T, the steps of a sample; the run has `ticks >= T` ticks.
+        spikes: uint8 per population.
+        u: current per population that has one, if recorded.
+        v: membrane after reset per population, if recorded; always there for a population whose v is read out.
+    """
+
+    graph: Graph
+    steps: int
+    ticks: int
+    spikes: dict[str, Array]
+    u: dict[str, Array] = field(default_factory=dict)
+    v: dict[str, Array] = field(default_factory=dict)
+
+    def array(self, name: str, what: What = "s") -> Array:
+        """The whole trace [ticks, B, n] of a population."""
+        store = {"s": self.spikes, "u": self.u, "v": self.v}[what]
+        if name not in store:
+            raise UsageError(f"the trace has no {what} of {name!r}", fix=f"recorded: {', '.join(store) or 'none'}")
+        return store[name]
+
+    def aligned(self, name: str, what: What = "s") -> Array:
+        """The T steps of the sample as this population sees them: its trace from its lag on, [T, B, n]."""
+        population = self.graph.node(name)
+        lag = getattr(population, "lag", 0) if self.graph.timeline == "chip" else 0
+        return self.array(name, what)[lag : lag + self.steps]
+
+    def scores(self) -> Array:
+        """The read-out's number per class [B, n]: spike count, or sum (`mean`), maximum or last value of v."""
+        readout = self.graph.readout
+        if readout is None:
+            raise GraphError("the graph has no read-out")
+        if readout.rule == "count":
+            return self.aligned(readout.population).sum(0, dtype=np.int64)
+        v = self.aligned(readout.population, "v")
+        if readout.rule == "mean":
+            return v.sum(0, dtype=np.int64 if v.dtype.kind == "i" else np.float64)
+        return v.max(0) if readout.rule == "max" else v[-1]
+
+    def answer(self) -> Array:
+        """The class per sample [B]: the largest score, ties to the lowest index."""
+        return self.scores().argmax(1)
+
+
+def run(
+    graph: Graph,
+    inputs: Mapping[str, Array],
+    *,
+    ticks: int | None = None,
+    record: Sequence[str] = ("s", "u", "v"),
+    noise: Mapping[str, Array] | None = None,
+    reading: LoihiReading | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Trace:
+    """Run a graph.
+
+    Args:
+        inputs: per data input an array [T, B, n] (or [T, B, *shape]) of spikes or counts. Inputs with `gate_from=k`
+            are made here: 1 in the ticks k to k + T - 1.
+        ticks: how long; by default T, on the chip timeline T + the largest lag.
+        record: which of `s`, `u`, `v` to keep (spikes are always kept).
+        noise: per Loihi population int draws [T', n] or [T', B, n], added as given in ticks 0 to T' - 1.
+        reading: how to read disputed Loihi rules; by default as the reference vectors.
+        progress: called with (ticks done, ticks).
+
+    Raises:
+        GraphError: the graph is inconsistent, or a delay-0 connection runs against the order of evaluation.
+        UsageError: an input is missing or has the wrong shape.
+    """
+    graph.validate()
+    rasters, steps, batch = _rasters(graph, inputs)
+    length = int(ticks) if ticks is not None else steps + (graph.max_lag if graph.timeline == "chip" else 0)
+    for gate in (i for i in graph.inputs if i.gate_from is not None):
+        raster = np.zeros((length, batch, gate.n), np.uint8)
+        raster[gate.gate_from : int(gate.gate_from or 0) + steps] = 1
+        rasters[gate.name] = raster
+
+    reading = reading or LoihiReading()
+    parts = _wire(graph, reading)
+    rules = {p.name: neuron_rule(p, batch, reading) for p in graph.populations}
+    trace = Trace(graph, steps, length, {p.name: np.zeros((length, batch, p.n), np.uint8) for p in graph.populations})
+    _allocate(trace, rules, record, batch, wide=not reading.bounded)
+    for t in range(length):
+        for population in graph.populations:
+            integer = isinstance(population.neuron, LoihiNeuron)
+            x = np.zeros((batch, population.n), np.int64 if integer else np.float64)
+            for source, part in parts[population.name]:
+                raster = rasters[source] if source in rasters else trace.spikes[source]
+                row = t - part.delay
+                if 0 <= row < len(raster) and raster[row].any():
+                    x += part.apply(raster[row])
+            rule = rules[population.name]
+            trace.spikes[population.name][t] = rule.step(x, _noise_row(noise, population.name, t))
+            if population.name in trace.u and rule.u is not None:
+                trace.u[population.name][t] = rule.u
+            if population.name in trace.v:
+                trace.v[population.name][t] = rule.v
+        if progress is not None:
+            progress(t + 1, length)
+    return trace
+
+
+def _rasters(graph: Graph, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], int, int]:
+    """Inputs as [T, B, n], with T and B."""
+    data = {i.name: i for i in graph.inputs if i.gate_from is None}
+    for name in inputs:
+        if name not in data:
+            raise UsageError(f"there is no data input {name!r}", fix=f"data inputs: {', '.join(data) or 'none'}")
+    rasters: dict[str, Array] = {}
+    for name, node in data.items():
+        if name not in inputs:
+            raise UsageError(f"the input {name!r} is missing", fix=f"give an array [T, B, {node.n}]")
+        array = np.asarray(inputs[name])
+        if array.ndim < 2 or array[:1].size != array.shape[1] * node.n:
+            raise UsageError(f"input {name!r} has shape {array.shape}", fix=f"expected [T, B, {node.n}]")
+        rasters[name] = array.reshape(array.shape[0], array.shape[1], node.n)
+    sizes = {a.shape[:2] for a in rasters.values()}
+    if len(sizes) > 1:
+        raise UsageError(f"the inputs differ in [T, B]: {sorted(sizes)}")
+    if not sizes:
+        if graph.steps is None:
+            raise UsageError("a graph without data inputs needs its number of steps", fix="set Graph.steps")
+        return rasters, graph.steps, 1
+    steps, batch = sizes.pop()
+    return rasters, steps, batch
+
+
+def _wire(graph: Graph, reading: LoihiReading) -> dict[str, list[tuple[str, Part]]]:
+    """Per population its sources with their linear maps."""
+    order = {p.name: k for k, p in enumerate(graph.populations)}
+    wires: dict[str, list[tuple[str, Part]]] = {p.name: [] for p in graph.populations}
+    for c in graph.connections:
+        for part in connection_parts(c, reading):
+            if part.delay == 0 and c.src in order and order[c.src] >= order[c.dst]:
+                raise GraphError(
+                    f"connection {c.name!r} from {c.src!r} to {c.dst!r} has delay 0 against the order of evaluation",
+                    fix="a loop needs a delay of at least 1",
+                )
+            wires[c.dst].append((c.src, part))
+    return wires
+
+
+def _allocate(trace: Trace, rules: Mapping[str, Any], record: Sequence[str], batch: int, wide: bool) -> None:
+    readout = trace.graph.readout
+    probed = readout.population if readout is not None and readout.rule != "count" else None
+    for p in trace.graph.populations:
+        integer = isinstance(p.neuron, LoihiNeuron)
+        dtype = (np.int64 if wide else np.int32) if integer else np.float32
+        if "u" in record and rules[p.name].u is not None:
+            trace.u[p.name] = np.zeros((trace.ticks, batch, p.n), dtype)
+        if "v" in record or p.name == probed:
+            trace.v[p.name] = np.zeros((trace.ticks, batch, p.n), dtype)
+
+
+def _noise_row(noise: Mapping[str, Array] | None, name: str, t: int) -> Array | None:
+    """This tick's draws of a population as int64, broadcast over the batch."""
+    draws = None if noise is None else noise.get(name)
+    if draws is None or t >= len(draws):
+        return None
+    return np.asarray(draws[t]).astype(np.int64)
