@@ -1,0 +1,298 @@
+"""torch model → float graph: walks the fx graph with symbolic values, collects every finding, builds populations."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx, nn
+
+from snnkit import nn as snn
+from snnkit.errors import FindingsError
+from snnkit.export.leaves import Leaves, pair, relay
+from snnkit.export.tracer import node_line, trace
+from snnkit.export.value import Term, Value, concatenate
+from snnkit.graph.findings import Finding, has_errors
+from snnkit.graph.model import LI, Chain, Connection, Conv, Graph, Input, Neuron, Population, Readout, Scale
+from snnkit.passes import simplify
+
+_ADD = {operator.add, operator.iadd, torch.add}
+_MUL = {operator.mul, operator.imul, torch.mul}
+_CAT = {torch.cat, torch.concat, torch.concatenate}
+
+
+class _Builder:
+    """State of one export: graph nodes so far and findings so far."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.findings: list[Finding] = []
+        self.inputs: list[Input] = []
+        self.populations: list[Population] = []
+        self.connections: list[Connection] = []
+        self.leaves = Leaves(self.report)
+        self.binary: dict[str, bool] = {}
+
+    def report(self, finding: Finding) -> None:
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+    def error(self, code: str, where: str, what: str, remedy: str = "") -> None:
+        self.report(Finding(code, where, what, remedy=remedy))
+
+    # ---------------------------------------------------------------------------------------------------- populations
+    def connect(self, name: str, terms: Sequence[Term], shape: tuple[int, ...], delay: int = 0) -> None:
+        for term in terms:
+            ops = term.ops
+            if not ops:  # a skip connection: spikes as they are
+                one = np.ones((shape[0], 1, 1, 1)) if len(shape) == 3 else np.ones(int(np.prod(shape)))
+                ops = (Conv(one, shape, groups=shape[0]),) if len(shape) == 3 else (Scale(one),)  # type: ignore[arg-type]
+            taken = {c.name for c in self.connections}
+            base = f"{term.source}->{name}"
+            label, k = base, 2
+            while label in taken:
+                label, k = f"{base}#{k}", k + 1
+            self.connections.append(Connection(label, term.source, name, Chain(ops), delay))
+
+    def add_population(self, path: str, x: Value, neuron: Neuron, recurrent: Value | None = None) -> Value | None:
+        if any(p.name == path for p in self.populations):
+            self.error("NEURON_CALLED_TWICE", path, "this neuron layer is called twice in one pass",
+                       "make a second layer: a population of a chip has one state")  # fmt: skip
+            return None
+        if not x.terms and x.bias is None:
+            self.error("NO_INPUT", path, "nothing reaches this layer")
+            return None
+        if x.analog:
+            self.error("ANALOG_SOURCE", path, "its input comes from a non-firing LI layer, and chips send only spikes",
+                       "make the LI layer a LIF, or end the model with it")  # fmt: skip
+            return None
+        bias = x.bias
+        self.connect(path, x.terms, x.shape)
+        if recurrent is not None:
+            self.connect(path, recurrent.terms, x.shape, delay=1)
+            if recurrent.bias is not None:
+                bias = recurrent.bias if bias is None else bias + recurrent.bias
+        array = None if bias is None else bias.astype(np.float32)
+        self.populations.append(Population(path, x.shape, neuron, array))
+        self.binary[path] = not isinstance(neuron, LI)
+        return Value(x.shape, (Term(path),), analog=isinstance(neuron, LI))
+
+    # --------------------------------------------------------------------------------------------------------- modules
+    def module(self, path: str, m: nn.Module, x: Value) -> Value | None:
+        self.leaves.check_finite(path, m)
+        if isinstance(m, nn.Sequential):
+            value: Value | None = x
+            for key, child in m.named_children():
+                value = None if value is None else self.module(f"{path}.{key}", child, value)
+            return value
+        if isinstance(m, nn.Identity | nn.Dropout | snn.Dropout):
+            return x
+        if isinstance(m, snn.Flatten):
+            return Value((x.n,), x.terms, x.bias, x.analog)
+        if isinstance(m, nn.Linear):
+            return self.leaves.linear(path, m, x)
+        if isinstance(m, snn.Conv1d | snn.Conv2d):
+            return self.leaves.conv(path, m, x)
+        if isinstance(m, snn.AvgPool2d | snn.SumPool2d):
+            return self.leaves.pool(path, m, x, average=isinstance(m, snn.AvgPool2d))
+        if isinstance(m, snn.MaxPool2d):
+            return self.max_pool(path, m, x)
+        if isinstance(m, snn.BatchNorm):
+            return self.leaves.norm(path, m, x)
+        if isinstance(m, snn.Recurrent):
+            return self.recurrent(path, m, x)
+        if isinstance(m, snn.Neuron):
+            neuron = self.leaves.neuron(path, m, x)
+            return None if neuron is None else self.add_population(path, x, neuron)
+        self.leaves.unknown(path, m)
+        return None
+
+    def max_pool(self, path: str, m: Any, x: Value) -> Value | None:
+        if not x.is_spikes or not self.binary[x.terms[0].source]:
+            self.error(
+                "MAXPOOL_NOT_BINARY",
+                path,
+                "max pooling of counts or of weighted sums has no counterpart on a chip",
+                "pool binary spikes (put it right behind a firing neuron), or use snn.AvgPool2d or snn.SumPool2d",
+            )
+            return None
+        stride = pair(m.stride if m.stride is not None else m.kernel_size)
+        value, neuron = relay(x, pair(m.kernel_size), stride, pair(m.padding))
+        return self.add_population(path, value, neuron)
+
+    def recurrent(self, path: str, m: Any, x: Value) -> Value | None:
+        inner = f"{path}.neuron"
+        neuron = self.leaves.neuron(inner, m.neuron, x)
+        own = Value(x.shape, (Term(inner),))
+        back = self.module(f"{path}.synapse", m.synapse, own)
+        if neuron is None or back is None:
+            return None
+        if isinstance(neuron, LI):
+            self.error("ANALOG_SOURCE", inner, "a non-firing neuron cannot feed back: chips send only spikes")
+            return None
+        if back.shape != x.shape:
+            self.error("SHAPE", path, f"the recurrent synapse gives {list(back.shape)}, the neuron has {list(x.shape)}")
+            return None
+        return self.add_population(inner, x, neuron, back)
+
+    # ------------------------------------------------------------------------------------------------------- functions
+    def call(self, node: fx.Node, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Value | None:
+        values = [a for a in args if isinstance(a, Value)]
+        if target in _ADD and len(args) >= 2:
+            return self.add(node, args[0], args[1], kwargs)
+        if target in _MUL and len(values) == 1 and all(isinstance(a, Value | int | float) for a in args):
+            factor = float(next(a for a in args if not isinstance(a, Value)))
+            return values[0].apply(Scale(np.full(values[0].n, factor)), values[0].shape)
+        if target in _CAT:
+            return self.cat(node, args, kwargs)
+        if target is torch.flatten or target == "flatten":
+            start = args[1] if len(args) > 1 else kwargs.get("start_dim", 0)
+            end = args[2] if len(args) > 2 else kwargs.get("end_dim", -1)
+            x = args[0]
+            if start == 2 and end in (-1, len(x.shape) + 1):
+                return Value((x.n,), x.terms, x.bias, x.analog)
+            self.error("UNSUPPORTED_CALL", node_line(node), f"flatten(start_dim={start}, end_dim={end}) would mix time or "
+                       "batch with features", "flatten(2), or snn.Flatten()")  # fmt: skip
+            return None
+        name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+        if name in ("contiguous", "detach", "clone", "float") and values:
+            return values[0]
+        self.error("UNSUPPORTED_CALL", node_line(node), f"{name}() has no counterpart on a chip",
+                   "use snnkit.nn layers, +, torch.cat and flatten(2)")  # fmt: skip
+        return None
+
+    def add(self, node: fx.Node, a: Any, b: Any, kwargs: Mapping[str, Any]) -> Value | None:
+        if kwargs.get("alpha", 1) != 1:
+            self.error("UNSUPPORTED_CALL", node_line(node), f"add with alpha={kwargs['alpha']}", "scale by * first")
+            return None
+        if isinstance(a, Value) and isinstance(b, Value):
+            if a.shape != b.shape:
+                self.error("SHAPE", node_line(node), f"+ of features {list(a.shape)} and {list(b.shape)}",
+                           "equal shapes: broadcasting over features is not exported")  # fmt: skip
+                return None
+            return a + b
+        value, constant = (a, b) if isinstance(a, Value) else (b, a)
+        if isinstance(value, Value) and isinstance(constant, int | float):
+            return value.shifted(np.full(value.n, float(constant)))
+        self.error("UNSUPPORTED_CALL", node_line(node), "+ of something that is not a signal")
+        return None
+
+    def cat(self, node: fx.Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Value | None:
+        parts = list(args[0] if args else kwargs["tensors"])
+        dim = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis", 0))
+        axis = dim - 2 if dim >= 0 else dim + len(parts[0].shape)
+        shapes = [list(p.shape) for p in parts]
+        others = [[s for k, s in enumerate(shape) if k != axis] for shape in shapes]
+        if not 0 <= axis < len(shapes[0]) or any(o != others[0] for o in others):
+            self.error("UNSUPPORTED_CALL", node_line(node), f"cat of {shapes} along dim {dim}",
+                       "concatenate along a feature axis (dim >= 2) with equal other axes")  # fmt: skip
+            return None
+        return concatenate(parts, axis)
+
+    # ------------------------------------------------------------------------------------------------------------ walk
+    def walk(self, graph: fx.Graph, shapes: Sequence[tuple[int, ...]], max_counts: Sequence[int]) -> Any:
+        env: dict[fx.Node, Any] = {}
+
+        def get(a: Any) -> Any:
+            return fx.map_arg(a, lambda n: env[n])
+
+        def known(a: Any) -> bool:
+            flat: list[Any] = []
+            fx.map_arg(a, lambda n: flat.append(env[n]))
+            return all(v is not None for v in flat)
+
+        for node in graph.nodes:
+            if node.op == "placeholder":
+                k = len(self.inputs)
+                if k >= len(shapes):
+                    if node.args:  # an argument with a default, such as a state
+                        env[node] = node.args[0]
+                        continue
+                    self.error("INPUTS", node.name, f"the model takes more than {len(shapes)} inputs",
+                               "give the shape of every input")  # fmt: skip
+                    env[node] = None
+                    continue
+                self.inputs.append(Input(node.name, tuple(shapes[k]), max_counts[k]))
+                self.binary[node.name] = max_counts[k] == 1
+                env[node] = Value(tuple(shapes[k]), (Term(node.name),))
+            elif node.op == "output":
+                return get(node.args[0]) if known(node.args[0]) else None
+            elif not (known(node.args) and known(node.kwargs)):
+                env[node] = None  # a finding upstream says why
+            elif node.op == "call_module":
+                env[node] = self.module(str(node.target), self.model.get_submodule(str(node.target)), get(node.args)[0])
+            elif node.op == "get_attr":
+                self.error("UNSUPPORTED_CALL", node_line(node), f"the tensor {node.target} is used outside a layer")
+                env[node] = None
+            else:
+                env[node] = self.call(node, node.target, get(node.args), get(node.kwargs))
+        return None
+
+
+def to_graph(
+    model: nn.Module,
+    input_shape: Sequence[int] | Sequence[Sequence[int]],
+    *,
+    steps: int | None = None,
+    dt_us: float | None = None,
+    readout: str | None = None,
+    max_count: int | Sequence[int] = 1,
+    name: str = "model",
+    strict: bool = True,
+) -> tuple[Graph | None, list[Finding]]:
+    """Turn a torch model in eval mode into a float graph on the model's timeline.
+
+    Args:
+        model: modules of `snnkit.nn` joined by Sequential, `+`, `torch.cat`, `flatten(2)`, branches, nested modules.
+        input_shape: features [C, H, W] or [N] of the input, or one such shape per input; without T and B.
+        steps: T of a sample. dt_us: length of a step in microseconds.
+        readout: `count` for a firing last layer, `mean`, `max` or `last` for an LI; by default `count` or `last`.
+        max_count: the largest input value per step; 1 means binary spikes.
+        strict: raise FindingsError if any finding is an error; otherwise return them.
+
+    Returns:
+        The simplified graph (None if there are errors) and all findings.
+    """
+    shapes = [tuple(input_shape)] if isinstance(input_shape[0], int) else [tuple(s) for s in input_shape]  # type: ignore
+    counts = [max_count] * len(shapes) if isinstance(max_count, int) else list(max_count)
+    builder = _Builder(model)
+    fx_graph, found = trace(model)
+    for finding in found:
+        builder.report(finding)
+    out = builder.walk(fx_graph, shapes, counts) if fx_graph is not None else None
+    if out is not None and not (isinstance(out, Value) and not out.bias_or_ops()):
+        builder.error("OUTPUT_NOT_A_NEURON", "output", "the model must return one tensor that comes from a neuron layer",
+                      "end with snn.LIF (spike counts) or snn.LI (membrane read-out)")  # fmt: skip
+    rule = None
+    if isinstance(out, Value) and not has_errors(builder.findings):
+        rule = _readout(builder, out.terms[0].source, readout)
+    if has_errors(builder.findings) or rule is None:
+        if strict:
+            raise FindingsError(f"{name} cannot be exported", builder.findings)
+        return None, builder.findings
+    graph = Graph(
+        name, tuple(builder.inputs), tuple(builder.populations), tuple(builder.connections), rule, steps, dt_us
+    )
+    graph.validate()
+    return simplify(graph), builder.findings
+
+
+def _readout(builder: _Builder, source: str, rule: str | None) -> Readout | None:
+    population = next((p for p in builder.populations if p.name == source), None)
+    if population is None:
+        builder.error("OUTPUT_NOT_A_NEURON", "output", "the model returns its input", "end with snn.LIF or snn.LI")
+        return None
+    silent = isinstance(population.neuron, LI)
+    rule = rule or ("last" if silent else "count")
+    if (rule == "count") == silent:
+        builder.error(
+            "READOUT",
+            source,
+            f"the read-out rule is {rule!r}, but the last layer is {'a non-firing LI' if silent else 'firing'}",
+            "count needs a firing last layer; mean, max and last need snn.LI",
+        )
+        return None
+    return Readout(source, rule)  # type: ignore[arg-type]
