@@ -1,0 +1,120 @@
+"""What a forward pass knows beside its tensors: states to take and leave, valid lengths, who is recording.
+
+Layers consult it in `forward`, so that whole models (Sequential, skips, users' own modules) carry states without
+passing them through their own code. It is per thread and per task (`contextvars`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from snnkit.errors import ShapeError, StateError
+
+
+@dataclass
+class Pass:
+    """One forward pass of one model."""
+
+    paths: dict[int, str]
+    """Path in the model of each module, by `id`."""
+    states: Mapping[str, Any] = field(default_factory=dict)
+    """Initial states by path; a layer without one starts from its initial state."""
+    final: dict[str, Any] | None = None
+    """Final states by path, filled by the layers; None where nobody wants them."""
+    lengths: Tensor | None = None
+    """[B] valid steps of each sample; None where all steps of all samples are valid."""
+
+    def path(self, module: torch.nn.Module) -> str | None:
+        """The module's path in the model, None where it is not part of it."""
+        return self.paths.get(id(module))
+
+    def take(self, module: torch.nn.Module) -> Any:
+        """The initial state given for this module, or None; claims the module's place in the pass."""
+        assert self.final is not None
+        path = self.path(module)
+        if path is None:
+            raise StateError(
+                f"a stateful {type(module).__name__} is called that is no sub-module of the model being run",
+                why="its state has no path, so it would be lost",
+                fix="assign the layer to an attribute of the model, or keep such layers in a torch.nn.ModuleList",
+            )
+        if path in self.final:
+            raise StateError(
+                f"the stateful layer {path!r} ({type(module).__name__}) is called twice in one pass",
+                why="one layer has one state; two calls would overwrite each other's",
+                fix="use two layers, or call it with an explicit state: out, state = layer(x, state)",
+            )
+        self.final[path] = None
+        return self.states.get(path)
+
+    def leave(self, module: torch.nn.Module, state: Any) -> None:
+        """Keep the module's final state."""
+        assert self.final is not None
+        self.final[self.paths[id(module)]] = state
+
+
+class Recorder(Protocol):
+    """Sees every sequence that a stateful layer has run."""
+
+    def see(self, module: Any, x: Tensor, state: Any, out: Tensor) -> None:
+        """`module` went through x [T, B, …] from `state` (None: at rest) to out [T, B, …]."""
+
+
+_pass: ContextVar[Pass | None] = ContextVar("snnkit_pass", default=None)
+_recorders: ContextVar[tuple[Recorder, ...]] = ContextVar("snnkit_recorders", default=())
+
+
+def current_pass() -> Pass | None:
+    """The pass going on, or None."""
+    return _pass.get()
+
+
+def recorders() -> tuple[Recorder, ...]:
+    """Those who are recording."""
+    return _recorders.get()
+
+
+@contextlib.contextmanager
+def enter_pass(new: Pass | None) -> Iterator[Pass | None]:
+    """Make `new` the current pass (None: no pass)."""
+    token = _pass.set(new)
+    try:
+        yield new
+    finally:
+        _pass.reset(token)
+
+
+@contextlib.contextmanager
+def enter_recorder(recorder: Recorder) -> Iterator[None]:
+    """Let `recorder` see the layers."""
+    token = _recorders.set((*_recorders.get(), recorder))
+    try:
+        yield
+    finally:
+        _recorders.reset(token)
+
+
+def module_paths(model: torch.nn.Module) -> dict[int, str]:
+    """Path of every module by `id`; the model itself is `""`."""
+    return {id(module): name for name, module in model.named_modules()}
+
+
+def valid_steps(x: Tensor) -> Tensor | None:
+    """Mask [T, B] (bool) of the valid steps of x [T, B, …] in the current pass; None where all are."""
+    going = current_pass()
+    if going is None or going.lengths is None:
+        return None
+    lengths = going.lengths
+    if lengths.shape != x.shape[1:2]:
+        raise ShapeError(
+            f"lengths of shape {tuple(lengths.shape)} beside an input of shape {tuple(x.shape)} [T, B, …]",
+            fix="give one length per sample: lengths [B]",
+        )
+    return torch.arange(x.shape[0], device=x.device)[:, None] < lengths.to(x.device)[None, :]

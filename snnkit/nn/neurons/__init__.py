@@ -1,0 +1,8 @@
+"""Neuron layers: one file per model, with its equation, its step and its module."""
+
+from snnkit.nn.neurons.base import Neuron
+from snnkit.nn.neurons.cubalif import CubaLIF, CubaLIFState
+from snnkit.nn.neurons.li import LI, LIState
+from snnkit.nn.neurons.lif import LIF, LIFState
+
+__all__ = ["LI", "LIF", "CubaLIF", "CubaLIFState", "LIFState", "LIState", "Neuron"]

@@ -1,0 +1,95 @@
+"""Pooling synapses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnkit.errors import ParameterError
+from snnkit.nn.shapes import expect, shape_error
+from snnkit.nn.synapses.fold import folded
+
+Pair = int | tuple[int, int]
+
+
+def _pair(value: Pair) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _run(layer: Any, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    expect(layer, x, "T B C H W")
+    kernel, padding = _pair(layer.kernel_size), _pair(layer.padding)
+    if any(size + 2 * p < k for size, k, p in zip(x.shape[3:], kernel, padding)):
+        raise shape_error(
+            layer, x, f"at least {kernel[0]}×{kernel[1]} pixels", "use a smaller kernel, or fewer pools before it"
+        )
+    return folded(pool, x)
+
+
+class AvgPool2d(torch.nn.AvgPool2d):
+    """Mean over windows of each step. x: [T, B, C, H, W]; arguments as torch.nn.AvgPool2d.
+
+    Raises:
+        ShapeError: another number of dimensions, or an input smaller than the window.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return _run(self, super().forward, input)
+
+
+class MaxPool2d(torch.nn.MaxPool2d):
+    """Maximum over windows of each step (of binary spikes: a logical or). x: [T, B, C, H, W].
+
+    Arguments as torch.nn.MaxPool2d, without `return_indices`.
+
+    Raises:
+        ParameterError: `return_indices` is asked for.
+        ShapeError: another number of dimensions, or an input smaller than the window.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Pair,
+        stride: Pair | None = None,
+        padding: Pair = 0,
+        dilation: Pair = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        if return_indices:
+            raise ParameterError("snn.MaxPool2d does not return indices", fix="leave return_indices out")
+        super().__init__(kernel_size, stride, padding, dilation, False, ceil_mode)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return _run(self, super().forward, input)
+
+
+class SumPool2d(torch.nn.Module):
+    """Sum over windows of each step: a synapse of weight 1 from every pixel. x: [T, B, C, H, W].
+
+    Args:
+        kernel_size: window, one number or (height, width).
+        stride: step of the window; the window's size where None.
+        padding: zeros added on each side.
+
+    Raises:
+        ShapeError: another number of dimensions, or an input smaller than the window.
+    """
+
+    def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+
+    def forward(self, input: Tensor) -> Tensor:
+        return _run(self, self._pool, input)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(x, self.kernel_size, self.stride, self.padding, divisor_override=1)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"

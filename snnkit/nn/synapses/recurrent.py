@@ -1,0 +1,112 @@
+"""Recurrent synapses: a neuron layer that hears its own spikes one step later."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snnkit.errors import ParameterError
+from snnkit.kernels.state import detach_state, move_state, state_dtype
+from snnkit.nn.context import enter_pass
+from snnkit.nn.module import Stateful
+from snnkit.nn.neurons.base import Neuron, spikes_like
+from snnkit.nn.shapes import shape_error
+from snnkit.nn.synapses.norm import BatchNorm
+
+
+class RecurrentState(NamedTuple):
+    """neuron: the neuron's own state; out [B, …]: its output at the last step."""
+
+    neuron: Any
+    out: Tensor
+
+    def detach(self) -> RecurrentState:
+        """The same state cut from the graph (truncated back-propagation through time)."""
+        return detach_state(self)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> RecurrentState:
+        """The state on another device; `dtype` applies to its floating-point tensors only."""
+        return move_state(self, device, dtype)
+
+
+class Recurrent(Stateful):
+    """out[t] = neuron(x[t] + synapse(out[t−1])), with out[−1] = 0. x, out: [T, B, features…].
+
+    A bias of the synapse acts at every step, the first included.
+
+    Args:
+        neuron: a neuron layer (`LIF`, `CubaLIF`, `LI`, or your own `Neuron`).
+        synapse: a layer without state from the neuron's output to its input, such as `Linear(N, N)` or
+            `Conv2d(C, C, 3, padding=1)`.
+
+    Raises:
+        ParameterError: the neuron is none, or the synapse has a state or takes statistics over time.
+        ShapeError: the synapse does not give the shape of x.
+    """
+
+    def __init__(self, neuron: Neuron, synapse: torch.nn.Module) -> None:
+        super().__init__()
+        if not isinstance(neuron, Neuron):
+            raise ParameterError(
+                f"Recurrent's neuron is a {type(neuron).__name__}", fix="give a neuron layer such as snn.LIF()"
+            )
+        for module in synapse.modules():
+            if isinstance(module, Stateful | BatchNorm):
+                raise ParameterError(
+                    f"Recurrent's synapse contains a {type(module).__name__}",
+                    why="it runs once per step, so it can neither keep a state nor take statistics over the sequence",
+                    fix="put that layer before or after the Recurrent",
+                )
+        self.neuron = neuron
+        self.synapse = synapse
+
+    @property
+    def spiking(self) -> bool:  # type: ignore[override]
+        """Whether the neuron spikes."""
+        return self.neuron.spiking
+
+    def initial_state(self, x: Tensor) -> RecurrentState:
+        """The neuron at rest and silent; for x [T, B, …]."""
+        return RecurrentState(
+            self.neuron.initial_state(x), torch.zeros(x.shape[1:], dtype=state_dtype(x), device=x.device)
+        )
+
+    def _steps(self, x: Tensor, state: RecurrentState) -> tuple[list[Tensor], list[Any], RecurrentState]:
+        outputs, states = [], []
+        params = self.neuron.params(x)
+        inner, out = state
+        with enter_pass(None):
+            for x_t in x.to(state_dtype(x)).unbind(0):
+                fed_back = self.synapse(out[None])[0]
+                if fed_back.shape != x_t.shape:
+                    raise shape_error(
+                        self, x, f"its synapse to give {tuple(x_t.shape)} per step, which gives {tuple(fed_back.shape)}"
+                    )
+                out, inner = self.neuron.step(x_t + fed_back.to(x_t.dtype), inner, params)
+                outputs.append(out)
+                states.append(inner)
+        return outputs, states, RecurrentState(inner, out)
+
+    def sequence(self, x: Tensor, state: Any, want_state: bool = True) -> tuple[Tensor, Any]:
+        outputs, _, final = self._steps(x, self.initial_state(x) if state is None else state)
+        out = torch.stack(outputs)
+        return (spikes_like(out, x) if self.spiking else out), final
+
+    def membrane(self, x: Tensor, state: Any = None) -> Tensor:
+        """The neuron's v [T, B, …] after each step's reset."""
+        _, states, _ = self._steps(x, self.initial_state(x) if state is None else state)
+        return torch.stack([s.v for s in states])
+
+    def check_input(self, x: Tensor) -> None:
+        self.neuron.check_input(x)
+
+    def check_state(self, state: Any, x: Tensor) -> None:
+        if not isinstance(state, RecurrentState):
+            raise self.state_error(state, f"a {type(state).__name__} instead of a RecurrentState")
+        self.neuron.check_state(state.neuron, x)
+        if state.out.shape != x.shape[1:]:
+            raise self.state_error(
+                state, f"out has shape {tuple(state.out.shape)}, the input needs {tuple(x.shape[1:])}"
+            )
