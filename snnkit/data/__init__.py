@@ -1,0 +1,59 @@
+"""Event data: streams, files, frames, data sets.
+
+Names load when first used: `NMNIST` and `SaccadeDigits` bring torch and lightning, the rest needs numpy only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_WHERE = {
+    "EVENT_DTYPE": "events",
+    "EventStream": "events",
+    "Augment": "augment",
+    "to_frames": "binning",
+    "Batch": "batch",
+    "collate": "batch",
+    "EventDataset": "dataset",
+    "EpochSampler": "dataset",
+    "FrameSettings": "dataset",
+    "EventSource": "source",
+    "EventDataModule": "module",
+    "NMNIST": "nmnist.module",
+    "NMNISTSource": "nmnist.source",
+    "SaccadeDigits": "saccade_digits.module",
+    "SaccadeDigitsSource": "saccade_digits.source",
+    "describe_recording": "inspect",
+    "read_atis": "files.atis",
+    "write_atis": "files.atis",
+}
+
+__all__ = sorted(_WHERE)  # noqa: PLE0605
+
+if TYPE_CHECKING:
+    from snnkit.data.augment import Augment
+    from snnkit.data.batch import Batch, collate
+    from snnkit.data.binning import to_frames
+    from snnkit.data.dataset import EpochSampler, EventDataset, FrameSettings
+    from snnkit.data.events import EVENT_DTYPE, EventStream
+    from snnkit.data.files.atis import read_atis, write_atis
+    from snnkit.data.inspect import describe_recording
+    from snnkit.data.module import EventDataModule
+    from snnkit.data.nmnist.module import NMNIST
+    from snnkit.data.nmnist.source import NMNISTSource
+    from snnkit.data.saccade_digits.module import SaccadeDigits
+    from snnkit.data.saccade_digits.source import SaccadeDigitsSource
+    from snnkit.data.source import EventSource
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(importlib.import_module(f"snnkit.data.{_WHERE[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'snnkit.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,52 @@
+"""N-MNIST as a LightningDataModule."""
+
+from __future__ import annotations
+
+from snnkit.data.augment import Augment
+from snnkit.data.binning import By
+from snnkit.data.module import EventDataModule
+from snnkit.data.nmnist.source import NMNISTSource
+
+
+class NMNIST(EventDataModule):
+    """Real recordings of MNIST digits, 34×34 pixels, ten classes (Orchard et al. 2015, doi:10.3389/fnins.2015.00437).
+
+    Args:
+        root: a folder with Train/<digit>/*.bin and Test/<digit>/*.bin, the folder given to tonic, a folder with
+            train.zip and test.zip, one with train.zip and valid.zip (then valid.zip is the test set), or a zip of these.
+        batch_size: samples per batch.
+        T: number of bins (time steps).
+        by: bins of equal "time" or of equal event "count".
+        binary: cells are 0/1 instead of counts.
+        window_us: the window that is cut into T bins; None: 315 000 µs, three saccades of 105 ms.
+        augment: random changes of training samples; `Augment.nmnist()` has ranges that work.
+        num_workers: loader processes.
+        seed: seed of training order and augmentation.
+        validation: how many training recordings to select on; None: a tenth, at least 100 where possible.
+        subset: use only this many training recordings, the other parts in proportion.
+        download: let tonic download the data if they are not at `root`.
+        cache_dir: where decoded recordings are kept; None: $SNNKIT_CACHE or ~/.cache/snnkit.
+        progress: show a progress bar while recordings are decoded.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        batch_size: int = 32,
+        T: int = 10,
+        by: By = "time",
+        binary: bool = True,
+        window_us: int | None = None,
+        augment: Augment | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        validation: int | None = None,
+        subset: int | None = None,
+        download: bool = False,
+        cache_dir: str | None = None,
+        progress: bool = True,
+    ) -> None:
+        source = NMNISTSource(
+            root, validation=validation, subset=subset, download=download, cache_dir=cache_dir, progress=progress
+        )
+        super().__init__(source, batch_size, T, by, binary, window_us, augment, num_workers, seed)

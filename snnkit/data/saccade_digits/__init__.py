@@ -1,0 +1,1 @@
+"""SaccadeDigits: simulated event recordings of scikit-learn's digits, the offline default."""

@@ -1,0 +1,84 @@
+"""The scene: a digit's brightness, moved along N-MNIST's three saccades. Integers only.
+
+Orchard et al. 2015 (doi:10.3389/fnins.2015.00437) turned MNIST into events by moving the sensor on a pan-tilt unit
+through three saccades that close a triangle. Here, in pixels and per saccade of 105 ms: (+3.5, +7), (+3.5, −7), (−7, 0).
+Most of each move is a burst of 70 ms with a parabolic velocity, as the event rate over time of the real recordings
+shows it; the rest of the saccade is a slow settling.
+
+The 8×8 images are continued by cubic B-splines (Unser 1999, doi:10.1109/79.799930) with a pitch of 2.5 pixels, so a
+digit is about 20 pixels tall and its edges are smooth. All values are integers in fixed point, so that a digest of the
+result does not depend on a processor, a maths library or a number of threads.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+
+import numpy as np
+from numpy.typing import NDArray
+
+SENSOR = 34
+GRID = 8
+SACCADE_MS = 105
+DURATION_MS = 3 * SACCADE_MS
+SACCADES_HALF_PX = ((7, 14), (7, -14), (-14, 0))
+"""Displacement (x, y) of each saccade, in half pixels."""
+BURST_START_MS, BURST_MS = 10, 70
+BURST_SHARE_PERCENT = 96
+"""Share of a saccade's way that the burst covers; the rest follows until the saccade ends."""
+
+POSITION_ONE = 4096
+"""One pixel, in the units of positions."""
+PITCH = 5 * POSITION_ONE // 2
+WEIGHT_BITS = 12
+LEVEL_BITS = 12
+LOG_ONE = 4096
+"""ln = 1, in the units of log intensities."""
+
+
+def path() -> NDArray[np.int64]:
+    """Position [DURATION_MS + 1, 2] (x, y) of the digit's centre at each millisecond, in 1/4096 pixels.
+
+    The triangle of the three saccades is centred on the sensor.
+    """
+    half_px = POSITION_ONE // 2
+    x, y = (SENSOR - 1) * half_px - 7 * half_px, (SENSOR - 1) * half_px - 7 * half_px
+    out = [(x, y)]
+    for move in SACCADES_HALF_PX:
+        for ms in range(1, SACCADE_MS + 1):
+            # Way covered in 1/(100·70³): the burst's is s²(3 − 2s) of its share, the settling's is linear.
+            k = min(max(ms - BURST_START_MS, 0), BURST_MS)
+            burst = BURST_SHARE_PERCENT * k * k * (3 * BURST_MS - 2 * k)
+            tail_ms = SACCADE_MS - BURST_START_MS - BURST_MS
+            j = min(max(ms - BURST_START_MS - BURST_MS, 0), tail_ms)
+            settle = (100 - BURST_SHARE_PERCENT) * BURST_MS**3 * j // tail_ms
+            done, whole = burst + settle, 100 * BURST_MS**3
+            out.append(tuple(p + (d * half_px * done) // whole for p, d in zip((x, y), move)))  # type: ignore[arg-type]
+        x, y = x + move[0] * half_px, y + move[1] * half_px
+    return np.array(out, np.int64)
+
+
+def spline_weights(centre: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Weights [n, 34, 8] of the 8 image rows (or columns) at the 34 pixels, for a digit centred at `centre` [n].
+
+    Cubic B-spline in d = |distance| / pitch: (4 − 6d² + 3d³)/6 below 1, (2 − d)³/6 below 2; rounded to 2^-12.
+    """
+    pixel = np.arange(SENSOR, dtype=np.int64)[None, :, None] * POSITION_ONE
+    knot = (2 * np.arange(GRID, dtype=np.int64) - (GRID - 1))[None, None, :] * (PITCH // 2)
+    d = np.abs(pixel - knot - centre[:, None, None])
+    near = 4 * PITCH**3 - 6 * d * d * PITCH + 3 * d * d * d
+    far = np.maximum(2 * PITCH - d, 0) ** 3
+    weight = np.where(d < PITCH, near, far)
+    return ((weight << WEIGHT_BITS) + 3 * PITCH**3) // (6 * PITCH**3)
+
+
+def log_table(dark: Decimal) -> NDArray[np.int32]:
+    """ln((i/4096 + dark)/dark) for i = 0..4096 + 64, in 1/4096, correctly rounded.
+
+    `dark` is the brightness of the black screen relative to white; decimal arithmetic gives the same digits everywhere.
+    """
+    with localcontext() as context:
+        context.prec = 30
+        one = Decimal(1 << LEVEL_BITS)
+        values = [int(((i / one + dark) / dark).ln() * LOG_ONE + Decimal("0.5")) for i in range((1 << LEVEL_BITS) + 65)]
+    return np.array(values, np.int32)
