@@ -29,7 +29,26 @@ _WHERE = {
     "write_atis": "files.atis",
 }
 
-__all__ = sorted(_WHERE)  # noqa: PLE0605
+__all__ = [
+    "EVENT_DTYPE",
+    "NMNIST",
+    "Augment",
+    "Batch",
+    "EpochSampler",
+    "EventDataModule",
+    "EventDataset",
+    "EventSource",
+    "EventStream",
+    "FrameSettings",
+    "NMNISTSource",
+    "SaccadeDigits",
+    "SaccadeDigitsSource",
+    "collate",
+    "describe_recording",
+    "read_atis",
+    "to_frames",
+    "write_atis",
+]
 
 if TYPE_CHECKING:
     from snnkit.data.augment import Augment

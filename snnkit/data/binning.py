@@ -60,9 +60,8 @@ def frames_from_columns(
     cell *= width
     cell += x
     counts = np.bincount(cell, minlength=T * 2 * height * width)
-    if binary:
-        counts = counts > 0
-    return counts.astype(np.float32).reshape(T, 2, height, width)
+    cells = (counts > 0 if binary else counts).astype(np.float32)
+    return cells.reshape(T, 2, height, width)
 
 
 def check_bin_settings(T: int, by: str, window_us: int | None) -> None:
@@ -106,7 +105,7 @@ def to_frames(
         size, array = events.sensor_size, events.events
         if sensor_size is not None and tuple(sensor_size) != size:
             raise DataError(
-                f"{events.source}: recorded on a {size[0]}x{size[1]} sensor, asked for {sensor_size[0]}x{sensor_size[1]}",
+                f"{events.source}: recorded on a {size[0]}x{size[1]} sensor, not on {sensor_size[0]}x{sensor_size[1]}",
                 fix="leave sensor_size out; resize or crop the events first if another size is wanted",
             )
     elif sensor_size is None:

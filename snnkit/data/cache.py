@@ -17,7 +17,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -70,8 +70,8 @@ def cached_store(
         return _build(entry, settings, sensor_size, recordings)
     except OSError as error:
         warnings.warn(
-            f"cannot write the data cache at {entry} ({error.strerror or error}); the data are kept in memory and will be"
-            " decoded again next time. Free some space, or set SNNKIT_CACHE to a folder that can be written.",
+            f"cannot write the data cache at {entry} ({error.strerror or error}); the data stay in memory and will"
+            " be decoded again next time. Free some space, or set SNNKIT_CACHE to a folder that can be written.",
             stacklevel=2,
         )
         return store_in_memory(recordings(), sensor_size)
@@ -91,7 +91,7 @@ def open_entry(entry: Path, verify: bool = True) -> EventStore:
             if file.stat().st_size != facts["bytes"] or (verify and _io.sha256_file(file) != facts["sha256"]):
                 raise ValueError(f"{name} does not match its digest")
             # An empty file cannot be mapped, and a mapped array is sliced faster as a plain one.
-            mode = "r" if facts["length"] else None
+            mode: Literal["r"] | None = "r" if facts["length"] else None
             arrays[Path(name).stem] = np.load(file, mmap_mode=mode, allow_pickle=False).view(np.ndarray)
         width, height = meta["sensor_size"]
         return EventStore(

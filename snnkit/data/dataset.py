@@ -18,6 +18,7 @@ from snnkit.data.binning import By, check_bin_settings, frames_from_columns
 from snnkit.data.store import EventStore
 
 _ORDER, _SAMPLE = 0, 1
+Columns = tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]
 
 
 def keyed_rng(seed: int, stream: int, epoch: int, index: int = 0) -> np.random.Generator:
@@ -75,12 +76,12 @@ class EventDataset:
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[NDArray[np.float32], int]:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         k = int(self.indices[index])
-        t, x, y, p = self.store.columns(k)
+        columns: Columns = self.store.columns(k)
         if self.augment is not None:
             rng = keyed_rng(self.seed, _SAMPLE, epoch, index)
-            t, x, y, p = augment_columns(t, x, y, p, self.store.sensor_size, self.augment, rng)
+            columns = augment_columns(*columns, self.store.sensor_size, self.augment, rng)
         f = self.frames
-        frames = frames_from_columns(t, x, y, p, self.store.sensor_size, f.T, f.by, f.binary, f.window_us)
+        frames = frames_from_columns(*columns, self.store.sensor_size, f.T, f.by, f.binary, f.window_us)
         return frames, int(self.store.labels[k])
 
     def stack(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

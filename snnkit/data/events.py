@@ -63,7 +63,7 @@ def check_columns(
     if len(backward):
         i = int(backward[0]) + 1
         raise DataError(
-            f"{source}: time runs back at event {i}, from {int(t[i - 1])} to {int(t[i])} us ({len(backward)} such steps)",
+            f"{source}: time runs back at event {i}, from {int(t[i - 1])} to {int(t[i])} us ({len(backward)} times)",
             why="the file is damaged or of another format, or its clock wrapped around",
             fix="check the file; if the order alone is wrong, sort the events by t (stable) before building the stream",
         )
@@ -111,7 +111,7 @@ class EventStream:
         source: str = "event stream",
     ) -> EventStream:
         """Build a stream from four integer (p also boolean) arrays [N]; checked before any value is narrowed."""
-        columns = []
+        columns: list[NDArray[np.integer]] = []
         for name, values in zip("txyp", (t, x, y, p)):
             column = np.asarray(values)
             if column.dtype == np.bool_:
@@ -124,7 +124,8 @@ class EventStream:
                     fix="event columns are integers; t is in microseconds",
                 )
             columns.append(column)
-        check_columns(*columns, sensor_size=sensor_size, source=source)
+        ct, cx, cy, cp = columns
+        check_columns(ct, cx, cy, cp, sensor_size, source)
         events = np.empty(len(columns[0]), EVENT_DTYPE)
         for name, column in zip("txyp", columns):
             events[name] = column

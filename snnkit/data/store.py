@@ -91,7 +91,7 @@ class ContentHash:
         """Add one recording."""
         self._hash.update(np.array([r.label, len(r.t)], "<i8").tobytes())
         for column, dtype in zip((r.t, r.x, r.y, r.p), ("<u4", "<u2", "<u2", "u1")):
-            self._hash.update(np.ascontiguousarray(column, dtype))
+            self._hash.update(np.ascontiguousarray(column, dtype).tobytes())
 
     def hexdigest(self) -> str:
         """The digest so far, hexadecimal."""
@@ -114,12 +114,13 @@ def store_in_memory(recordings: Iterable[Recording], sensor_size: tuple[int, int
 
     kept = list(hashed())
     xy = coordinate_dtype(sensor_size)
-    columns = [
-        np.concatenate([np.zeros(0, d), *(np.asarray(getattr(r, c), d) for r in kept)])
-        for c, d in zip(COLUMNS, (np.dtype("<u4"), xy, xy, np.dtype("u1")))
-    ]
+    dtypes: dict[str, Any] = {"t": np.dtype("<u4"), "x": xy, "y": xy, "p": np.dtype("u1")}
+    columns: dict[str, Any] = {
+        c: np.concatenate([np.zeros(0, d), *(np.asarray(getattr(r, c)).astype(d) for r in kept)])
+        for c, d in dtypes.items()
+    }
     return EventStore(
-        *columns,
+        **columns,
         offsets=np.cumsum([0, *(len(r.t) for r in kept)], dtype=np.int64),
         labels=np.array([r.label for r in kept], np.int64),
         names=tuple(r.name for r in kept),

@@ -18,10 +18,11 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from snnkit.errors import DataError
 
@@ -33,7 +34,8 @@ LAYOUT_FIX = (
     "give the folder with Train/<digit>/*.bin and Test/<digit>/*.bin, the folder tonic downloaded to, the archives"
     " train.zip and test.zip (or train.zip and valid.zip), or use download=True"
 )
-_RECORDING = re.compile(r"(?:^|/)([^/]+)/(\d)/([^/]+\.bin)$", re.IGNORECASE)
+_RECORDING = re.compile(r"(?:^|(?:^|/)([^/]+)/)(\d)/([^/]+\.bin)$", re.IGNORECASE)
+Place = TypeVar("Place")
 _ROLES = {"train": "train", "valid": "validation", "validation": "validation", "test": "test"}
 
 
@@ -120,7 +122,7 @@ def _from_archive(archive: zipfile.ZipFile, place: str, opened: list[zipfile.Zip
             where = f"{place}:{manifest[0].filename}"
             _check_manifest(_read_member(archive, manifest[0], where).decode("utf-8"), where, entries, set(inner))
         return entries
-    tops = {m.group(1).lower() for i in archive.infolist() if (m := _RECORDING.search(i.filename))}
+    tops = {(m.group(1) or "").lower() for i in archive.infolist() if (m := _RECORDING.search(i.filename))}
     parts = {_ROLES[top]: top for top in tops if top in _ROLES}
     if "train" not in parts:
         raise DataError(f"{place}: no N-MNIST recordings found in this archive", fix=LAYOUT_FIX)
@@ -128,14 +130,14 @@ def _from_archive(archive: zipfile.ZipFile, place: str, opened: list[zipfile.Zip
     return [e for role, top in _as_roles(parts) for e in _members(archive, place, role, top)]
 
 
-def _need_test_part(parts: object, place: str) -> None:
-    if not isinstance(parts, dict) or not ({"test", "validation"} & set(parts)):
+def _need_test_part(parts: Mapping[str, object], place: str) -> None:
+    if not ({"test", "validation"} & set(parts)):
         raise DataError(
             f"{place}: training recordings found, but neither a test nor a valid part beside them", fix=LAYOUT_FIX
         )
 
 
-def _as_roles(parts: dict[str, object]) -> list[tuple[str, object]]:
+def _as_roles(parts: Mapping[str, Place]) -> list[tuple[str, Place]]:
     """(role, place) pairs; a valid part without a test part is the test part."""
     if "test" not in parts:
         parts = {("test" if role == "validation" else role): place for role, place in parts.items()}
@@ -173,7 +175,10 @@ def _members(archive: zipfile.ZipFile, place: str, role: str, top: str | None = 
     entries = []
     for info in archive.infolist():
         match = _RECORDING.search(info.filename)
-        if match is None or (top is not None and match.group(1).lower() != top):
+        if match is None:
+            continue
+        parent, digit, file = match.groups()
+        if top is not None and (parent or "").lower() != top:
             continue
         where = f"{place}:{info.filename}"
         if info.file_size > MAX_RECORDING_BYTES:
@@ -184,8 +189,8 @@ def _members(archive: zipfile.ZipFile, place: str, role: str, top: str | None = 
         entries.append(
             Entry(
                 role,
-                int(match.group(2)),
-                "/".join(match.groups()),
+                int(digit),
+                f"{parent or role.capitalize()}/{digit}/{file}",
                 (info.file_size, info.CRC),
                 lambda info=info, where=where: _read_member(archive, info, where),  # type: ignore[misc]
                 where,

@@ -13,7 +13,7 @@ class NMNIST(EventDataModule):
 
     Args:
         root: a folder with Train/<digit>/*.bin and Test/<digit>/*.bin, the folder given to tonic, a folder with
-            train.zip and test.zip, one with train.zip and valid.zip (then valid.zip is the test set), or a zip of these.
+            train.zip and test.zip, one with train.zip and valid.zip (then valid.zip is the test set), or a zip of them.
         batch_size: samples per batch.
         T: number of bins (time steps).
         by: bins of equal "time" or of equal event "count".

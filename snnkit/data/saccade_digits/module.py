@@ -11,8 +11,8 @@ from snnkit.data.saccade_digits.source import SaccadeDigitsSource
 class SaccadeDigits(EventDataModule):
     """SIMULATED recordings of scikit-learn's digits, 34×34 pixels, ten classes: the default that needs no download.
 
-    1257 training, 180 validation and 360 test recordings of 315 ms with about 4000 events each; made in seconds at first
-    use and then kept in the cache. How they are simulated: `snnkit.data.saccade_digits.motion` and `.sensor`.
+    1257 training, 180 validation and 360 test recordings of 315 ms with about 4000 events each; made in seconds at
+    first use and then kept in the cache. How they are simulated: `snnkit.data.saccade_digits.motion` and `.sensor`.
 
     Args:
         batch_size: samples per batch.

@@ -1,7 +1,7 @@
 """The scene: a digit's brightness, moved along N-MNIST's three saccades. Integers only.
 
 Orchard et al. 2015 (doi:10.3389/fnins.2015.00437) turned MNIST into events by moving the sensor on a pan-tilt unit
-through three saccades that close a triangle. Here, in pixels and per saccade of 105 ms: (+3.5, +7), (+3.5, −7), (−7, 0).
+through three saccades that close a triangle. In pixels, for each saccade of 105 ms: (+3.5, +7), (+3.5, −7), (−7, 0).
 Most of each move is a burst of 70 ms with a parabolic velocity, as the event rate over time of the real recordings
 shows it; the rest of the saccade is a slow settling.
 

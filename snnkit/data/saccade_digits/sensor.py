@@ -3,8 +3,8 @@
 The pixel model is that of the event-camera simulators ESIM (Rebecq, Gehrig, Scaramuzza 2018, CoRL, PMLR 87:969) and
 v2e (Hu, Liu, Delbruck 2021, doi:10.1109/CVPRW53098.2021.00144): a pixel remembers a log intensity L_ref; when
 L − L_ref ≥ θ_on it sends ON and L_ref rises by θ_on, when L_ref − L ≥ θ_off it sends OFF and L_ref falls by θ_off.
-Between two scene samples (1 ms) L is taken as linear, which gives an event its time in µs. After an event a pixel is dead
-for the refractory time; what it has not sent by then follows. Thresholds differ from pixel to pixel (fixed pattern), the
+Between two scene samples (1 ms) L is taken as linear, which gives an event its time in µs. After an event a pixel is
+dead for the refractory time; what it has not sent by then follows. Thresholds differ among pixels (fixed pattern), the
 remembered level starts at a random place within half a threshold, and noise events are spread evenly over pixels and
 time (background activity; ATIS: Posch, Matolin, Wohlgenannt 2011, doi:10.1109/JSSC.2010.2085952).
 
@@ -41,8 +41,9 @@ _PATTERN, _MEMORY, _NOISE = 0, 1, 2
 class SensorSettings:
     """What the simulated sensor is like; every value is exact (integers, or decimal strings).
 
-    threshold: mean log-intensity threshold; spread_percent: its standard deviation among pixels; refractory_us: dead time
-    after an event; noise_hz: noise events per pixel and second; dark: brightness of the black screen relative to white.
+    threshold: mean log-intensity threshold; spread_percent: its standard deviation among pixels; refractory_us: dead
+    time after an event; noise_hz: noise events per pixel and second; dark: brightness of the
+    black screen, white being 1.
     """
 
     threshold: str = "0.4"
@@ -97,8 +98,8 @@ class Sensor:
     def log_intensity(self, images: NDArray[np.float64], ms: int) -> NDArray[np.int32]:
         """Log intensity [34 · S · 34] (row, sample, column) at a millisecond, in 1/4096.
 
-        images: [8, S, 8] (row, sample, column), whole numbers 0..16. The products are of whole numbers and their sums stay
-        below 2^53, so float64 gives them exactly, in any order.
+        images: [8, S, 8] (row, sample, column), whole numbers 0..16. The products are of whole numbers and their sums
+        stay below 2^53, so float64 gives them exactly, in any order.
         """
         n = images.shape[1]
         rows = (self.wy[ms] @ images.reshape(GRID, n * GRID)).reshape(SENSOR * n, GRID)

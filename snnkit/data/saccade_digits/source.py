@@ -1,4 +1,4 @@
-"""SaccadeDigits as an event source: simulated once, kept in the cache, divided by indices that come with the package."""
+"""SaccadeDigits as an event source: simulated once, kept in the cache, divided by indices in the package."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class SaccadeDigitsSource(EventSource):
     See `snnkit.data.saccade_digits.motion` and `.sensor` for the model and its sources.
 
     Args:
-        seed: seed of the sensor's fixed pattern, of the pixels' starting points and of the noise. Splits do not depend on it.
+        seed: seed of the sensor's fixed pattern, of the pixels' starting points and of the noise; not of the splits.
         subset: use only this many training recordings (stratified), with validation and test in proportion.
     """
 
@@ -106,7 +106,7 @@ class SaccadeDigitsSource(EventSource):
     def load(self) -> tuple[EventStore, dict[str, NDArray[np.int64]]]:
         committed = committed_splits()
         all_labels = np.array([int(c) for c in committed["labels"]], np.int64)
-        splits = {s: np.array(committed[s], np.int64) for s in SPLITS}
+        splits: dict[str, NDArray[np.int64]] = {s: np.array(committed[s], np.int64) for s in SPLITS}
         if self.subset is not None:
             splits = shrink_splits(splits, [f"{i:04d}" for i in range(len(all_labels))], all_labels, self.subset)
         samples = np.sort(np.concatenate([splits[s] for s in SPLITS]))
