@@ -124,19 +124,18 @@ class _Builder:
         return self.add_population(path, value, neuron)
 
     def recurrent(self, path: str, m: Any, x: Value) -> Value | None:
-        inner = f"{path}.neuron"
-        neuron = self.leaves.neuron(inner, m.neuron, x)
-        own = Value(x.shape, (Term(inner),))
+        neuron = self.leaves.neuron(f"{path}.neuron", m.neuron, x)
+        own = Value(x.shape, (Term(path),))
         back = self.module(f"{path}.synapse", m.synapse, own)
         if neuron is None or back is None:
             return None
         if isinstance(neuron, LI):
-            self.error("ANALOG_SOURCE", inner, "a non-firing neuron cannot feed back: chips send only spikes")
+            self.error("ANALOG_SOURCE", path, "a non-firing neuron cannot feed back: chips send only spikes")
             return None
         if back.shape != x.shape:
             self.error("SHAPE", path, f"the recurrent synapse gives {list(back.shape)}, the neuron has {list(x.shape)}")
             return None
-        return self.add_population(inner, x, neuron, back)
+        return self.add_population(path, x, neuron, back)
 
     # ------------------------------------------------------------------------------------------------------- functions
     def call(self, node: fx.Node, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Value | None:
@@ -154,8 +153,8 @@ class _Builder:
             x = args[0]
             if start == 2 and end in (-1, len(x.shape) + 1):
                 return Value((x.n,), x.terms, x.bias, x.analog)
-            self.error("UNSUPPORTED_CALL", node_line(node), f"flatten(start_dim={start}, end_dim={end}) would mix time or "
-                       "batch with features", "flatten(2), or snn.Flatten()")  # fmt: skip
+            self.error("UNSUPPORTED_CALL", node_line(node), f"flatten(start_dim={start}, end_dim={end}) would mix "
+                       "time or batch with features", "flatten(2), or snn.Flatten()")  # fmt: skip
             return None
         name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
         if name in ("contiguous", "detach", "clone", "float") and values:
@@ -256,6 +255,7 @@ def to_graph(
     Returns:
         The simplified graph (None if there are errors) and all findings.
     """
+    shapes: list[tuple[int, ...]]
     shapes = [tuple(input_shape)] if isinstance(input_shape[0], int) else [tuple(s) for s in input_shape]  # type: ignore
     counts = [max_count] * len(shapes) if isinstance(max_count, int) else list(max_count)
     builder = _Builder(model)
@@ -264,7 +264,7 @@ def to_graph(
         builder.report(finding)
     out = builder.walk(fx_graph, shapes, counts) if fx_graph is not None else None
     if out is not None and not (isinstance(out, Value) and not out.bias_or_ops()):
-        builder.error("OUTPUT_NOT_A_NEURON", "output", "the model must return one tensor that comes from a neuron layer",
+        builder.error("OUTPUT_NOT_A_NEURON", "output", "the model must return one tensor, made by a neuron layer",
                       "end with snn.LIF (spike counts) or snn.LI (membrane read-out)")  # fmt: skip
     rule = None
     if isinstance(out, Value) and not has_errors(builder.findings):

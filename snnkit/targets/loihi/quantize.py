@@ -1,0 +1,504 @@
+"""Real weights, thresholds and decays → Loihi's integers.
+
+A neuron's equations do not change when its weights, threshold and bias are multiplied by one number s > 0, so each
+layer, or each channel where weights are shared, or each neuron, may have a scale s of its own: units of v = s * v.
+A read-out of non-firing neurons has a single scale, because its values are compared with each other.
+
+Weights become k * 2**(7 + e) with |k| <= 127: mixed-sign mantissa 2k, exponent e >= -1 per connection. Such weights
+lose no bits under any reading of the disputed rules A1-A5. The chip fires iff v >= 64*vth + 1, so s is chosen to make
+threshold * s equal to that level for one of at most eight levels (a core has eight threshold registers). Where
+weights and threshold are dyadic, s is a power of two and the weights are exact.
+
+Proved for binary sources, whatever they do: the synaptic input stays inside 22 bits and u inside 24 bits (no wrap),
+and a non-firing neuron stays below the highest threshold over the run length in the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from snnkit.errors import GraphError
+from snnkit.graph.findings import Finding
+from snnkit.graph.model import (
+    LI,
+    LIF,
+    Array,
+    Connection,
+    Conv,
+    CubaLIF,
+    Dense,
+    Graph,
+    LoihiNeuron,
+    LoihiWeightFormat,
+    Population,
+    Sparse,
+)
+from snnkit.targets.loihi import spec
+
+K_MAX = 127  # mixed-sign mantissas 2k, |2k| <= 254
+UNIT = 1 << spec.WEIGHT_SHIFT  # smallest weight step: mantissa 2, exponent -1
+E_MIN = -1
+LEVEL_MAX = spec.VTH_MANTISSA_MAX << spec.VTH_SHIFT
+Q_LIMIT = (1 << (spec.Q_BITS - 1)) - 1
+U_LIMIT = (1 << (spec.U_BITS - 1)) - 1
+DECAY_ONE = 1 << spec.DECAY_BITS
+CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """Choices of the quantiser.
+
+    Attributes:
+        levels: threshold levels a layer may use (1..8).
+        clip_search: try clipping the largest weights where that lowers the expected error of the synaptic input.
+    """
+
+    levels: int = spec.THRESHOLD_PROFILES_PER_CORE
+    clip_search: bool = True
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An integer graph, what it cost (one dict per layer), and findings."""
+
+    graph: Graph
+    report: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Incoming:
+    """One connection as the quantiser sees it: its synapses as flat arrays."""
+
+    connection: Connection
+    values: Array  # weight of each synapse slot that is stored (a kernel entry counts once)
+    group: Array  # scale group of each value
+    source: Array  # representative source index, -1 for shared weights
+    is_bias: bool
+
+
+def quantize(
+    graph: Graph, rates: Mapping[str, Array] | None = None, options: QuantizeOptions | None = None
+) -> Quantized:
+    """Quantise a float graph on the chip timeline whose biases are gated or meant for the bias register.
+
+    Args:
+        graph: a float graph that passed `rules.check`.
+        rates: firing probability per step of each source, by name [n], measured on calibration data; weights the
+            expected error when large weights may be clipped. Equal rates are assumed without it.
+        options: see `QuantizeOptions`.
+    """
+    if graph.timeline != "chip":
+        raise GraphError("quantize needs a graph on the chip timeline", fix="run snnkit.passes.add_lag first")
+    options = options or QuantizeOptions()
+    populations: list[Population] = []
+    connections: dict[str, Connection] = {}
+    report: list[dict[str, Any]] = []
+    findings: list[Finding] = []
+    for population in graph.populations:
+        layer = _Layer(graph, population, rates or {}, options)
+        neuron, weights = layer.solve()
+        populations.append(replace(population, neuron=neuron, bias=None))
+        connections.update(weights)
+        report.append(layer.report)
+        findings += layer.findings
+    ordered: list[Connection] = []
+    for c in graph.connections:
+        ordered += [q for name, q in connections.items() if name == c.name or name == c.name + FINE]
+    return Quantized(graph.with_(populations=tuple(populations), connections=tuple(ordered)), report, findings)
+
+
+FINE = ".fine"
+"""Suffix of the second, finer connection of a gated bias."""
+
+
+class _Layer:
+    """Works out one population: scales, integer weights, registers."""
+
+    def __init__(self, graph: Graph, population: Population, rates: Mapping[str, Array], options: QuantizeOptions):
+        self.graph, self.population, self.options = graph, population, options
+        self.findings: list[Finding] = []
+        self.ticks = None if graph.steps is None else graph.steps + graph.max_lag
+        self.is_readout = isinstance(population.neuron, LI)
+        gates = {i.name for i in graph.inputs if i.gate_from is not None}
+        self.incoming_connections = graph.incoming(population.name)
+        shared = any(isinstance(c.synapse, Conv) for c in self.incoming_connections)
+        n = population.n
+        if self.is_readout:
+            self.group = np.zeros(n, np.int64)
+        elif shared:
+            self.group = np.arange(n) // (n // population.shape[0])
+        else:
+            self.group = np.arange(n)
+        self.groups = int(self.group.max()) + 1 if n else 0
+        self.incoming = [_flatten(c, self.group, c.src in gates) for c in self.incoming_connections]
+        self.rates = rates
+        self.reach: dict[str, Array] = {}  # per connection: the largest weight of each group that is not clipped
+        self.report: dict[str, Any] = {"layer": population.name, "neurons": n, "scale_groups": self.groups}
+
+    # ---------------------------------------------------------------------------------------------------------- scale
+    def solve(self) -> tuple[LoihiNeuron, dict[str, Connection]]:
+        threshold = self._threshold()
+        exact = self._exact_scale(threshold)
+        if exact is not None:
+            # The level lies 63 units below threshold * s (v >= threshold also holds for the last unit lost to a
+            # decay), so the largest power of two that fits makes this the smallest share of the threshold.
+            for shift in range(spec.WEIGHT_EXPONENT_MAX - E_MIN, -1, -1):
+                scale = np.full(self.groups, float(exact << shift))
+                vth = None if threshold is None else np.rint(threshold * scale[0] / UNIT) - 1
+                weights = self._weights(scale)
+                fits = all(_format(c).exponent <= spec.WEIGHT_EXPONENT_MAX for c in weights.values())
+                if fits and self._is_exact(scale, weights) and self._excess(scale, weights, threshold) <= 1.0:
+                    return self._finish(scale, vth, weights, exact=True)
+        self.reach.clear()
+        scale = self._ideal_scale()
+        for _ in range(24):
+            if threshold is not None:
+                scale, vth = self._snap(scale, threshold)
+            else:
+                vth = None
+            weights = self._weights(scale)
+            over = self._excess(scale, weights, threshold)
+            if over <= 1.0:
+                return self._finish(scale, vth, weights, exact=False)
+            scale = scale / (over * 1.001)
+        raise GraphError(f"layer {self.population.name!r}: no scale keeps its sums inside the chip's registers")
+
+    def _threshold(self) -> Array | None:
+        neuron = self.population.neuron
+        return None if isinstance(neuron, LI) else np.asarray(neuron.threshold, np.float64)  # type: ignore[union-attr]
+
+    def _exact_scale(self, threshold: Array | None) -> int | None:
+        """64 * p with the smallest power of two p that makes every weight and threshold an integer, if one does."""
+        parts = [i.values for i in self.incoming] + ([] if threshold is None else [threshold])
+        if self.population.bias is not None:
+            return None
+        values = np.concatenate([p.reshape(-1) for p in parts]) if parts else np.zeros(0)
+        for bits in range(17):
+            scaled = values * (1 << bits)
+            whole = np.array_equal(scaled, np.rint(scaled))
+            if whole and (threshold is None or np.all(threshold * (1 << bits) >= 2)):  # a level of 0 is no level
+                return UNIT << bits
+        return None
+
+    def _is_exact(self, scale: Array, weights: Mapping[str, Connection]) -> bool:
+        """True if every scaled weight is represented without error."""
+        return all(np.array_equal(self._made(i, weights), i.values * scale[i.group]) for i in self.incoming)
+
+    def _made(self, incoming: _Incoming, weights: Mapping[str, Connection]) -> Array:
+        """What the integer weights of one connection stand for, in units of u."""
+        name = incoming.connection.name
+        keys = [k for k in (name, name + FINE) if k in weights]
+        return np.sum([_stored(weights[k]) * 2.0 ** (7 + _format(weights[k]).exponent) for k in keys], axis=0)
+
+    def _ideal_scale(self) -> Array:
+        """The scale of each group at which its weights fill the mantissa (the finest of its connections)."""
+        candidates = []
+        for incoming in self.incoming:
+            if incoming.is_bias or incoming.values.size == 0:
+                continue
+            top = np.zeros(self.groups)
+            np.maximum.at(top, incoming.group, np.abs(incoming.values))
+            clip = (
+                self._clip(incoming, top) if self.options.clip_search and not self.is_readout else np.ones(self.groups)
+            )
+            candidates.append(np.where(top > 0, K_MAX * UNIT / np.maximum(top * clip, 1e-300), np.nan))
+        if not candidates or np.all(np.isnan(candidates)):
+            return np.full(self.groups, float(K_MAX * UNIT))
+        table = np.array(candidates)
+        finest = np.nanmax(np.where(np.isnan(table), -np.inf, table), axis=0)
+        coarsest = np.nanmin(np.where(np.isnan(table), np.inf, table), axis=0)
+        scale = np.minimum(finest, coarsest * 8)  # three exponents between the connections of one neuron
+        known = np.isfinite(scale)
+        return np.where(known, scale, np.max(scale[known]))
+
+    def _clip(self, incoming: _Incoming, top: Array) -> Array:
+        """The clip factor of each group with the smallest expected squared error of its synaptic input."""
+        rate = self.rates.get(incoming.connection.src)
+        use = np.ones(incoming.values.size)
+        if rate is not None and incoming.source.size and incoming.source[0] >= 0:
+            use = np.asarray(rate, np.float64).reshape(-1)[incoming.source] + 1e-6
+        best, best_error = np.ones(self.groups), np.full(self.groups, np.inf)
+        for clip in CLIPS:
+            step = np.maximum(top * clip / K_MAX, 1e-300)[incoming.group]
+            k = np.clip(np.rint(incoming.values / step), -K_MAX, K_MAX)
+            error = np.bincount(incoming.group, use * (k * step - incoming.values) ** 2, minlength=self.groups)
+            better = error < best_error * (1 - 1e-9)
+            best, best_error = np.where(better, clip, best), np.where(better, error, best_error)
+        return best
+
+    def _snap(self, scale: Array, threshold: Array) -> tuple[Array, Array]:
+        """Lower each group's scale so that its threshold is one of few levels 64*vth + 1."""
+        top = np.zeros(self.groups)
+        np.maximum.at(top, self.group, threshold)
+        wanted = np.clip(np.floor((top * scale - 1) / UNIT), 1, spec.VTH_MANTISSA_MAX)
+        levels = _levels(wanted, self.options.levels)
+        chosen = levels[np.maximum(np.searchsorted(levels, wanted, side="right") - 1, 0)]
+        snapped = (UNIT * chosen + 1) / top
+        return snapped, np.clip(np.rint((threshold * snapped[self.group] - 1) / UNIT), 1, spec.VTH_MANTISSA_MAX)
+
+    # -------------------------------------------------------------------------------------------------------- weights
+    def _weights(self, scale: Array) -> dict[str, Connection]:
+        """Integer connections for these scales. A gated bias gets a coarse and, where needed, a fine part."""
+        out: dict[str, Connection] = {}
+        for incoming in self.incoming:
+            target = incoming.values * scale[incoming.group]
+            name = incoming.connection.name
+            if incoming.is_bias:
+                e = _exponent(float(np.abs(target).max(initial=0)))
+                coarse = _round_k(target, e)
+                out[name] = _integer(incoming.connection, coarse, e)
+                rest = target - coarse * float(2 ** (7 + e))
+                fine = _round_k(rest, E_MIN)
+                if e > E_MIN and np.any(fine):
+                    fine_name = replace(incoming.connection, name=name + FINE)
+                    out[name + FINE] = _integer(fine_name, fine, E_MIN)
+            else:
+                reach = self.reach.get(name)  # what is beyond it is clipped
+                size = np.abs(target) if reach is None else reach * scale
+                e = _exponent(float(size.max(initial=0)))
+                out[name] = _integer(incoming.connection, _round_k(target, e), e)
+        return out
+
+    def _bounds(self, weights: Mapping[str, Connection]) -> tuple[Array, Array]:
+        """Largest and smallest possible synaptic input of each neuron in one step, for binary sources."""
+        up, down = np.zeros(self.population.n), np.zeros(self.population.n)
+        for connection in weights.values():
+            matrix = connection.synapse.matrix().tocsr()
+            unit = 2.0 ** (spec.WEIGHT_SHIFT + _format(connection).exponent)
+            plus, minus = matrix.copy(), matrix.copy()
+            plus.data = np.maximum(matrix.data, 0).astype(np.float64)
+            minus.data = np.minimum(matrix.data, 0).astype(np.float64)
+            count = max((i.max_count for i in self.graph.inputs if i.name == connection.src), default=1)
+            up += np.asarray(plus.sum(axis=1)).reshape(-1) * unit * count
+            down += np.asarray(minus.sum(axis=1)).reshape(-1) * unit * count
+        return up, down
+
+    def _excess(self, scale: Array, weights: Mapping[str, Connection], threshold: Array | None) -> float:
+        """By what factor the worst register limit is exceeded; <= 1 is proved to fit."""
+        up, down = self._bounds(weights)
+        size = float(max(up.max(initial=0), -down.min(initial=0)))
+        ratio = size / Q_LIMIT
+        neuron = self.population.neuron
+        if isinstance(neuron, CubaLIF):
+            eff = _current_decay(neuron)
+            ratio = max(ratio, float((np.maximum(up, -down) * _geometric(eff, self.ticks)).max(initial=0)) / U_LIMIT)
+        if isinstance(neuron, LI):
+            dv = _dv(neuron.decay)
+            bound = float((np.maximum(up, -down) * _geometric(dv, self.ticks)).max(initial=0))
+            self.report["v_bound"] = bound
+            ratio = max(ratio, bound / LEVEL_MAX)
+        if threshold is not None:
+            ratio = max(ratio, float((threshold * scale[self.group]).max(initial=0)) / (LEVEL_MAX + 1))
+        self.report["q_bound"] = size
+        return ratio
+
+    # --------------------------------------------------------------------------------------------------------- finish
+    def _finish(
+        self, scale: Array, vth: Array | None, weights: dict[str, Connection], *, exact: bool
+    ) -> tuple[LoihiNeuron, dict[str, Connection]]:
+        neuron, n = self.population.neuron, self.population.n
+        if isinstance(neuron, LI):
+            du, dv, ds, refract = np.full(n, spec.DECAY_MAX), _dv(neuron.decay), 1, 1
+            level = np.full(n, spec.VTH_MANTISSA_MAX)
+        else:
+            assert isinstance(neuron, LIF | CubaLIF)
+            assert vth is not None
+            eff = np.full(n, DECAY_ONE) if isinstance(neuron, LIF) else _current_decay(neuron)
+            ds = 0 if np.any(eff == 0) else 1
+            du = np.clip(eff - ds, 0, spec.DECAY_MAX)
+            dv = _dv(neuron.decay if isinstance(neuron, LIF) else neuron.decay_mem)
+            refract, level = neuron.refractory + 1, self._cluster_levels(vth.astype(np.int64))
+        pair = np.stack([du, dv], axis=1)
+        merged = _cluster(pair, spec.COMPARTMENT_PROFILES_PER_CORE)
+        mantissa, exponent = self._bias_register(scale)
+        self._describe(scale, weights, level, merged, pair, exact)
+        registers = np.stack([merged[:, 0], merged[:, 1], level, mantissa, exponent, np.full(n, refract)])
+        made_du, made_dv, made_vth, made_mant, made_exp, made_refract = registers.astype(np.int32)
+        return LoihiNeuron(made_du, made_dv, made_vth, made_mant, made_exp, made_refract, ds), weights
+
+    def _cluster_levels(self, vth: Array) -> Array:
+        merged = _cluster(vth[:, None], spec.THRESHOLD_PROFILES_PER_CORE)[:, 0]
+        error = np.abs(merged - vth) / np.maximum(vth, 1)
+        self.report["threshold_levels"] = len(np.unique(merged))
+        self.report["threshold_error_max"] = float(error.max(initial=0))
+        return merged
+
+    def _bias_register(self, scale: Array) -> tuple[Array, Array]:
+        n = self.population.n
+        zero = np.zeros(n, np.int64)
+        if self.population.bias is None:
+            return zero, zero
+        target = np.asarray(self.population.bias, np.float64) * scale[self.group]
+        size = np.maximum(np.abs(target), 1)
+        exponent = np.clip(np.ceil(np.log2(size / spec.BIAS_MANTISSA_LIMIT)), 0, spec.BIAS_EXPONENT_MAX).astype(
+            np.int64
+        )
+        mantissa = np.rint(target / 2.0**exponent)
+        clipped = np.clip(mantissa, -spec.BIAS_MANTISSA_LIMIT, spec.BIAS_MANTISSA_LIMIT)
+        if np.any(clipped != mantissa):
+            self.findings.append(
+                Finding(
+                    "BIAS_RANGE",
+                    self.population.name,
+                    f"{int(np.sum(clipped != mantissa))} biases exceed the register",
+                    remedy="export with --bias gated",
+                )
+            )
+        return clipped.astype(np.int64), exponent
+
+    def _describe(
+        self, scale: Array, weights: Mapping[str, Connection], level: Array, merged: Array, pair: Array, exact: bool
+    ) -> None:
+        rows = {}
+        for incoming in self.incoming:
+            name = incoming.connection.name
+            made = self._made(incoming, weights)
+            e = _format(weights[name]).exponent
+            step = 2.0 ** (7 + e)
+            target = incoming.values * scale[incoming.group]
+            k = np.rint(target / step)
+            rows[name] = {
+                "exponent": e,
+                "weights": int(target.size),
+                "clipped": int(np.sum(np.abs(k) > K_MAX)),
+                "zeroed": int(np.sum((made == 0) & (target != 0))),
+                "rms_error_of_rms": float(np.sqrt(np.mean((made - target) ** 2) / max(np.mean(target**2), 1e-30)))
+                if target.size
+                else 0.0,
+            }
+        self.report |= {
+            "exact_weights": bool(exact),
+            "scale_min": float(scale.min(initial=np.inf)),
+            "scale_max": float(scale.max(initial=0)),
+            "vth": sorted({int(v) for v in level}),
+            "profiles": len(np.unique(merged, axis=0)),
+            "decay_error_max": float(np.abs(merged - pair).max(initial=0) / DECAY_ONE),
+            "connections": rows,
+        }
+
+
+# ------------------------------------------------------------------------------------------------------------- helpers
+def _flatten(connection: Connection, group: Array, is_bias: bool) -> _Incoming:
+    synapse = connection.synapse
+    if isinstance(synapse, Conv):
+        c_out = synapse.weight.shape[0]
+        per = group.size // c_out
+        values = synapse.weight.reshape(-1)
+        own = np.repeat(group[::per], values.size // c_out)
+        return _Incoming(connection, values, own, np.full(0, -1), is_bias)
+    if isinstance(synapse, Dense):
+        n_dst, n_src = synapse.weight.shape
+        source = np.tile(np.arange(n_src), n_dst)
+        return _Incoming(connection, synapse.weight.reshape(-1), np.repeat(group, n_src), source, is_bias)
+    matrix = synapse.matrix()
+    own = np.repeat(group, np.diff(matrix.indptr))
+    return _Incoming(connection, matrix.data, own, matrix.indices.astype(np.int64), is_bias)
+
+
+def _integer(connection: Connection, k: Array, e: int) -> Connection:
+    """The connection with mantissas 2k in the shape of its synapse."""
+    mantissa = (2 * k).astype(np.int32)
+    synapse = connection.synapse
+    made: Conv | Dense | Sparse
+    if isinstance(synapse, Conv):
+        made = replace(synapse, weight=mantissa.reshape(synapse.weight.shape))
+    elif isinstance(synapse, Dense):
+        made = Dense(mantissa.reshape(synapse.weight.shape))
+    else:
+        old = synapse.matrix()
+        made = Sparse(sp.csr_matrix((mantissa, old.indices, old.indptr), shape=old.shape))
+    return replace(connection, synapse=made, format=LoihiWeightFormat(e, spec.MIXED, spec.WEIGHT_MAGNITUDE_BITS))
+
+
+def _stored(connection: Connection) -> Array:
+    """k of each stored weight of an integer connection."""
+    synapse = connection.synapse
+    if isinstance(synapse, Conv | Dense):
+        return synapse.weight.reshape(-1) / 2.0
+    return synapse.matrix().data / 2.0
+
+
+def _format(connection: Connection) -> LoihiWeightFormat:
+    assert connection.format is not None
+    return connection.format
+
+
+def _exponent(size: float) -> int:
+    """The smallest exponent e >= -1 whose largest weight 127 * 2**(7 + e) reaches `size`."""
+    e = E_MIN
+    while K_MAX * float(2 ** (7 + e)) < size * (1 - 1e-9) and e < spec.WEIGHT_EXPONENT_MAX:
+        e += 1
+    return e
+
+
+def _round_k(target: Array, e: int) -> Array:
+    return np.clip(np.rint(target / 2.0 ** (7 + e)), -K_MAX, K_MAX).astype(np.int64)
+
+
+def _dv(decay: Array) -> Array:
+    """The voltage decay register: 4096 * (1 - decay), at most 4095."""
+    return np.clip(np.rint(DECAY_ONE * (1.0 - np.asarray(decay, np.float64))), 0, spec.DECAY_MAX).astype(np.int64)
+
+
+def _current_decay(neuron: CubaLIF) -> Array:
+    """The effective current decay du + ds_offset, 0..4096."""
+    return np.rint(DECAY_ONE * (1.0 - np.asarray(neuron.decay_syn, np.float64))).astype(np.int64)
+
+
+def _geometric(decay: Array, ticks: int | None) -> Array:
+    """Sum of (1 - decay/4096)**t over the run: the largest factor by which a leaky sum exceeds one step's input."""
+    keep = 1.0 - decay / DECAY_ONE
+    endless = np.where(decay > 0, DECAY_ONE / np.maximum(decay, 1), np.inf)
+    if ticks is None:
+        return endless
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(decay > 0, (1 - keep**ticks) / np.maximum(1 - keep, 1e-12), float(ticks))
+
+
+def _levels(wanted: Array, limit: int) -> Array:
+    """At most `limit` levels, spread evenly in ratio between the smallest and the largest wanted one."""
+    low, high = float(wanted.min()), float(wanted.max())
+    distinct = np.unique(wanted)
+    if distinct.size <= limit:
+        return distinct
+    return np.unique(np.floor(np.geomspace(low, high, limit) + 1e-9))
+
+
+def _cluster(rows: Array, limit: int) -> Array:
+    """Rows [n, k] of integers with at most `limit` distinct ones: Lloyd's algorithm from evenly spaced rows."""
+    unique, inverse, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    inverse = inverse.reshape(-1)
+    if len(unique) <= limit:
+        return rows
+    centres = unique[np.linspace(0, len(unique) - 1, limit).round().astype(int)].astype(np.float64)
+    for _ in range(50):
+        nearest = np.argmin(((unique[:, None, :] - centres[None]) ** 2).sum(axis=2), axis=1)
+        weight = np.bincount(nearest, counts, minlength=limit)
+        new = np.stack(
+            [np.bincount(nearest, counts * unique[:, j], minlength=limit) for j in range(unique.shape[1])], axis=1
+        )
+        new = np.where(weight[:, None] > 0, new / np.maximum(weight, 1)[:, None], centres)
+        if np.array_equal(new, centres):
+            break
+        centres = new
+    return np.rint(centres[nearest]).astype(rows.dtype)[inverse]
+
+
+def summary(report: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Totals over layers: clipped, zeroed and all weights, the largest decay and threshold errors."""
+    rows = [c for layer in report for c in layer["connections"].values()]
+    return {
+        "weights": sum(r["weights"] for r in rows),
+        "clipped": sum(r["clipped"] for r in rows),
+        "zeroed": sum(r["zeroed"] for r in rows),
+        "decay_error_max": max((layer["decay_error_max"] for layer in report), default=0.0),
+        "threshold_error_max": max((layer.get("threshold_error_max", 0.0) for layer in report), default=0.0),
+        "exact_layers": [layer["layer"] for layer in report if layer["exact_weights"]],
+    }
