@@ -1,0 +1,18 @@
+"""Count the axons that leave a core: one or more slots per source neuron and core that it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def fan_out(n: int, reached: Iterable[tuple[Array, int]]) -> Array:
+    """Output slots of n source neurons [n], from (source neurons, slots each) per target core and axon group."""
+    slots = np.zeros(n, np.int64)
+    for sources, each in reached:
+        np.add.at(slots, sources, each)
+    return slots

@@ -1,0 +1,65 @@
+"""What a chip is to the rest of snnkit: a name and a package whose files hold functions of agreed names.
+
+    rules.py     check(graph, **options) -> list[Finding]             what fits and what does not, all at once
+    quantize.py  quantize(graph, ...)                                 real numbers -> this chip's integers
+    lower.py     lower(graph, options=None, *, progress=None)         integers -> memory images, costs and findings
+    replay.py    recognise(path) -> bool; replay(paths, **options)    reference vectors through the whole road
+    emulate.py   build(...)                                           descriptor -> engine
+    energy.py    cost per event
+
+plus `spec.py`, `schema.py` and `arithmetic.py`, which only the chip's own files use. A target object is light: nothing
+of the chip is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from os import PathLike
+from types import ModuleType
+from typing import Any
+
+FILES = ("spec", "rules", "quantize", "arithmetic", "lower", "schema", "emulate", "replay", "energy")
+"""The files of every chip's folder."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One chip.
+
+    Attributes:
+        name: as given to `--target` and written in descriptors.
+        title: for people.
+        package: where the chip's files are, for example `snnkit.targets.loihi`.
+        revision: of the semantics; written in descriptors.
+    """
+
+    name: str
+    title: str
+    package: str
+    revision: str = "1"
+
+    def part(self, file: str) -> ModuleType:
+        """One of the chip's files as a module, imported on demand."""
+        return importlib.import_module(f"{self.package}.{file}")
+
+    def check(self, graph: Any, **options: Any) -> list[Any]:
+        """Findings about a graph: everything that does not fit, at once."""
+        findings: list[Any] = self.part("rules").check(graph, **options)
+        return findings
+
+    def quantize(self, graph: Any, *args: Any, **options: Any) -> Any:
+        """A graph with this chip's integers from one with real numbers."""
+        return self.part("quantize").quantize(graph, *args, **options)
+
+    def lower(self, graph: Any, options: Any = None, **more: Any) -> Any:
+        """Memory images with costs and findings from a graph with this chip's integers."""
+        return self.part("lower").lower(graph, options, **more)
+
+    def recognise(self, path: str | PathLike[str]) -> bool:
+        """True if a file holds reference vectors of this chip, judged by its fields."""
+        return bool(self.part("replay").recognise(path))
+
+    def replay(self, paths: Any, **options: Any) -> Any:
+        """Run reference vectors through the whole road and compare every value."""
+        return self.part("replay").replay(paths, **options)

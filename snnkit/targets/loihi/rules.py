@@ -1,0 +1,371 @@
+"""What fits Loihi and what does not: findings, all at once, never exceptions.
+
+    code                  what                                                              where from
+    NEURON                a neuron that Loihi does not have                                  both
+    SUBTRACT_RESET        reset by subtraction: a compartment resets to zero only            float
+    INPUT_NOT_BINARY      an input with counts above 1: the host sends a spike or none       both
+    NOT_FINITE            NaN or infinity in a bias, decay or threshold                      float
+    WEIGHT_NOT_FINITE     NaN or infinity in a weight                                        float
+    THRESHOLD_RANGE       a threshold that is not positive                                   float
+    DECAY_RANGE           a decay outside 0 to 1                                             float
+    REFRACTORY_RANGE      a refractory period outside 0 to 62 skipped steps                  float
+    LI_NOT_READOUT        an LI that is not the read-out: its v would have to leave the chip float
+    READOUT               a read-out that does not fit its population                        both
+    DELAY_RANGE           a delay register outside 0 to 62                                   both
+    LOOP_DELAY            a loop with less delay than connections: each takes one step       both
+    GRAPH                 an inconsistent graph                                              both
+    REGISTER_RANGE        a value that a neuron's register cannot hold                       integer
+    WEIGHT_FORMAT         exponent, sign mode or bits that no synapse format has             integer
+    WEIGHT_RANGE          a mantissa outside its sign mode's range                           integer
+    DISPUTED              a setting that public references read differently                  integer
+    AXONS, OUTPUT_AXONS, SYNAPSE_MEMORY, SYNAPSE_FORMATS, COMPARTMENT_PROFILES, THRESHOLD_PROFILES, DELAY_DEPTH,
+    COMPARTMENTS          one neuron alone needs more than a core has                        both
+    CHIPS                 more chips than the board has                                      both
+
+Float graphs are checked for resources on a stand-in with the same synapses and parameters of no meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from snnkit.errors import GraphError
+from snnkit.graph.findings import Finding, has_errors
+from snnkit.graph.model import (
+    LI,
+    LIF,
+    Chain,
+    Connection,
+    Conv,
+    CubaLIF,
+    Dense,
+    Graph,
+    LoihiNeuron,
+    LoihiWeightFormat,
+    Population,
+    Sparse,
+)
+from snnkit.targets.loihi import spec
+
+Array = np.ndarray[Any, Any]
+
+
+# -------------------------------------------------------------------------------------------------------- float graphs
+def check(graph: Graph, *, max_chips: int | None = None, resources: bool = True) -> list[Finding]:
+    """Everything about a float graph, on either timeline, that Loihi cannot do. Integer graphs go to `check_integer`.
+
+    Args:
+        max_chips: what the board has; None for what the mesh can address.
+        resources: also cut the network into cores, which takes a moment for large ones.
+    """
+    if any(isinstance(p.neuron, LoihiNeuron) for p in graph.populations):
+        return check_integer(graph)
+    findings = list(_structure(graph))
+    for p in graph.populations:
+        findings.extend(_float_population(graph, p))
+    for c in graph.connections:
+        findings.extend(_float_connection(graph, c))
+    if resources and not has_errors([f for f in findings if f.code in ("GRAPH", "NEURON", "DELAY_RANGE")]):
+        from snnkit.targets.loihi.plan import plan
+
+        findings.extend(plan(_stand_in(graph), max_chips=max_chips).findings)
+    return findings
+
+
+def _structure(graph: Graph) -> Iterator[Finding]:
+    try:
+        graph.validate()
+    except GraphError as error:
+        yield Finding("GRAPH", graph.name, error.what, remedy=error.fix)
+        return
+    for node in graph.inputs:
+        if node.max_count > 1:
+            yield Finding(
+                "INPUT_NOT_BINARY", node.name, f"values up to {node.max_count}; the host sends one spike or none",
+                resource="input value", needed=node.max_count, available=1,
+                remedy="bin the events as binary frames, or in more and shorter steps",
+            )  # fmt: skip
+    yield from _loops(graph)
+    readout = graph.readout
+    if readout is None:
+        return
+    target = graph.node(readout.population)
+    if not isinstance(target, Population):
+        yield Finding("READOUT", target.name, "the read-out names an input", remedy="read a population out")
+    elif readout.rule == "count" and isinstance(target.neuron, LI):
+        yield Finding("READOUT", target.name, "an LI does not fire", remedy="read out the mean, maximum or last v")
+    elif readout.rule != "count" and isinstance(target.neuron, LIF | CubaLIF):
+        yield Finding(
+            "READOUT", target.name, f"v of a firing neuron is read out by {readout.rule!r}",
+            remedy="end the network with an LI, or count spikes",
+        )  # fmt: skip
+
+
+def _float_population(graph: Graph, p: Population) -> Iterator[Finding]:
+    neuron = p.neuron
+    if not isinstance(neuron, LIF | CubaLIF | LI):
+        yield Finding("NEURON", p.name, f"Loihi has no {type(neuron).__name__}", remedy="use LIF, CubaLIF or LI")
+        return
+    for key in ("decay", "decay_syn", "decay_mem"):
+        value = getattr(neuron, key, None)
+        if value is not None:
+            yield from _finite(p.name, key, value)
+            low, high = np.nanmin(value), np.nanmax(value)
+            if low < 0 or high > 1:
+                yield Finding(
+                    "DECAY_RANGE", p.name, f"{key} is {float(low if low < 0 else high):g}", resource=key,
+                    needed=float(low if low < 0 else high), available=1, remedy="use decays from 0 to 1",
+                )  # fmt: skip
+    if p.bias is not None:
+        yield from _finite(p.name, "bias", p.bias)
+    if isinstance(neuron, LI):
+        if graph.outgoing(p.name):
+            yield Finding(
+                "LI_NOT_READOUT", p.name, "an LI sends its v to other neurons; only spikes travel on the chip",
+                remedy="make it the last layer, or use a firing neuron",
+            )  # fmt: skip
+        elif graph.readout is None or graph.readout.population != p.name:
+            yield Finding("LI_NOT_READOUT", p.name, "an LI that is not read out", remedy="read it out, or leave it out")
+        return
+    yield from _finite(p.name, "threshold", neuron.threshold)
+    if np.nanmin(neuron.threshold) <= 0:
+        yield Finding(
+            "THRESHOLD_RANGE", p.name, f"the threshold is {float(np.nanmin(neuron.threshold)):g}",
+            remedy="use a threshold above 0",
+        )  # fmt: skip
+    if neuron.reset == "subtract":
+        yield Finding(
+            "SUBTRACT_RESET", p.name, "the threshold is subtracted on a spike; a compartment resets to 0",
+            remedy='train with reset="zero"',
+        )  # fmt: skip
+    if not 0 <= neuron.refractory <= spec.REFRACT_MAX - 1:
+        yield Finding(
+            "REFRACTORY_RANGE", p.name, f"{neuron.refractory} steps are skipped after a spike",
+            resource="refractory", needed=neuron.refractory, available=spec.REFRACT_MAX - 1,
+            remedy=f"use 0 to {spec.REFRACT_MAX - 1}",
+        )  # fmt: skip
+
+
+def _finite(where: str, what: str, value: Array, code: str = "NOT_FINITE") -> Iterator[Finding]:
+    bad = int(np.size(value) - np.isfinite(value).sum())
+    if bad:
+        yield Finding(code, where, f"{bad} of {np.size(value)} values of {what} are NaN or infinite", remedy="retrain")
+
+
+def _float_connection(graph: Graph, c: Connection) -> Iterator[Finding]:
+    ops = c.synapse.ops if isinstance(c.synapse, Chain) else (c.synapse,)
+    for op in ops:
+        weight = getattr(op, "weight", getattr(op, "factor", None))
+        if weight is not None:
+            yield from _finite(c.name, "the weights", getattr(weight, "data", weight), "WEIGHT_NOT_FINITE")
+    yield from _delay(graph, c, late_by=0 if graph.timeline == "model" else 1)
+
+
+def _delay(graph: Graph, c: Connection, *, late_by: int) -> Iterator[Finding]:
+    from_host = c.src in {i.name for i in graph.inputs}
+    register = c.max_delay - (0 if from_host else late_by)
+    if register > spec.DELAY_MAX:
+        yield Finding(
+            "DELAY_RANGE", c.name, f"a delay of {c.max_delay} steps", resource="delay register", needed=register,
+            available=spec.DELAY_MAX, remedy=f"use delays of at most {spec.DELAY_MAX + (c.max_delay - register)}",
+        )  # fmt: skip
+
+
+def _loops(graph: Graph) -> Iterator[Finding]:
+    """Loops whose delays do not give each of their connections one step (found as negative cycles)."""
+    names = [p.name for p in graph.populations]
+    edges = [
+        (c.src, c.dst, int(np.min(c.delay)) if np.size(c.delay) else 0, c.name)
+        for c in graph.connections
+        if c.src in names
+    ]
+    distance = dict.fromkeys(names, 0)
+    via: dict[str, tuple[str, str, int]] = {}
+    changed = ""
+    for _ in range(len(names) + 1):
+        changed = ""
+        for src, dst, delay, name in edges:
+            if distance[src] + delay - 1 < distance[dst]:
+                distance[dst] = distance[src] + delay - 1
+                via[dst] = (src, name, delay)
+                changed = dst
+        if not changed:
+            return
+    node = changed
+    for _ in names:
+        node = via[node][0]
+    loop, delays, at = [node], [], node
+    while True:
+        at, _, delay = via[at]
+        loop.append(at)
+        delays.append(delay)
+        if at == node:
+            break
+    text = " -> ".join(reversed(loop))
+    need = len(delays)
+    yield Finding(
+        "LOOP_DELAY", text, f"the delays add up to {sum(delays)} steps, but the loop's {need} connections take one each",
+        resource="loop delay", needed=need, available=sum(delays),
+        remedy=f"give the feedback connection a delay of at least {max(delays) + need - sum(delays)}",
+    )  # fmt: skip
+
+
+def _stand_in(graph: Graph) -> Graph:
+    """An integer graph with the same synapses, to be cut into cores. Parameters keep what is equal and what differs."""
+    fmt = LoihiWeightFormat()
+    hosts = {i.name for i in graph.inputs}
+
+    def connection(c: Connection) -> Connection:
+        synapse = c.synapse
+        if isinstance(synapse, Conv):
+            kernel = np.full(synapse.weight.shape, 2, np.int32)
+            kernel.reshape(-1)[: 2 * 127 : 2] = np.arange(2, 256, 2)[: kernel.reshape(-1)[: 2 * 127 : 2].size]
+            synapse = Conv(kernel, synapse.in_shape, synapse.stride, synapse.padding, synapse.dilation, synapse.groups)
+        elif isinstance(synapse, Dense):
+            synapse = Dense(np.where(synapse.weight != 0, 2, 0).astype(np.int32))
+        else:
+            matrix = synapse.matrix().copy()
+            matrix.data = np.full(matrix.data.shape, 2, np.int32)
+            synapse = Sparse(matrix)
+        delay = np.maximum(c.delay, 0 if c.src in hosts else 1)
+        return Connection(c.name, c.src, c.dst, synapse, delay if delay.ndim else int(delay), fmt)
+
+    def population(p: Population) -> Population:
+        zero, one = np.zeros(p.n, np.int32), np.ones(p.n, np.int32)
+        return Population(p.name, p.shape, LoihiNeuron(zero, zero, one, zero, zero, one))
+
+    return graph.with_(
+        timeline="chip",
+        populations=tuple(population(p) for p in graph.populations),
+        connections=tuple(connection(c) for c in graph.connections),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ integer graphs
+def check_integer(graph: Graph, *, strict: bool = True) -> list[Finding]:
+    """Everything about an integer graph that Loihi's registers cannot hold; resources are found by lowering.
+
+    Args:
+        strict: settings that public references read differently are errors; otherwise notes.
+    """
+    findings = list(_structure(graph))
+    for p in graph.populations:
+        if isinstance(p.neuron, LoihiNeuron):
+            findings.extend(_registers(p, p.neuron, strict))
+        else:
+            findings.append(
+                Finding("NEURON", p.name, f"{type(p.neuron).__name__} is not quantised", remedy="quantise the graph")
+            )
+    if graph.timeline != "chip":
+        findings.append(Finding("GRAPH", graph.name, "the graph is on the model timeline", remedy="apply the lag pass"))
+    for c in graph.connections:
+        findings.extend(_weights(c, strict))
+        findings.extend(_delay(graph, c, late_by=1))
+    return findings
+
+
+def vmin_exponent(vmin: int) -> int:
+    """k of vmin = -(2**k) + 1, or -1 if there is none."""
+    k = (1 - vmin).bit_length() - 1
+    return k if 0 <= k <= spec.VMIN_EXPONENT_MAX and spec.vmin(k) == vmin else -1
+
+
+def vmax_exponent(vmax: int) -> int:
+    """k of vmax = 2**(9 + 2k) - 1, or -1 if there is none."""
+    return next((k for k in range(spec.VMAX_EXPONENT_MAX + 1) if spec.vmax(k) == vmax), -1)
+
+
+def _registers(p: Population, neuron: LoihiNeuron, strict: bool) -> Iterator[Finding]:
+    for key, low, high in (
+        ("du", 0, spec.DECAY_MAX),
+        ("dv", 0, spec.DECAY_MAX),
+        ("vth", 0, spec.VTH_MANTISSA_MAX),
+        ("bias_mant", spec.BIAS_MANTISSA_MIN, spec.BIAS_MANTISSA_MAX),
+        ("bias_exp", 0, spec.BIAS_EXPONENT_MAX),
+        ("refract", spec.REFRACT_MIN, spec.REFRACT_MAX),
+    ):
+        value = getattr(neuron, key)
+        bad = np.flatnonzero((value < low) | (value > high))
+        if bad.size:
+            worst = int(value[bad[0]])
+            yield Finding(
+                "REGISTER_RANGE", f"{p.name}[{bad[0]}]", f"{key} = {worst} in {bad.size} neurons",
+                resource=key, needed=worst, available=high if worst > high else low, remedy=f"use {low} to {high}",
+            )  # fmt: skip
+    for key, good, text in (
+        ("ds_offset", neuron.ds_offset in (0, 1), "0 or 1"),
+        ("noise_at_membrane", neuron.noise_at_membrane in (0, 1), "0 or 1"),
+        ("vmin", vmin_exponent(neuron.vmin) >= 0, "-(2**k) + 1 with k from 0 to 31"),
+        ("vmax", vmax_exponent(neuron.vmax) >= 0, "2**(9 + 2k) - 1 with k from 0 to 7"),
+    ):
+        if not good:
+            yield Finding("REGISTER_RANGE", p.name, f"{key} = {getattr(neuron, key)}", remedy=f"use {text}")
+    for key, low, reason in (
+        ("vth", 0, "A16: not every reference accepts a threshold of 0"),
+        ("bias_mant", spec.BIAS_MANTISSA_MIN, "A16: not every reference accepts a bias of -4096"),
+    ):
+        count = int((getattr(neuron, key) == low).sum())
+        if count:
+            yield _disputed(p.name, f"{reason} ({count} neurons)", strict)
+
+
+def _disputed(where: str, what: str, strict: bool) -> Finding:
+    return Finding(
+        "DISPUTED", where, what, severity="error" if strict else "note",
+        remedy="avoid it" if strict else "the reading of the reference vectors is taken",
+    )  # fmt: skip
+
+
+def _weights(c: Connection, strict: bool) -> Iterator[Finding]:
+    fmt = c.format
+    if not isinstance(fmt, LoihiWeightFormat) or not (
+        spec.WEIGHT_EXPONENT_MIN <= fmt.exponent <= spec.WEIGHT_EXPONENT_MAX
+        and fmt.sign_mode in spec.MANTISSA_RANGE
+        and 1 <= fmt.bits <= spec.WEIGHT_MAGNITUDE_BITS
+    ):
+        yield Finding(
+            "WEIGHT_FORMAT", c.name, f"the weights' format is {fmt}",
+            remedy="exponent -8 to 7, sign mode 1 (mixed), 2 (excitatory) or 3 (inhibitory), 1 to 8 bits",
+        )  # fmt: skip
+        return
+    w = c.synapse.weight if isinstance(c.synapse, Conv | Dense) else c.synapse.matrix().data
+    if not np.issubdtype(np.asarray(w).dtype, np.integer):
+        yield Finding("WEIGHT_FORMAT", c.name, f"the weights are {w.dtype}, not integers", remedy="quantise the graph")
+        return
+    w = np.asarray(w).astype(np.int64).ravel()
+    low, high = spec.MANTISSA_RANGE[fmt.sign_mode]
+    if fmt.sign_mode == spec.MIXED:
+        high += 1  # 255 only loses its lowest bit
+    if fmt.sign_mode == spec.INHIBITORY:
+        low -= 1  # -256 becomes -255, see below
+    bad = w[(w < low) | (w > high)]
+    if bad.size:
+        yield Finding(
+            "WEIGHT_RANGE", c.name, f"{bad.size} mantissas such as {int(bad[0])} in sign mode {fmt.sign_mode}",
+            resource="mantissa", needed=int(bad[0]), available=high if bad[0] > high else low,
+            remedy="choose another sign mode, or scale the weights",
+        )  # fmt: skip
+        return
+    for reason, count in _disputes(w, fmt):
+        if count:
+            yield _disputed(c.name, f"{reason} ({count} of {w.size} weights)", strict)
+
+
+def _disputes(w: Array, fmt: LoihiWeightFormat) -> Iterator[tuple[str, int]]:
+    """The weight rules that references read differently and these weights depend on."""
+    step = 1 << (spec.WEIGHT_MAGNITUDE_BITS - fmt.bits + (fmt.sign_mode == spec.MIXED))
+    yield f"A1: mantissas that are no multiple of {step}", int((w % step != 0).sum())
+    if fmt.exponent < 0:
+        unit = 1 << -fmt.exponent
+        yield f"A2, A3: mantissas that lose bits to the exponent {fmt.exponent}", int((w % unit != 0).sum())
+    if fmt.sign_mode == spec.MIXED and fmt.exponent == spec.WEIGHT_EXPONENT_MAX:
+        yield "A4: mantissa -256 at exponent 7", int((w == -256).sum())
+    if fmt.sign_mode == spec.INHIBITORY:
+        yield "A5: inhibitory mantissa -256", int((w == -256).sum())
+    if fmt.exponent == spec.WEIGHT_EXPONENT_MIN:
+        yield "A16: exponent -8 exists in one reference only", w.size
+    if fmt.bits == 7:
+        yield "A16: 7 weight bits have no register code and are stored in 8", w.size
