@@ -39,7 +39,7 @@ def test_branch_and_call_are_found_together_with_file_and_line() -> None:
 
 class Looping(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([row for row in x])
+        return torch.stack(list(x))
 
 
 def test_loop_over_time() -> None:

@@ -1,0 +1,159 @@
+"""The Loihi quantiser: exact where weights are dyadic, close elsewhere, and its bounds hold for any binary input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snnkit.graph.model import LI, LIF, Array, Connection, Conv, CubaLIF, Dense, Graph, Input, Population, Readout
+from snnkit.graph.rules.loihi import LoihiReading
+from snnkit.graph.run import run
+from snnkit.passes import add_lag, gate_bias
+from snnkit.targets.loihi import spec
+from snnkit.targets.loihi.quantize import FINE, QuantizeOptions, quantize, summary
+
+T = 12
+UNWRAPPED = LoihiReading(wrap_input=False, wrap_current="none", wrap_drive=False)
+
+
+def full(n: int, value: float) -> Array:
+    return np.full(n, value, np.float32)
+
+
+def network(rng: np.random.Generator, neuron: str, n: int = 6, dyadic: bool = False, decay: float = 0.8) -> Graph:
+    """in(8) -> hidden(n) -> out(3); the last layer is an LI."""
+
+    def weights(*shape: int) -> Array:
+        return rng.integers(-20, 21, shape) / 16 if dyadic else rng.normal(0.1, 0.5, shape)
+
+    hidden: Any = LIF(full(n, decay), full(n, 1.0))
+    if neuron == "cuba":
+        hidden = CubaLIF(full(n, 0.5), full(n, decay), full(n, 1.0), refractory=2)
+    bias = weights(n).astype(np.float32)
+    populations = (Population("h", (n,), hidden, bias), Population("out", (3,), LI(full(3, decay))))
+    connections = (
+        Connection("c0", "in", "h", Dense(weights(n, 8))),
+        Connection("c1", "h", "out", Dense(weights(3, n))),
+    )
+    return Graph("net", (Input("in", (8,)),), populations, connections, Readout("out", "last"), steps=T)
+
+
+def chip(graph: Graph) -> Graph:
+    return gate_bias(add_lag(graph))
+
+
+def raster(rng: np.random.Generator, rate: float, n: int = 8) -> Array:
+    return (rng.random((T, 4, n)) < rate).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dyadic_integrate_and_fire_is_exact(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    graph = chip(network(rng, "lif", dyadic=True, decay=1.0))
+    made = quantize(graph)
+    assert all(layer["exact_weights"] for layer in made.report)
+    x = {"in": raster(rng, 0.3)}
+    a, b = run(graph, x), run(made.graph, x)
+    assert a.spikes["h"].any()
+    assert np.array_equal(a.spikes["h"], b.spikes["h"])
+    scale = made.report[1]["scale_min"]
+    assert np.array_equal(a.scores() * scale, b.scores())
+
+
+@pytest.mark.parametrize("neuron", ["lif", "cuba"])
+def test_real_weights_are_close(neuron: str) -> None:
+    rng = np.random.default_rng(5)
+    graph = chip(network(rng, neuron, n=40))
+    made = quantize(graph)
+    x = {"in": raster(rng, 0.3)}
+    a, b = run(graph, x), run(made.graph, x)
+    assert a.spikes["h"].sum() > 100
+    assert np.mean(a.spikes["h"] != b.spikes["h"]) < 0.02
+    assert np.mean(a.answer() == b.answer()) >= 0.75
+    total = summary(made.report)
+    assert total["weights"] == 8 * 40 + 40 + 40 * 3
+    assert total["decay_error_max"] == 0
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6), st.sampled_from(["lif", "cuba"]), st.floats(0.5, 1.0), st.integers(1, 60))
+def test_nothing_wraps_and_the_readout_never_fires(seed: int, neuron: str, decay: float, n: int) -> None:
+    """Even when every source fires in every step, the readings with and without wrapping agree."""
+    rng = np.random.default_rng(seed)
+    graph = chip(network(rng, neuron, n=n, decay=decay))
+    made = quantize(graph).graph
+    for connection in made.connections:
+        mantissa = connection.synapse.matrix().data
+        assert connection.format is not None
+        assert np.all(mantissa % 2 == 0)
+        assert np.abs(mantissa).max(initial=0) <= 254
+        assert -1 <= connection.format.exponent <= 7
+    for rate in (0.4, 1.1):
+        x = {"in": raster(rng, rate)}
+        a, b = run(made, x), run(made, x, reading=UNWRAPPED)
+        assert not a.spikes["out"].any()
+        for name in ("h", "out"):
+            assert np.array_equal(a.u[name], b.u[name])
+            assert np.array_equal(a.v[name], b.v[name])
+
+
+def test_channels_share_a_scale_and_use_few_levels() -> None:
+    rng = np.random.default_rng(3)
+    kernel = rng.normal(0, 1, (12, 2, 3, 3)) * np.geomspace(0.05, 5, 12)[:, None, None, None]
+    conv = Conv(kernel, (2, 6, 6))
+    n = conv.n_dst
+    populations = (
+        Population(
+            "h", conv.out_shape, LIF(full(n, 0.9), full(n, 1.0)), np.repeat(kernel[:, 0, 0, 0], 16).astype(np.float32)
+        ),
+    )
+    graph = Graph("conv", (Input("in", (2, 6, 6)),), populations, (Connection("c", "in", "h", conv),), steps=T)
+    made = quantize(chip(graph))
+    report = made.report[0]
+    assert report["scale_groups"] == 12
+    assert 1 < report["threshold_levels"] <= spec.THRESHOLD_PROFILES_PER_CORE
+    assert isinstance(made.graph.connections[0].synapse, Conv)
+    # Channels of very different size all keep at least five bits: a single scale would leave the smallest none.
+    k = np.abs(made.graph.connections[0].synapse.weight).reshape(12, -1).max(axis=1) // 2
+    assert k.min() >= 32
+    one = quantize(chip(graph), options=QuantizeOptions(levels=1))
+    assert one.report[0]["threshold_levels"] == 1
+    x = {"in": raster(rng, 0.3, 72)}
+    a, b = run(chip(graph), x), run(made.graph, x)
+    assert np.mean(a.spikes["h"] != b.spikes["h"]) < 0.02
+
+
+def test_a_large_bias_gets_a_coarse_and_a_fine_line() -> None:
+    rng = np.random.default_rng(0)
+    graph = network(rng, "lif")
+    big = rng.normal(0, 8, 6).astype(np.float32)
+    first = graph.populations[0]
+    graph = chip(graph.with_(populations=(Population("h", (6,), first.neuron, big), graph.populations[1])))
+    made = quantize(graph)
+    names = [c.name for c in made.graph.connections]
+    assert "bias.h" in names
+    assert "bias.h" + FINE in names
+    made.graph.validate()
+
+
+def test_bias_register_and_many_decays() -> None:
+    rng = np.random.default_rng(0)
+    n = 200
+    decay = rng.uniform(0.3, 0.99, n).astype(np.float32)
+    pop = Population("h", (n,), LIF(decay, full(n, 1.0)), rng.normal(0, 0.2, n).astype(np.float32))
+    graph = add_lag(
+        Graph(
+            "reg", (Input("in", (8,)),), (pop,), (Connection("c", "in", "h", Dense(rng.normal(0, 1, (n, 8)))),), steps=T
+        )
+    )
+    made = quantize(graph)
+    neuron = made.graph.populations[0].neuron
+    assert np.abs(neuron.bias_mant).max() <= spec.BIAS_MANTISSA_LIMIT  # type: ignore[union-attr]
+    assert made.report[0]["profiles"] <= spec.COMPARTMENT_PROFILES_PER_CORE
+    assert 0 < made.report[0]["decay_error_max"] < 0.02
+    x = {"in": raster(rng, 0.3)}
+    assert np.mean(run(graph, x).spikes["h"] != run(made.graph, x).spikes["h"]) < 0.05
