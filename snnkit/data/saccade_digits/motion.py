@@ -5,9 +5,9 @@ through three saccades that close a triangle. In pixels, for each saccade of 105
 Most of each move is a burst of 70 ms with a parabolic velocity, as the event rate over time of the real recordings
 shows it; the rest of the saccade is a slow settling.
 
-The 8×8 images are continued by cubic B-splines (Unser 1999, doi:10.1109/79.799930) with a pitch of 2.5 pixels, so a
-digit is about 20 pixels tall and its edges are smooth. All values are integers in fixed point, so that a digest of the
-result does not depend on a processor, a maths library or a number of threads.
+The 8×8 images are interpolated by cubic convolution (Keys 1981, doi:10.1109/TASSP.1981.1163711) with a pitch of 2.75
+pixels, so a digit is about 22 pixels tall; brightness is clipped to black and white. All values are integers in fixed
+point, so that a digest of the result does not depend on a processor, a maths library or a number of threads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BURST_SHARE_PERCENT = 96
 
 POSITION_ONE = 4096
 """One pixel, in the units of positions."""
-PITCH = 5 * POSITION_ONE // 2
+PITCH = 11 * POSITION_ONE // 4
 WEIGHT_BITS = 12
 LEVEL_BITS = 12
 LOG_ONE = 4096
@@ -58,27 +58,28 @@ def path() -> NDArray[np.int64]:
     return np.array(out, np.int64)
 
 
-def spline_weights(centre: NDArray[np.int64]) -> NDArray[np.int64]:
+def interpolation_weights(centre: NDArray[np.int64]) -> NDArray[np.int64]:
     """Weights [n, 34, 8] of the 8 image rows (or columns) at the 34 pixels, for a digit centred at `centre` [n].
 
-    Cubic B-spline in d = |distance| / pitch: (4 − 6d² + 3d³)/6 below 1, (2 − d)³/6 below 2; rounded to 2^-12.
+    Cubic convolution in d = |distance| / pitch: (3d³ − 5d² + 2)/2 below 1, (−d³ + 5d² − 8d + 4)/2 below 2, else 0;
+    rounded to 2^-12.
     """
     pixel = np.arange(SENSOR, dtype=np.int64)[None, :, None] * POSITION_ONE
     knot = (2 * np.arange(GRID, dtype=np.int64) - (GRID - 1))[None, None, :] * (PITCH // 2)
-    d = np.abs(pixel - knot - centre[:, None, None])
-    near = 4 * PITCH**3 - 6 * d * d * PITCH + 3 * d * d * d
-    far = np.maximum(2 * PITCH - d, 0) ** 3
+    d = np.minimum(np.abs(pixel - knot - centre[:, None, None]), 2 * PITCH)
+    near = 3 * d**3 - 5 * d**2 * PITCH + 2 * PITCH**3
+    far = -(d**3) + 5 * d**2 * PITCH - 8 * d * PITCH**2 + 4 * PITCH**3
     weight = np.where(d < PITCH, near, far)
-    return ((weight << WEIGHT_BITS) + 3 * PITCH**3) // (6 * PITCH**3)
+    return ((weight << WEIGHT_BITS) + PITCH**3) // (2 * PITCH**3)
 
 
 def log_table(dark: Decimal) -> NDArray[np.int32]:
-    """ln((i/4096 + dark)/dark) for i = 0..4096 + 64, in 1/4096, correctly rounded.
+    """ln((i/4096 + dark)/dark) for i = 0..4096, in 1/4096, correctly rounded.
 
     `dark` is the brightness of the black screen relative to white; decimal arithmetic gives the same digits everywhere.
     """
     with localcontext() as context:
         context.prec = 30
         one = Decimal(1 << LEVEL_BITS)
-        values = [int(((i / one + dark) / dark).ln() * LOG_ONE + Decimal("0.5")) for i in range((1 << LEVEL_BITS) + 65)]
+        values = [int(((i / one + dark) / dark).ln() * LOG_ONE + Decimal("0.5")) for i in range((1 << LEVEL_BITS) + 1)]
     return np.array(values, np.int32)

@@ -27,9 +27,9 @@ from snnkit.data.saccade_digits.motion import (
     LOG_ONE,
     SENSOR,
     WEIGHT_BITS,
+    interpolation_weights,
     log_table,
     path,
-    spline_weights,
 )
 
 PIXELS = SENSOR * SENSOR
@@ -50,7 +50,7 @@ class SensorSettings:
     spread_percent: int = 15
     refractory_us: int = 1000
     noise_hz: str = "0.5"
-    dark: str = "0.09"
+    dark: str = "0.15"
 
 
 def raw_words(seed: int, stream: int, sample: int, n: int) -> NDArray[np.uint64]:
@@ -90,8 +90,8 @@ class Sensor:
         theta = base + base * settings.spread_percent * normal // (100 * 65536)
         self.theta_off, self.theta_on = np.maximum(theta, base // 8).astype(np.int32)
         centre = path()
-        self.wx = spline_weights(centre[:, 0]).astype(np.float64)
-        self.wy = spline_weights(centre[:, 1]).astype(np.float64)
+        self.wx = interpolation_weights(centre[:, 0]).astype(np.float64)
+        self.wy = interpolation_weights(centre[:, 1]).astype(np.float64)
         self.table = log_table(Decimal(settings.dark))
         self.noise_steps = poisson_steps(Decimal(settings.noise_hz) * PIXELS * DURATION_MS / 1000)
 
@@ -99,13 +99,14 @@ class Sensor:
         """Log intensity [34 · S · 34] (row, sample, column) at a millisecond, in 1/4096.
 
         images: [8, S, 8] (row, sample, column), whole numbers 0..16. The products are of whole numbers and their sums
-        stay below 2^53, so float64 gives them exactly, in any order.
+        stay far below 2^53 in magnitude, so float64 gives them exactly, in any order.
         """
         n = images.shape[1]
         rows = (self.wy[ms] @ images.reshape(GRID, n * GRID)).reshape(SENSOR * n, GRID)
         light = (rows @ self.wx[ms].T).ravel()
-        # 16 · 2^24 is white: keep the upper 12 bits.
+        # 16 · 2^24 is white: keep the upper 12 bits. Interpolation can go beyond black and white.
         light *= 2.0 ** (LEVEL_BITS - 4 - 2 * WEIGHT_BITS)
+        np.clip(light, 0, 1 << LEVEL_BITS, out=light)
         return self.table.take(light.astype(np.int32))
 
     def record(self, images: NDArray[np.integer], samples: NDArray[np.integer]) -> list[NDArray[np.int64]]:
