@@ -1,0 +1,60 @@
+"""A fully connected classifier."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+
+from snnkit import nn as snn
+from snnkit.errors import ParameterError
+
+
+class DenseClassifier(torch.nn.Sequential):
+    """[linear – batch norm – LIF] × n, dropout, linear, leaky integrator.
+
+    Args:
+        input_shape: shape of one step; flattened.
+        num_classes: number of outputs.
+        hidden: neurons of each hidden layer.
+        decay: membrane decay of the LIF layers.
+        norm: batch norm after each hidden synapse; without it, the synapse has a bias.
+        surrogate: name of the surrogate gradient.
+        dropout: share of each hidden layer's outputs dropped in training.
+        readout_decay: decay of the read-out's membrane; 1 sums up over time.
+
+    Shapes: [T, B, *input_shape] → [T, B, num_classes].
+
+    Raises:
+        ParameterError: a size that is not positive.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int] = (2, 34, 34),
+        num_classes: int = 10,
+        hidden: Sequence[int] = (256,),
+        decay: float = 0.8,
+        norm: bool = True,
+        surrogate: str = "arctan",
+        dropout: float = 0.3,
+        readout_decay: float = 1.0,
+    ) -> None:
+        if min([num_classes, *hidden, *input_shape]) < 1:
+            raise ParameterError(
+                f"DenseClassifier(hidden={list(hidden)}, num_classes={num_classes}) has a size below 1"
+            )
+        layers: OrderedDict[str, torch.nn.Module] = OrderedDict(flatten=snn.Flatten())
+        n = math.prod(input_shape)
+        for k, m in enumerate(hidden, 1):
+            layers[f"linear{k}"] = snn.Linear(n, m, bias=not norm)
+            if norm:
+                layers[f"norm{k}"] = snn.BatchNorm(m)
+            layers[f"lif{k}"] = snn.LIF(decay=decay, surrogate=surrogate)
+            layers[f"dropout{k}"] = snn.Dropout(dropout)
+            n = m
+        layers["head"] = snn.Linear(n, num_classes, bias=False)
+        layers["readout"] = snn.LI(decay=readout_decay)
+        super().__init__(layers)

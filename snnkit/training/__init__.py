@@ -1,0 +1,46 @@
+"""Training: one LightningModule, losses, measurements, recipes, and runs that can be resumed.
+
+>>> from snnkit.training import fit, load_run
+>>> run = fit("saccade_digits/conv", "runs/first")
+>>> run.metrics["test"]["accuracy"]
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_WHERE = {
+    "fit": "fitting",
+    "Start": "fitting",
+    "TrainerSettings": "fitting",
+    "Run": "run",
+    "load_run": "run",
+    "evaluate": "evaluation",
+    "Evaluation": "metrics",
+    "Activity": "metrics",
+    "predict": "metrics",
+    "SpikingClassifier": "module",
+    "OptimizerSettings": "module",
+    "ClassificationLoss": "losses",
+    "READOUTS": "losses",
+    "scores": "losses",
+}
+
+__all__ = sorted(_WHERE)
+
+if TYPE_CHECKING:
+    from snnkit.training.evaluation import evaluate
+    from snnkit.training.fitting import Start, TrainerSettings, fit
+    from snnkit.training.losses import READOUTS, ClassificationLoss, scores
+    from snnkit.training.metrics import Activity, Evaluation, predict
+    from snnkit.training.module import OptimizerSettings, SpikingClassifier
+    from snnkit.training.run import Run, load_run
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'snnkit.training' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"snnkit.training.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value

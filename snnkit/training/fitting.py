@@ -1,0 +1,380 @@
+"""`fit`: from a recipe to a run. Training, resuming and fine-tuning are one code path."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from snnkit._compat import prepare_torchvision
+
+prepare_torchvision()
+
+import lightning as L  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from snnkit import __version__, _io  # noqa: E402
+from snnkit import nn as snn  # noqa: E402
+from snnkit.data.module import EventDataModule  # noqa: E402
+from snnkit.errors import ParameterError, ResumeError, ShapeError, UsageError  # noqa: E402
+from snnkit.training import recipes  # noqa: E402
+from snnkit.training.callbacks import ProgressCallback, RunFolder, quiet, training_progress  # noqa: E402
+from snnkit.training.evaluation import evaluate  # noqa: E402
+from snnkit.training.module import SpikingClassifier  # noqa: E402
+from snnkit.training.run import FORMAT, Run, load_run, read_record  # noqa: E402
+from snnkit.training.settings import Reader, build, construct, find_class, parameters  # noqa: E402
+
+Overrides = Sequence[tuple[str, Any]] | Mapping[str, Any]
+
+FREE_KEYS = ("data.init_args.num_workers", "data.init_args.progress", "data.init_args.root", "data.init_args.cache_dir")
+"""Settings that may change on a resume: they say where and how data are read; the digest says that they are the same."""
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """The part of `lightning.Trainer`'s arguments that a recipe sets.
+
+    Args:
+        max_epochs: epochs to train.
+        accelerator: "auto", "cpu" or "gpu".
+        precision: "32-true", or "bf16-mixed" (neuron states stay float32).
+        limit_train_batches, limit_val_batches: at most so many batches (a whole number) or this share (0..1].
+        logger: write TensorBoard logs beside the CSV.
+    """
+
+    max_epochs: int = 40
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    limit_train_batches: int | float = 1.0
+    limit_val_batches: int | float = 1.0
+    logger: bool = True
+
+    def __post_init__(self) -> None:
+        if self.max_epochs < 1:
+            raise ParameterError(f"trainer.max_epochs is {self.max_epochs}", fix="give at least 1")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to start from: of a run, with some layers frozen."""
+
+    run: Run
+    freeze: tuple[str, ...] = ()
+
+
+def fit(
+    recipe: str | Path | Mapping[str, Any],
+    out_dir: str | Path,
+    overrides: Overrides = (),
+    progress: bool | ProgressCallback = True,
+    *,
+    resume: bool = False,
+    allow_code: Iterable[str] = (),
+    threads: int | None = None,
+    start: Start | None = None,
+) -> Run:
+    """Train a recipe and report on its test data, which are read once, at the end.
+
+    Args:
+        recipe: a YAML file, a shipped name such as "nmnist/conv", or a mapping with the same keys.
+        out_dir: the run's folder; new, or an interrupted run's with `resume`.
+        overrides: settings to change, by dotted key.
+        progress: show progress bars; or a callback that is told of every batch and epoch.
+        resume: go on after the last complete epoch of the run in `out_dir`.
+        allow_code: modules outside snnkit whose classes the recipe may name.
+        threads: CPU threads; None leaves torch's number. Results are bit-equal for equal numbers only.
+        start: weights to start from (fine-tuning).
+
+    Returns:
+        The run with the weights of the selected epoch.
+
+    Raises:
+        RecipeError, ParameterError, ShapeError, DataError: the recipe or the data are wrong; names key or layer.
+        ResumeError: recipe or data differ from the interrupted run's; lists the differences.
+        UsageError: the folder is taken, or there is nothing to resume.
+    """
+    out, reader = Path(out_dir), Reader(allow_code)
+    settings = recipes.override(recipes.load(recipe), overrides)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    before = read_record(out) if resume else None
+    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(
+            f"{out} exists already", fix="add --resume to go on with that run, or give another folder with --out"
+        )
+    show = bool(progress)
+    data, settings = _prepare_data(settings, reader, show)
+    settings = _resolve(settings, reader, data)
+    record = _record(recipe, settings, data, reader, start)
+    if before is not None:
+        _check_same(before, record)
+        record = before
+    module = _prepare_module(settings, reader, data, start)
+    _warm_up(show)
+    if before is None:
+        _io.write_json(out / "run.json", record)
+        _io.write_text(out / "recipe.yaml", recipes.dump(settings))
+    trainer_settings: TrainerSettings = construct(TrainerSettings, settings["trainer"], reader)
+    with training_progress(progress is True) as bar:
+        report = progress if callable(progress) else bar
+        _train(module, data, trainer_settings, out, report, resume)
+    run = load_run(out, reader.allow)
+    _io.write_json(out / "metrics.json", _final_metrics(run, data))
+    return load_run(out, reader.allow)
+
+
+def next_free(folder: Path) -> Path:
+    """The folder itself if it is free, else the first free one of folder-2, folder-3, …"""
+    k, path = 2, folder
+    while path.exists():
+        path, k = folder.with_name(f"{folder.name}-{k}"), k + 1
+    return path
+
+
+def _prepare_data(settings: dict[str, Any], reader: Reader, show: bool) -> tuple[EventDataModule, dict[str, Any]]:
+    seed = settings.get("seed_everything", 0)
+    if type(seed) is not int or seed < 0:
+        raise ParameterError(f"seed_everything is {seed!r}", fix="give a whole number of at least 0")
+    if "data" not in settings:
+        raise UsageError("the recipe has no data", fix="add data: with class_path: snnkit.data.NMNIST or another")
+    spec = reader.spec(settings["data"], EventDataModule, "data", {"seed": seed})
+    args = spec["init_args"]
+    for name in ("root", "cache_dir"):
+        if isinstance(args.get(name), str):
+            args[name] = os.path.abspath(os.path.expanduser(args[name]))
+    used = dict(args)
+    if "progress" in used:
+        used["progress"] = show
+    data: EventDataModule = build({**spec, "init_args": used}, None, reader)
+    data.prepare_data()
+    data.setup()
+    return data, {**settings, "seed_everything": seed, "data": spec}
+
+
+def _resolve(settings: dict[str, Any], reader: Reader, data: EventDataModule) -> dict[str, Any]:
+    """The complete settings in their fixed order; the network's sizes come from the data where left open."""
+    model = dict(settings.get("model") or {})
+    if "net" not in model:
+        raise UsageError("the recipe has no model.net", fix="add net: with class_path: snnkit.models.ConvClassifier")
+    links = {"num_classes": data.num_classes, "input_shape": list(data.input_shape)}
+    net = reader.spec(model.pop("net"), torch.nn.Module, "model.net", links)
+    rest = reader.arguments(
+        SpikingClassifier, model, "model", {"seed": settings["seed_everything"], "optimizer": {}}, skip=("net",)
+    )
+    return {
+        "seed_everything": settings["seed_everything"],
+        "model": {"net": net, **rest},
+        "data": settings["data"],
+        "trainer": reader.arguments(TrainerSettings, settings.get("trainer"), "trainer"),
+    }
+
+
+def _prepare_module(
+    settings: dict[str, Any], reader: Reader, data: EventDataModule, start: Start | None
+) -> SpikingClassifier:
+    seed = settings["seed_everything"]
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    net: torch.nn.Module = build(settings["model"]["net"], None, reader)
+    if start is not None:
+        _take_weights(net, start.run)
+    snn.check_model(net, torch.zeros(data.T, 1, *data.input_shape))
+    was_training = net.training
+    net.eval()
+    with torch.no_grad():
+        shape = tuple(net(torch.zeros(2, 1, *data.input_shape)).shape)
+    net.train(was_training)
+    if shape != (2, 1, data.num_classes):
+        raise ShapeError(
+            f"model.net gives an output of shape {shape} for an input [2, 1, …]; needed is (2, 1, {data.num_classes})",
+            why=f"the data have {data.num_classes} classes and time stays in place: [T, B, classes]",
+            fix="set the last layer's size to the number of classes",
+        )
+    rest = {name: value for name, value in settings["model"].items() if name != "net"}
+    module: SpikingClassifier = construct(SpikingClassifier, rest, reader, net=net)
+    if start is not None and start.freeze:
+        module.freeze_layers(start.freeze)
+    return module
+
+
+def _take_weights(net: torch.nn.Module, run: Run) -> None:
+    """Copy a run's weights; tensors whose shape differs (a new head) keep their fresh values."""
+    own, theirs = net.state_dict(), run.model.state_dict()
+    common = {n: t for n, t in theirs.items() if n in own and own[n].shape == t.shape}
+    if not common:
+        raise UsageError(
+            f"{run.path} has no weights in common with this network", fix="fine-tune with the run's own net"
+        )
+    net.load_state_dict(common, strict=False)
+
+
+def _train(
+    module: SpikingClassifier,
+    data: EventDataModule,
+    settings: TrainerSettings,
+    out: Path,
+    report: ProgressCallback,
+    resume: bool,
+) -> None:
+    folder = RunFolder(out, report)
+    resume = resume and folder.last.exists()
+    with quiet():
+        logger: Any = False
+        if settings.logger:
+            from lightning.pytorch.loggers import TensorBoardLogger
+
+            logger = TensorBoardLogger(out, name="", version="tensorboard")
+        trainer = L.Trainer(
+            max_epochs=settings.max_epochs,
+            accelerator=settings.accelerator,
+            devices=1,
+            precision=settings.precision,
+            limit_train_batches=settings.limit_train_batches,
+            limit_val_batches=settings.limit_val_batches,
+            gradient_clip_val=module.optimizer_settings.grad_clip,
+            logger=logger,
+            callbacks=[folder],
+            enable_checkpointing=True,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+        )
+        try:
+            trainer.fit(
+                module,
+                datamodule=data,
+                ckpt_path=str(folder.last) if resume else None,
+                weights_only=True if resume else None,
+            )
+        except SystemExit:
+            if not trainer.interrupted:
+                raise
+    if trainer.interrupted:
+        done = len(folder.history)
+        print(
+            f"\nstopped; {done} of {settings.max_epochs} epochs are complete and kept. Go on with:\n"
+            f"  snnkit train --resume --out {out}",
+            file=sys.stderr,
+        )
+        raise KeyboardInterrupt
+
+
+def _final_metrics(run: Run, data: EventDataModule) -> dict[str, Any]:
+    import csv
+
+    with open(run.path / "history.csv", encoding="utf-8", newline="") as file:
+        history = list(csv.DictReader(file))
+    from snnkit.training import checkpoint
+
+    selected = int(checkpoint.load_tensors(run.path / "model.ckpt")["epoch"])
+    test = evaluate(run.model, data, "test", run.config["model"])
+    row = history[selected]
+    return {
+        "epochs": len(history),
+        "selected_epoch": selected,
+        "selected_by": run.config["model"]["select"],
+        "validation": {"accuracy": float(row["val_accuracy"]), "loss": float(row["val_loss"])},
+        "test": test.to_dict(),
+        "weights": run.digest,
+    }
+
+
+def _warm_up(show: bool) -> None:
+    """Compile the neuron kernels before the first batch, where that is visible."""
+    from snnkit import kernels
+
+    warm_up = getattr(kernels, "warm_up", None)
+    if warm_up is not None:
+        warm_up(show)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what takes part in training."""
+    out = {"snnkit": __version__, "python": platform.python_version()}
+    for name in ("torch", "lightning", "numpy", "numba"):
+        try:
+            out[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return out
+
+
+def _record(
+    recipe: str | Path | Mapping[str, Any],
+    settings: dict[str, Any],
+    data: EventDataModule,
+    reader: Reader,
+    start: Start | None,
+) -> dict[str, Any]:
+    name = "custom"
+    if start is not None:
+        name = f"{start.run.name} (fine-tuned)"
+    elif not isinstance(recipe, Mapping):
+        plain = str(recipe).removesuffix(".yaml").removeprefix("recipes/")
+        name = plain if plain in recipes.names() else Path(recipe).stem
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "recipe": name,
+        "settings": settings,
+        "data": data.describe(),
+        "seed": settings["seed_everything"],
+        "precision": settings["trainer"]["precision"],
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "machine": {"processor": platform.machine(), "system": platform.system()},
+        "allow_code": list(reader.allow),
+    }
+    if start is not None:
+        record["start"] = {"weights": start.run.digest, "run": start.run.name, "freeze": list(start.freeze)}
+    return record
+
+
+def flatten(value: Any, key: str = "") -> dict[str, Any]:
+    """Nested mappings and lists as dotted keys."""
+    if isinstance(value, Mapping):
+        pairs: Iterable[tuple[str, Any]] = ((f"{key}.{k}" if key else str(k), v) for k, v in value.items())
+    elif isinstance(value, list) and any(isinstance(v, (Mapping, list)) for v in value):
+        pairs = ((f"{key}[{i}]", v) for i, v in enumerate(value))
+    else:
+        return {key: value}
+    return {k: v for name, inner in pairs for k, v in flatten(inner, name).items()}
+
+
+def _check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise `ResumeError` with every difference between the interrupted run and this one."""
+    differences = []
+    for part in ("settings", "data", "start"):
+        old, new = flatten(before.get(part, {})), flatten(now.get(part, {}))
+        for key in dict.fromkeys([*old, *new]):
+            if key in FREE_KEYS or old.get(key) == new.get(key):
+                continue
+            label = key if part == "settings" else f"{part} {key}"
+            differences.append(f"{label}: {_text(old, key)} → {_text(new, key)}")
+    if differences:
+        raise ResumeError(
+            "the run cannot go on with other settings or data:\n    " + "\n    ".join(differences),
+            why="its result would be neither this recipe's nor the other's",
+            fix="resume with the old settings, or start a new run with another --out",
+        )
+    if before.get("threads") != now["threads"]:
+        print(
+            f"note: the run had {before.get('threads')} threads, now {now['threads']}; its result will not be bit-equal "
+            "to an unbroken run's",
+            file=sys.stderr,
+        )
+
+
+def _text(values: Mapping[str, Any], key: str) -> str:
+    return repr(values[key]) if key in values else "(absent)"
+
+
+__all__ = ["Start", "TrainerSettings", "find_class", "fit", "next_free", "parameters", "versions"]
