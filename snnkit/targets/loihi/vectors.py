@@ -1,0 +1,404 @@
+"""Reference vectors of Loihi simulators: one `.npz` with a JSON `spec` and arrays, read by its fields.
+
+spec: populations (`kind` input or lif, `n`, `ds_offset`, `vmin`, `vmax`, `noise_at_membrane`), connections (`id`,
+`src`, `dst`, `wgt_exp`, `sign_mode`, `num_weight_bits`, `has_delay`), `T`, and optionally `conv` (`conn`, `kernel`,
+`in_shape`, `out_shape`, `stride`, `padding`), `nengo_util`, `nengo_util_pop`, and remarks.
+in_<pop> [T, n]; W<k> [src, dst] mantissas; D<k> [src, dst] delay registers; K<k> [cin, cout, kh, kw];
+du_, dv_, vth_, bias_mant_, bias_exp_, refract_<pop> [n]; noise_<pop> [T, n];
+expected: s_, u_, v_<pop> [T, n], Weff<k> [src, dst]; alt_<reference>_<array>: what another reading gives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnkit.errors import ReplayFormatError, SnnkitError
+from snnkit.graph.model import (
+    Connection,
+    Conv,
+    Dense,
+    Graph,
+    Input,
+    LoihiNeuron,
+    LoihiWeightFormat,
+    Population,
+    Synapse,
+)
+from snnkit.targets.loihi import spec as chip
+
+Array = np.ndarray[Any, Any]
+
+FORMAT = "loihi-golden/"
+_SPEC_KEYS = {
+    "format", "name", "T", "seed", "note", "populations", "connections", "conv", "golden_from", "golden_ref", "agree",
+    "differ", "skipped", "dynamics_only", "overflow", "spikes", "nengo_util", "nengo_util_pop",
+}  # fmt: skip
+_POPULATION_KEYS = {"name", "kind", "n", "ds_offset", "vmin", "vmax", "noise_at_membrane"}
+_CONNECTION_KEYS = {"id", "src", "dst", "wgt_exp", "sign_mode", "num_weight_bits", "has_delay"}
+_REGISTERS = {"du": None, "dv": None, "vth": None, "bias_mant": 0, "bias_exp": 0, "refract": 1}
+
+
+@dataclass(frozen=True, eq=False)
+class ReplayCase:
+    """One reference file as a network with its stimulus and what must come out.
+
+    Attributes:
+        graph: every connection as a weight matrix. shared: the same with convolutions, if the file has any.
+        inputs: [T, 1, n] per input. noise: int32 [T, n] per population.
+        expected: arrays of the file by their name there: `s_out`, `u_out`, `v_out`, `Weff0`.
+        alternatives: per reference the arrays it gives instead. requantized: `Wnengo<k>` by connection.
+        util, util_pop: nengo-loihi's count per population, without and with population axons.
+        unknown: fields of the file that are not understood, and ignored.
+        remarks: what was noticed while reading.
+    """
+
+    path: Path
+    name: str
+    steps: int
+    graph: Graph
+    shared: Graph | None
+    inputs: dict[str, Array]
+    noise: dict[str, Array]
+    expected: dict[str, Array]
+    alternatives: dict[str, dict[str, Array]]
+    requantized: dict[str, Array]
+    util: dict[str, dict[str, int]]
+    util_pop: dict[str, dict[str, int]]
+    source: str
+    unknown: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(eq=False)
+class _File:
+    path: Path
+    spec: dict[str, Any]
+    arrays: dict[str, Array]
+    used: set[str] = field(default_factory=set)
+
+    def fail(self, what: str, fix: str = "") -> ReplayFormatError:
+        return ReplayFormatError(f"{self.path}: {what}", fix=fix)
+
+    def has(self, name: str) -> bool:
+        return name in self.arrays
+
+    def take(self, name: str, shape: tuple[int, ...], what: str) -> Array:
+        """An integer array of that shape; a single number is spread over a row of registers."""
+        if name not in self.arrays:
+            raise self.fail(f"the array {name!r} ({what}) is missing")
+        self.used.add(name)
+        a = self.arrays[name]
+        if a.dtype.kind not in "iub":
+            raise self.fail(f"the array {name!r} has type {a.dtype}, expected integers")
+        if a.size == 1 and len(shape) == 1:
+            a = np.broadcast_to(a.reshape(-1), shape)
+        if a.shape != shape:
+            raise self.fail(f"the array {name!r} has shape {list(a.shape)}, expected {list(shape)} ({what})")
+        return a
+
+
+def recognise(path: str | os.PathLike[str]) -> bool:
+    """True if the file's fields are those of this format, whatever its name."""
+    try:
+        file = _open(path)
+    except (SnnkitError, OSError):
+        return False
+    return _known(file.spec)
+
+
+def _known(spec: Mapping[str, Any]) -> bool:
+    if not str(spec.get("format", FORMAT)).startswith(FORMAT):
+        return False
+    populations, connections = spec.get("populations"), spec.get("connections")
+    return (
+        isinstance(populations, list)
+        and isinstance(connections, list)
+        and all(isinstance(p, dict) and {"name", "kind", "n"} <= p.keys() for p in populations)
+        and all(isinstance(c, dict) and {"src", "dst"} <= c.keys() for c in connections)
+    )
+
+
+def _open(path: str | os.PathLike[str]) -> _File:
+    path = Path(path)
+    if not path.is_file():
+        raise ReplayFormatError(f"{path}: there is no such file")
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            arrays = {name: data[name] for name in data.files}
+    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise ReplayFormatError(
+            f"{path}: cannot be read as a .npz file without pickle ({error})", fix="give a file of reference vectors"
+        ) from None
+    raw = arrays.pop("spec", None)
+    try:
+        spec = json.loads(str(raw)) if raw is not None and raw.ndim == 0 else None
+    except ValueError:
+        spec = None
+    if not isinstance(spec, dict):
+        raise ReplayFormatError(f"{path}: has no JSON description in a field `spec`", fix="see the format's page")
+    return _File(path, spec, arrays)
+
+
+def load(path: str | os.PathLike[str]) -> ReplayCase:
+    """Read one file.
+
+    Raises:
+        ReplayFormatError: the file is of another format, or a needed array is missing or of the wrong shape.
+    """
+    file = _open(path)
+    if not _known(file.spec):
+        raise file.fail(
+            f"its format {file.spec.get('format', 'without a name')!r} is not known to target loihi",
+            fix=f"known: {FORMAT}1 (populations, connections, rasters and traces)",
+        )
+    remarks: list[str] = []
+    unknown = [f"spec.{k}" for k in file.spec if k not in _SPEC_KEYS]
+    hosts, populations = _populations(file, unknown)
+    sizes = {node.name: node.n for node in (*hosts, *populations)}
+    steps = _steps(file, hosts, populations)
+    connections = _connections(file, sizes, {h.name for h in hosts}, unknown)
+    convs = _convolutions(file, connections, sizes, remarks)
+    plain = tuple(c for c, _ in connections.values())
+    shared = tuple(convs.get(k, c) for k, (c, _) in connections.items())
+    name = str(file.spec.get("name") or file.path.stem)
+    graph = Graph(name, tuple(hosts), tuple(populations), plain, steps=steps, timeline="chip")
+    try:
+        graph.validate()
+    except SnnkitError as error:
+        raise file.fail(error.what, error.fix) from None
+    expected = _expected(file, populations, connections, steps)
+    noise = {
+        p.name: file.take(f"noise_{p.name}", (steps, p.n), "noise").astype(np.int32)
+        for p in populations
+        if file.has(f"noise_{p.name}")
+    }
+    inputs = {h.name: file.take(f"in_{h.name}", (steps, h.n), "input raster")[:, None] for h in hosts}
+    alternatives = _alternatives(file, populations, connections)
+    requantized = {
+        c.name: file.take(f"Wnengo{k}", (c.synapse.n_src, c.synapse.n_dst), "weights").T
+        for k, (c, _) in connections.items()
+        if file.has(f"Wnengo{k}")
+    }
+    unknown += [name for name in sorted(file.arrays) if name not in file.used]
+    if str(file.spec.get("format", f"{FORMAT}1")) != f"{FORMAT}1":
+        remarks.append(f"format {file.spec['format']!r} read as {FORMAT}1")
+    return ReplayCase(
+        path=file.path, name=name, steps=steps, graph=graph,
+        shared=graph.with_(connections=shared) if convs else None,
+        inputs=inputs,
+        noise=noise, expected=expected, alternatives=alternatives, requantized=requantized,
+        util=_util(file, "nengo_util"), util_pop=_util(file, "nengo_util_pop"),
+        source=str(file.spec.get("golden_from", "")), unknown=tuple(unknown), remarks=tuple(remarks),
+    )  # fmt: skip
+
+
+def _int(file: _File, where: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise file.fail(f"{where} is {value!r}, expected a whole number")
+    return value
+
+
+def _populations(file: _File, unknown: list[str]) -> tuple[list[Input], list[Population]]:
+    hosts: list[Input] = []
+    populations: list[Population] = []
+    for p in file.spec["populations"]:
+        name, n = str(p["name"]), _int(file, f"n of population {p['name']!r}", p["n"])
+        if n < 1:
+            raise file.fail(f"population {name!r} has {n} neurons")
+        unknown += [f"spec.populations.{name}.{k}" for k in p if k not in _POPULATION_KEYS]
+        if p["kind"] == "input":
+            raster = file.arrays.get(f"in_{name}")
+            most = int(raster.max(initial=0)) if raster is not None and raster.dtype.kind in "iub" else 1
+            hosts.append(Input(name, (n,), max_count=max(most, 1)))
+        elif p["kind"] == "lif":
+            registers = {
+                key: file.take(f"{key}_{name}", (n,), "register").astype(np.int32)
+                if default is None or file.has(f"{key}_{name}")
+                else np.full(n, default, np.int32)
+                for key, default in _REGISTERS.items()
+            }
+            settings = {
+                key: _int(file, f"{key} of population {name!r}", p.get(key, default))
+                for key, default in (
+                    ("ds_offset", 1),
+                    ("vmin", chip.vmin(23)),
+                    ("vmax", chip.vmax(chip.VMAX_EXPONENT_MAX)),
+                    ("noise_at_membrane", 0),
+                )
+            }
+            populations.append(Population(name, (n,), LoihiNeuron(**registers, **settings)))
+        else:
+            raise file.fail(f"population {name!r} is of the unknown kind {p['kind']!r}", "known: input, lif")
+    return hosts, populations
+
+
+def _steps(file: _File, hosts: list[Input], populations: list[Population]) -> int:
+    if "T" in file.spec:
+        return _int(file, "T", file.spec["T"])
+    for key in (*(f"in_{h.name}" for h in hosts), *(f"s_{p.name}" for p in populations)):
+        if file.has(key):
+            return len(file.arrays[key])
+    raise file.fail("neither `T` nor a raster says how many steps there are")
+
+
+def _connections(
+    file: _File, sizes: Mapping[str, int], hosts: set[str], unknown: list[str]
+) -> dict[int, tuple[Connection, int]]:
+    """Connections by their id, with their position."""
+    result: dict[int, tuple[Connection, int]] = {}
+    for position, c in enumerate(file.spec["connections"]):
+        k = _int(file, "id of a connection", c.get("id", position))
+        unknown += [f"spec.connections.{k}.{key}" for key in c if key not in _CONNECTION_KEYS]
+        for end in ("src", "dst"):
+            if c[end] not in sizes:
+                raise file.fail(f"connection {k} names the unknown population {c[end]!r}")
+        if k in result:
+            raise file.fail(f"two connections have the id {k}")
+        shape = (sizes[c["src"]], sizes[c["dst"]])
+        if file.has(f"W{k}") or not _has_kernel(file, k):
+            weight = file.take(f"W{k}", shape, "weight mantissas").T.astype(np.int32)
+        else:
+            weight = np.zeros((0, 0), np.int32)  # given by its kernel alone, see `_convolutions`
+        late = 0 if c["src"] in hosts else 1
+        delay: int | Array = late
+        if c.get("has_delay", file.has(f"D{k}")):
+            delay = file.take(f"D{k}", shape, "delays").T.astype(np.int64) + late
+        fmt = LoihiWeightFormat(
+            *(
+                _int(file, f"{key} of connection {k}", c.get(key, default))
+                for key, default in (("wgt_exp", 0), ("sign_mode", chip.MIXED), ("num_weight_bits", 8))
+            )
+        )
+        result[k] = (Connection(f"W{k}", c["src"], c["dst"], Dense(weight), delay, fmt), position)
+    return result
+
+
+def _has_kernel(file: _File, k: int) -> bool:
+    return any(isinstance(c, dict) and c.get("conn") == k for c in file.spec.get("conv", []))
+
+
+def _convolutions(
+    file: _File, connections: dict[int, tuple[Connection, int]], sizes: Mapping[str, int], remarks: list[str]
+) -> dict[int, Connection]:
+    """Connections that are convolutions, as such, if their kernel gives exactly the file's matrix."""
+    result: dict[int, Connection] = {}
+    for entry in file.spec.get("conv", []):
+        k = _int(file, "conn of a convolution", entry.get("conn"))
+        if k not in connections:
+            raise file.fail(f"a convolution names the unknown connection {k}")
+        c, position = connections[k]
+        assert isinstance(c.synapse, Dense)
+        known = c.synapse.weight.size > 0
+        candidates = [s for s in _candidates(file, entry, k) if (s.n_dst, s.n_src) == (sizes[c.dst], sizes[c.src])]
+        fitting = [s for s in candidates if not known or np.array_equal(s.matrix().toarray(), c.synapse.weight)]
+        if not fitting:
+            if not known:
+                raise file.fail(f"connection {k} has no array W{k}, and its kernel does not fit the populations")
+            remarks.append(f"the kernel of connection {k} does not give W{k}; it is placed as a matrix only")
+            continue
+        if not known:
+            dense: Synapse = Dense(fitting[0].matrix().toarray().astype(np.int32))
+            c = Connection(c.name, c.src, c.dst, dense, c.delay, c.format)
+            connections[k] = (c, position)
+        delay = np.unique(c.delay)
+        if delay.size == 1:
+            result[k] = Connection(c.name, c.src, c.dst, fitting[0], int(delay[0]), c.format)
+        else:
+            remarks.append(f"connection {k} has a delay per synapse; its kernel is not shared")
+    return result
+
+
+def _candidates(file: _File, entry: Mapping[str, Any], k: int) -> list[Conv]:
+    """Readings of a convolution's fields: as stated, or with the paddings that its shapes allow."""
+    name = str(entry.get("kernel", f"K{k}"))
+    if not file.has(name) or file.arrays[name].ndim not in (3, 4):
+        raise file.fail(f"the kernel {name!r} of connection {k} is missing or has no shape [cin, cout, kh, kw]")
+    file.used.add(name)
+    kernel = file.arrays[name]
+    in_shape, out_shape = tuple(entry.get("in_shape", ())), tuple(entry.get("out_shape", ()))
+    if kernel.ndim == 3:
+        kernel = kernel[:, :, None]
+    if len(in_shape) == 2:
+        in_shape, out_shape = (in_shape[0], 1, in_shape[1]), (out_shape[0], 1, *out_shape[1:])
+    if len(in_shape) != 3 or len(out_shape) != 3:
+        raise file.fail(
+            f"the convolution of connection {k} needs `in_shape` and `out_shape` as [channels, rows, columns]"
+        )
+    stride, dilation = _pair(entry.get("stride", 1)), _pair(entry.get("dilation", 1))
+    weight = np.ascontiguousarray(np.swapaxes(kernel, 0, 1)).astype(np.int32)
+    axes = []
+    for axis in (0, 1):
+        reach = (out_shape[axis + 1] - 1) * stride[axis] + (kernel.shape[axis + 2] - 1) * dilation[axis] + 1
+        total = reach - in_shape[axis + 1]
+        sides = {(total // 2, total - total // 2), (total - total // 2, total // 2), (0, total), (total, 0)}
+        stated = entry.get("padding")
+        if isinstance(stated, int | list) and not isinstance(stated, bool):
+            side = _pair(stated)[axis]
+            sides.add((side, total - side))
+        axes.append(sorted(s for s in sides if total >= 0 or s == (0, total)))
+    groups = int(entry.get("groups", 1))
+    return [
+        Conv(w, (int(in_shape[0]), int(in_shape[1]), int(in_shape[2])), stride, (*rows, *columns), dilation, groups)
+        for w in (weight, np.ascontiguousarray(weight[:, :, ::-1, ::-1]))
+        for rows in axes[0]
+        for columns in axes[1]
+    ]
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, *rest = value if isinstance(value, list | tuple) else [value]
+    return int(first), int(rest[0] if rest else first)
+
+
+def _expected(
+    file: _File, populations: list[Population], connections: Mapping[int, tuple[Connection, int]], steps: int
+) -> dict[str, Array]:
+    expected = {
+        f"{what}_{p.name}": file.take(f"{what}_{p.name}", (steps, p.n), "expected trace")
+        for p in populations
+        for what in "suv"
+        if file.has(f"{what}_{p.name}")
+    }
+    if not expected:
+        raise file.fail("the file has no expected trace (s_, u_ or v_<population>)")
+    for k, (c, _) in connections.items():
+        if file.has(f"Weff{k}"):
+            expected[f"Weff{k}"] = file.take(f"Weff{k}", (c.synapse.n_src, c.synapse.n_dst), "effective weights")
+    return expected
+
+
+def _alternatives(
+    file: _File, populations: list[Population], connections: Mapping[int, tuple[Connection, int]]
+) -> dict[str, dict[str, Array]]:
+    """`alt_<reference>_<array>` by reference; the array's name is the longest that fits, names may hold `_`."""
+    known = [f"{w}_{p.name}" for p in populations for w in "suv"] + [f"Weff{k}" for k in connections]
+    result: dict[str, dict[str, Array]] = {}
+    for name in sorted(file.arrays):
+        if not name.startswith("alt_"):
+            continue
+        ends = [k for k in known if name.endswith(f"_{k}") and len(name) > len(k) + 5]
+        if ends:
+            array = max(ends, key=len)
+            result.setdefault(name[4 : -len(array) - 1], {})[array] = file.arrays[name]
+            file.used.add(name)
+    return result
+
+
+def _util(file: _File, key: str) -> dict[str, dict[str, int]]:
+    """nengo-loihi's counts; (used, available) pairs are read as used."""
+    table = file.spec.get(key)
+    if not isinstance(table, dict):
+        return {}
+    return {
+        str(p): {str(k): int(v[0] if isinstance(v, list) else v) for k, v in row.items()}
+        for p, row in table.items()
+        if isinstance(row, dict)
+    }
