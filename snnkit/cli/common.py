@@ -1,0 +1,91 @@
+"""What commands share: progress bars, tables, JSON output. Imported by commands when they run, never for --help."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+Stage = Callable[[str, int, int], None]
+"""Called with (stage, done, of); a bar appears per stage."""
+
+
+def console() -> Console:
+    """Where people read; standard output stays free for results when --json is given."""
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """A result on standard output, for programs."""
+    json.dump(value, sys.stdout, indent=1, default=str)
+    sys.stdout.write("\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table on standard output, for people; numbers to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    body = [[_cell(c) for c in row] for row in rows]
+    for k, name in enumerate(columns):
+        numeric = bool(body) and all(r[k].replace(",", "").replace(".", "").replace("-", "").rstrip(" %×s").isdigit()
+                                     for r in body if r[k])  # fmt: skip
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in body:
+        table.add_row(*row)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+@contextmanager
+def progress_bars(quiet: bool = False) -> Iterator[Stage]:
+    """A progress bar per stage on standard error; nothing if `quiet`."""
+    if quiet:
+        yield lambda stage, done, of: None
+        return
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console()) as bars:
+        tasks: dict[str, Any] = {}
+
+        def advance(stage: str, done: int, of: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=of)
+            bars.update(tasks[stage], completed=done, total=of)
+
+        yield advance
+
+
+def print_findings(findings: Sequence[Any]) -> None:
+    """Findings as a table, errors first."""
+    order = {"error": 0, "warning": 1, "note": 2}
+    rows = sorted(findings, key=lambda f: order[f.severity])
+    print_table(
+        "findings",
+        ["severity", "code", "where", "what", "needs / has", "remedy"],
+        [
+            [
+                f.severity,
+                f.code,
+                f.where,
+                f.what,
+                f"{f.needed:,.0f} / {f.available:,.0f}" if f.resource else "",
+                f.remedy,
+            ]
+            for f in rows
+        ],
+    )

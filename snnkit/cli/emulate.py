@@ -1,0 +1,118 @@
+"""Run a descriptor in the emulator, on a data set's recordings or on one recording. Needs no torch."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("descriptor", metavar="NAME.snnx")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--data", metavar="NAME[=ROOT]", help="a data set, such as nmnist=/path or saccade_digits\n"
+                        "(default: the data set the descriptor was made from, if it needs no path)")  # fmt: skip
+    source.add_argument("--events", metavar="FILE", help="one recording")
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N recordings")
+    parser.add_argument("--continuous", action="store_true",
+                        help="do not reset between recordings: state carries over, one after another")  # fmt: skip
+    parser.add_argument("--batch", type=int, default=64, help="recordings at a time (default 64)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from snnkit import emulator
+    from snnkit.cli.common import print_json, print_table, progress_bars
+    from snnkit.errors import UsageError
+
+    chip = emulator.open(args.descriptor)
+    port = next((p for p in chip.manifest.ports if p.gate_from is None), None)
+    if port is None:
+        raise UsageError(f"{args.descriptor} has no input that carries data")
+    source = _recording(args, chip) if args.events else _data_set(args, chip)
+    count = source["count"]
+    answers: list[int] = []
+    labels: list[int] = []
+    counters: dict[str, int] = {}
+    state: Any = None
+    with progress_bars(args.json) as progress:
+        for x, y in source["batches"]:
+            result = chip.run({port.name: x}, probes=("s",), continuous=args.continuous, state=state)
+            state = result.state if args.continuous else None
+            answers += [] if result.answer is None else [int(a) for a in result.answer]
+            labels += [int(k) for k in y]
+            for key, value in result.counters.items():
+                counters[key] = counters.get(key, 0) + int(value)
+            progress("emulate", len(answers), count)
+    classes = source["classes"]
+    known = [a == b for a, b in zip(answers, labels) if b >= 0]
+    out: dict[str, Any] = {
+        "descriptor": args.descriptor,
+        "recordings": len(answers),
+        "continuous": args.continuous,
+        "accuracy": sum(known) / len(known) if known else None,
+        "answers": answers,
+        "counters": counters,
+    }
+    if args.json:
+        print_json(out)
+        return 0
+    if len(answers) == 1:
+        print(f"answer: class {classes[answers[0]] if classes else answers[0]}")
+    if out["accuracy"] is not None:
+        print(f"accuracy on {len(known)} recordings: {out['accuracy'] * 100:.2f} %")
+    print_table("counters", ["what", "count"], sorted(counters.items()))
+    return 0
+
+
+def _binning(manifest: Any) -> dict[str, Any]:
+    """How the host bins events for this descriptor, from its provenance."""
+    from snnkit.errors import UsageError
+
+    data = manifest.provenance.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("frames"), dict):
+        raise UsageError(
+            "the descriptor does not say how events are binned", fix="use `snnkit verify` for its own vectors"
+        )
+    return data
+
+
+def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
+    import numpy as np
+
+    from snnkit.data import read_recording, to_frames
+
+    data = _binning(chip.manifest)
+    f = data["frames"]
+    stream = read_recording(args.events, sensor_size=tuple(data["sensor_size"]))
+    x = to_frames(stream.events, stream.sensor_size, f["T"], by=f["by"], binary=f["binary"], window_us=f["window_us"])
+    x = np.asarray(x).astype(np.uint8).reshape(f["T"], 1, -1)
+    return {"count": 1, "batches": iter([(x, [-1])]), "classes": data.get("classes")}
+
+
+def _data_set(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
+    import numpy as np
+
+    from snnkit.data.catalog import open_source
+    from snnkit.data.dataset import EventDataset, FrameSettings
+    from snnkit.errors import UsageError
+
+    data = _binning(chip.manifest)
+    name, _, root = (args.data or str(data["name"])).partition("=")
+    source = open_source(name, Path(root) if root else None)
+    if list(source.sensor_size) != list(data["sensor_size"]):
+        raise UsageError(f"{name} has a sensor of {source.sensor_size}, the network was made for {data['sensor_size']}")
+    source.prepare()
+    f = data["frames"]
+    settings = FrameSettings(f["T"], f["by"], f["binary"], f["window_us"])
+    dataset = EventDataset(source.store, source.indices(args.split), settings)
+    count = len(dataset) if args.limit is None else min(args.limit, len(dataset))
+
+    def batches() -> Iterator[tuple[Any, list[int]]]:
+        for start in range(0, count, args.batch):
+            items = [dataset[k] for k in range(start, min(start + args.batch, count))]
+            x = np.stack([np.asarray(i[0]) for i in items], axis=1).astype(np.uint8)
+            yield x.reshape(*x.shape[:2], -1), [int(i[1]) for i in items]
+
+    return {"count": count, "batches": batches(), "classes": data.get("classes")}

@@ -1,0 +1,23 @@
+"""Validation: torch model ↔ integer graph ↔ emulator, first divergence, reports."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_WHERE = {
+    "ChipGraph": "pipeline",
+    "check_model": "pipeline",
+    "deploy": "deploy",
+    "to_chip": "pipeline",
+    "validate": "validate",
+    "validate_run": "deploy",
+    "write_descriptor": "pipeline",
+}
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"snnkit.validation.{_WHERE[name]}"), name)
+    raise AttributeError(f"module 'snnkit.validation' has no attribute {name!r}")

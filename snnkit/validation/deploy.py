@@ -1,0 +1,149 @@
+"""A run folder to a descriptor, and the validation of the two against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snnkit import descriptor
+from snnkit.errors import UsageError
+from snnkit.graph.findings import Finding
+from snnkit.graph.model import Graph
+from snnkit.targets.base import Target
+from snnkit.validation.pipeline import Bias, ChipGraph, Progress, check_model, to_chip, write_descriptor
+from snnkit.validation.report import write_reports
+from snnkit.validation.validate import validate
+
+if TYPE_CHECKING:
+    from snnkit.data.module import EventDataModule
+    from snnkit.training.run import Run
+
+Array = np.ndarray[Any, Any]
+
+CALIBRATION_SAMPLES = 128
+VECTOR_SAMPLES = 8
+BATCH = 50
+
+
+def frames(data: EventDataModule, split: str, indices: Array) -> tuple[Array, Array]:
+    """Samples of a split as the host would bin them, without augmentation: x [T, B, 2, H, W] float32, y [B]."""
+    dataset = data.dataset(split)
+    items = [dataset[int(i)] for i in indices]
+    x = np.stack([np.asarray(item[0]) for item in items], axis=1)
+    return x, np.array([int(item[1]) for item in items])
+
+
+def spread(count: int, limit: int) -> Array:
+    """At most `limit` indices spread evenly over `count` samples."""
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(np.int64))
+
+
+def opened(run: Run, data: EventDataModule | None = None) -> EventDataModule:
+    """The run's data, ready to be read."""
+    data = data or run.datamodule()
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def export_options(run: Run, data: EventDataModule) -> dict[str, Any]:
+    """What the exporter must know about a run: steps, length of a step, read-out, input range, name."""
+    binning = data.frames
+    window = binning.window_us
+    return {
+        "steps": binning.T,
+        "dt_us": None if window is None or binning.by != "time" else window / binning.T,
+        "readout": run.readout,
+        "max_count": 1 if binning.binary else 255,
+        "name": run.name,
+    }
+
+
+def check_run(run: Run, target: Target, data: EventDataModule | None = None) -> tuple[Graph | None, list[Finding]]:
+    """Every finding about a run and a chip."""
+    data = data or run.datamodule()
+    return check_model(run.model, data.input_shape, target, **export_options(run, data))
+
+
+def chip_graph(
+    run: Run, target: Target, data: EventDataModule, *, bias: Bias = "gated", progress: Progress | None = None
+) -> ChipGraph:
+    """The run's model in the chip's integers, calibrated on validation samples."""
+    x, _ = frames(data, "validation", spread(len(data.labels("validation")), CALIBRATION_SAMPLES))
+    options = export_options(run, data)
+    return to_chip(run.model, data.input_shape, target, x, bias=bias, progress=progress, **options)
+
+
+def deploy(
+    run: Run,
+    target: Target,
+    path: str | Path,
+    *,
+    data: EventDataModule | None = None,
+    bias: Bias = "gated",
+    progress: Progress | None = None,
+) -> tuple[ChipGraph, descriptor.Descriptor]:
+    """Export a run to a descriptor with vectors from its validation split.
+
+    Raises:
+        FindingsError: it does not fit; carries every finding.
+    """
+    data = opened(run, data)
+    chip = chip_graph(run, target, data, bias=bias, progress=progress)
+    samples, _ = frames(data, "validation", spread(len(data.labels("validation")), VECTOR_SAMPLES))
+    provenance = {"run": run.digest, "recipe": run.name, "data": data.describe(), "bias": bias}
+    return chip, write_descriptor(path, chip, target, samples, provenance=provenance, progress=progress)
+
+
+def batches(data: EventDataModule, split: str, limit: int | None = None) -> Iterator[tuple[Array, Array]]:
+    """The samples of a split in order, `BATCH` at a time."""
+    count = len(data.labels(split)) if limit is None else min(limit, len(data.labels(split)))
+    for start in range(0, count, BATCH):
+        yield frames(data, split, np.arange(start, min(start + BATCH, count)))
+
+
+def validate_run(
+    run: Run,
+    path: str | Path,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    data: EventDataModule | None = None,
+    chip: ChipGraph | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Compare a run and a descriptor on a split, write report.json, report.md and report.html into the descriptor.
+
+    `chip` saves making the integer graph again where it was just made.
+
+    Raises:
+        UsageError: the descriptor was exported from another run.
+    """
+    from snnkit.targets import registry
+
+    made = descriptor.load(path).manifest
+    origin = made.provenance.get("run")
+    if origin is not None and origin != run.digest:
+        raise UsageError(
+            f"{path} was exported from another run (weights {str(origin)[:12]}…, this run has {run.digest[:12]}…)",
+            fix=f"snnkit export {run.path} --target {made.target} --out {path}",
+        )
+    data = opened(run, data)
+    target = registry.get(made.target)
+    if chip is None:
+        bias: Bias = "register" if made.provenance.get("bias") == "register" else "gated"
+        chip = chip_graph(run, target, data, bias=bias)
+    result = validate(run.model, chip, path, batches(data, split, limit), progress=progress)
+    energy = target.part("energy")
+    result |= {
+        "split": split,
+        "references": list(target.part("spec").REFERENCES),
+        "energy": energy.estimate(result["counters"]),
+        "data": data.describe(),
+        "run": run.digest,
+    }
+    write_reports(path, result)
+    return result

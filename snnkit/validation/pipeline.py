@@ -1,0 +1,162 @@
+"""From a trained model to a descriptor on disk: graph, passes, check, calibrate, quantise, map, lower, write."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+import snnkit
+from snnkit import descriptor
+from snnkit.descriptor import Vectors
+from snnkit.errors import FindingsError, UsageError
+from snnkit.export import to_graph
+from snnkit.graph.findings import Finding, has_errors
+from snnkit.graph.model import Graph
+from snnkit.graph.run import run
+from snnkit.passes import add_lag, gate_bias, loop_findings
+from snnkit.targets.base import Target
+from snnkit.targets.manifest import build_manifest
+
+Array = np.ndarray[Any, Any]
+Progress = Callable[[str, int, int], None]
+Bias = Literal["gated", "register"]
+Samples = Array | Mapping[str, Array]
+"""Frames [T, B, features…] of the one input, or by input name."""
+
+HOST_PARTS = (
+    "cut the recording into T bins and send one spike per pixel and polarity that saw an event in the bin",
+    "drive the gated bias lines with 1 in each of their T ticks",
+    "read the output layer and take the argmax, ties to the lowest class",
+)
+
+
+@dataclass(frozen=True)
+class ChipGraph:
+    """A model in the chip's integers, with everything that was said on the way.
+
+    `float_graph` is on the model's timeline, `graph` holds the integers on the chip's timeline.
+    """
+
+    float_graph: Graph
+    graph: Graph
+    report: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def check_model(
+    model: torch.nn.Module, input_shape: Sequence[int], target: Target, **options: Any
+) -> tuple[Graph | None, list[Finding]]:
+    """Every finding about a model and a chip at once, and the graph if there is one.
+
+    `options` are those of `snnkit.export.to_graph` (steps, dt_us, readout, max_count, name).
+    """
+    graph, findings = to_graph(model, input_shape, strict=False, **options)
+    if graph is not None:
+        findings = [*findings, *target.check(graph)]
+    return graph, findings
+
+
+def to_chip(
+    model: torch.nn.Module,
+    input_shape: Sequence[int],
+    target: Target,
+    calibration: Samples,
+    *,
+    bias: Bias = "gated",
+    progress: Progress | None = None,
+    **options: Any,
+) -> ChipGraph:
+    """Export, check, put on the chip's timeline, and quantise with firing rates measured on `calibration` [T, B, …].
+
+    Raises:
+        FindingsError: something does not fit; carries every finding.
+    """
+    graph, findings = check_model(model, input_shape, target, **options)
+    if graph is None or has_errors(findings):
+        raise FindingsError(f"{options.get('name', 'the model')} does not fit {target.name}", findings)
+    assert not loop_findings(graph)
+    chip = add_lag(graph)
+    if bias == "gated":
+        chip = gate_bias(chip)
+    rates = _rates(chip, calibration, progress)
+    made = target.quantize(chip, rates)
+    findings = [*findings, *made.findings]
+    if has_errors(findings):
+        raise FindingsError(f"{graph.name} cannot be quantised for {target.name}", findings)
+    return ChipGraph(graph, made.graph, made.report, findings)
+
+
+def _rates(graph: Graph, calibration: Samples, progress: Progress | None) -> dict[str, Array]:
+    """Firing probability per step of every source on the calibration samples."""
+    inputs = rasters(graph, calibration)
+    tick = None if progress is None else (lambda done, of: progress("calibrate", done, of))
+    trace = run(graph, inputs, record=(), progress=tick)
+    rates = {name: s.mean(axis=(0, 1)) for name, s in {**trace.spikes, **inputs}.items()}
+    rates |= {i.name: np.ones(i.n) for i in graph.inputs if i.gate_from is not None}
+    return rates
+
+
+def rasters(graph: Graph, samples: Samples) -> dict[str, Array]:
+    """Samples [T, B, features…] as uint8 rasters [T, B, n] by input name.
+
+    Raises:
+        UsageError: one array for several inputs, or an input without samples.
+    """
+    names = [i.name for i in graph.inputs if i.gate_from is None]
+    if not isinstance(samples, Mapping):
+        if len(names) != 1:
+            raise UsageError(f"the model has the inputs {', '.join(names)}", fix="give a dict of samples by input name")
+        samples = {names[0]: samples}
+    missing = [n for n in names if n not in samples]
+    if missing:
+        raise UsageError(f"no samples for the input {missing[0]!r}")
+    return {n: np.asarray(samples[n]).reshape(*np.shape(samples[n])[:2], -1).astype(np.uint8) for n in names}
+
+
+def write_descriptor(
+    path: str | Path,
+    chip: ChipGraph,
+    target: Target,
+    samples: Samples,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> descriptor.Descriptor:
+    """Lower an integer graph and write it with vectors made by `graph/run.py` from `samples` [T, B, …].
+
+    The emulator takes no part in making the vectors, so `verify` compares two independent programs.
+
+    Raises:
+        FindingsError: it does not fit the chip's cores.
+    """
+    path = Path(path)
+    if path.suffix != ".snnx":
+        raise UsageError(f"{path} does not end in .snnx", fix=f"--out {path.with_suffix('.snnx')}")
+    if progress is not None:
+        progress("map", 0, 1)
+    lowered = target.lower(chip.graph)
+    if progress is not None:
+        progress("map", 1, 1)
+    if not lowered.ok:
+        raise FindingsError(f"{chip.graph.name} does not fit {target.name}", [*chip.findings, *lowered.findings])
+    inputs = rasters(chip.graph, samples)
+    tick = None if progress is None else (lambda done, of: progress("vectors", done, of))
+    trace = run(chip.graph, inputs, record=(), progress=tick)
+    readout = trace.answer() if chip.graph.readout is not None else None
+    vectors = Vectors(inputs, trace.spikes, readout=readout)
+    made = {"snnkit": snnkit.__version__, "numpy": importlib.metadata.version("numpy")}
+    manifest = build_manifest(
+        target,
+        chip.graph,
+        lowered,
+        host_parts=HOST_PARTS,
+        provenance={"made_with": made, "quantisation": chip.report, **(provenance or {})},
+        findings=chip.findings,
+    )
+    return descriptor.write(path, manifest, lowered.arrays, vectors.encode())

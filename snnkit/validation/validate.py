@@ -1,0 +1,180 @@
+"""Torch model, integer graph and emulator on the same recordings: accuracies, differing spikes, first divergence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from snnkit import emulator
+from snnkit import nn as snn
+from snnkit.graph.model import LI, Graph
+from snnkit.graph.run import run
+from snnkit.validation.compare import Answers, PairCounts
+from snnkit.validation.pipeline import ChipGraph, Samples, rasters
+
+Array = np.ndarray[Any, Any]
+PAIRS = (("torch", "graph"), ("graph", "emulator"), ("torch", "emulator"))
+RASTER_NEURONS = 400
+
+
+def torch_answers(model: torch.nn.Module, graph: Graph, samples: Samples) -> Answers:
+    """The model in eval mode on samples [T, B, …]: spikes and v of every layer that the graph has."""
+    arrays = samples if isinstance(samples, Mapping) else {graph.inputs[0].name: samples}
+    inputs = [torch.from_numpy(np.ascontiguousarray(arrays[i.name], dtype=np.float32)) for i in graph.inputs]
+    inputs = [x.reshape(*x.shape[:2], *i.shape) for x, i in zip(inputs, graph.inputs)]
+    neurons = {p.name: p for p in graph.populations}
+    recorded = [name for name, m in model.named_modules() if name in neurons and not isinstance(m, snn.MaxPool2d)]
+    with torch.no_grad(), snn.record(model.eval(), spikes=True, v=recorded) as rec:
+        out = model(*inputs)
+    steps, batch = out.shape[:2]
+    flat = out.reshape(steps, batch, -1)
+    assert graph.readout is not None
+    rule = graph.readout.rule
+    scores = {
+        "count": lambda: flat.sum(0),
+        "mean": lambda: flat.double().sum(0),
+        "max": lambda: flat.max(0).values,
+        "last": lambda: flat[-1],
+    }[rule]()
+    spikes = {n: s.reshape(steps, batch, -1).to(torch.uint8).numpy() for n, s in rec.spikes.items() if n in neurons}
+    for name, p in neurons.items():
+        if isinstance(p.neuron, LI):
+            spikes[name] = np.zeros((steps, batch, p.n), np.uint8)
+    v = {n: s.reshape(steps, batch, -1).numpy() for n, s in rec.v.items()}
+    threshold = {n: p.neuron.threshold for n, p in neurons.items() if not isinstance(p.neuron, LI)}  # type: ignore[union-attr]
+    return Answers(spikes, scores.argmax(1).numpy(), v, threshold)
+
+
+def graph_answers(graph: Graph, samples: Samples) -> Answers:
+    """The integer graph, run by the plain executor, aligned by lag."""
+    trace = run(graph, rasters(graph, samples), record=("s", "v"))
+    names = [p.name for p in graph.populations]
+    levels = {p.name: _level(p.neuron) for p in graph.populations}
+    return Answers(
+        {n: trace.aligned(n) for n in names},
+        trace.answer(),
+        {n: trace.aligned(n, "v") for n in names},
+        {n: level for n, level in levels.items() if level is not None},
+    )
+
+
+def _level(neuron: Any) -> Array | None:
+    """The v at which an integer neuron fires, if it has a threshold register."""
+    vth = getattr(neuron, "vth", None)
+    return None if vth is None else vth.astype(np.int64) * 64 + 1
+
+
+def emulator_answers(chip: emulator.Emulator, graph: Graph, samples: Samples) -> tuple[Answers, dict[str, int]]:
+    """The emulator, aligned by lag, and its counters. `graph` is used for names of the inputs only."""
+    inputs = rasters(graph, samples)
+    steps = next(iter(inputs.values())).shape[0]
+    result = chip.run(inputs, probes=("s", "v"))
+    lag = {layer.name: layer.lag for layer in chip.manifest.layers}
+    spikes = {n: s[lag[n] : lag[n] + steps] for n, s in result.spikes.items()}
+    v = {n: s[lag[n] : lag[n] + steps] for n, s in result.v.items()}
+    assert result.answer is not None
+    return Answers(spikes, result.answer, v), dict(result.counters)
+
+
+def validate(
+    model: torch.nn.Module,
+    chip: ChipGraph,
+    path: str | Path,
+    batches: Iterable[tuple[Array, Array]],
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Compare the three on `batches` of (samples [T, B, …], labels [B]).
+
+    The emulator reads the descriptor at `path`; the integer graph is `chip.graph`, made anew from the model, so a
+    descriptor of another model shows as differing spikes.
+
+    Returns:
+        The validation result (see `snnkit.validation.report`): plain values.
+    """
+    engine = emulator.open(path)
+    pairs = {pair: PairCounts() for pair in PAIRS}
+    order = [p.name for p in chip.graph.populations]
+    right, total, steps = dict.fromkeys(("torch", "graph", "emulator"), 0), 0, 0
+    counters: dict[str, int] = {}
+    seconds = dict.fromkeys(("torch", "graph", "emulator"), 0.0)
+    raster: dict[str, Any] | None = None
+    for samples, labels in batches:
+        steps = samples.shape[0]
+        clock = time.perf_counter()
+        said = {"torch": torch_answers(model, chip.float_graph, samples)}
+        seconds["torch"] += time.perf_counter() - clock
+        clock = time.perf_counter()
+        said["graph"] = graph_answers(chip.graph, samples)
+        seconds["graph"] += time.perf_counter() - clock
+        clock = time.perf_counter()
+        said["emulator"], counted = emulator_answers(engine, chip.graph, samples)
+        seconds["emulator"] += time.perf_counter() - clock
+        said["emulator"] = Answers(
+            said["emulator"].spikes, said["emulator"].answer, said["emulator"].v, said["graph"].threshold
+        )
+        for key, value in counted.items():
+            counters[key] = counters.get(key, 0) + int(value)
+        for (a, b), counts in pairs.items():
+            counts.add(said[a], said[b], labels, order, total)
+        for name, answers in said.items():
+            right[name] += int((answers.answer == labels).sum())
+        if raster is None:
+            raster = _raster(said, samples, int(labels[0]), order)
+        total += len(labels)
+        if progress is not None:
+            progress(len(labels))
+    manifest = engine.manifest
+    return {
+        "name": manifest.name,
+        "target": manifest.target,
+        "revision": manifest.revision,
+        "digest": manifest.digest,
+        "evidence": manifest.evidence,
+        "samples": total,
+        "steps": steps,
+        "dt_us": manifest.dt_us,
+        "accuracy": {k: v / max(total, 1) for k, v in right.items()},
+        "changed": {f"{a}-{b}": pairs[a, b].changes() for a, b in PAIRS},
+        "differing_spikes": {f"{a}-{b}": pairs[a, b].to_dict() for a, b in PAIRS},
+        "first_divergence": {f"{a}-{b}": pairs[a, b].first for a, b in PAIRS},
+        "resources": resources(engine),
+        "counters": counters,
+        "quantisation": chip.report,
+        "findings": [f.to_dict() for f in chip.findings],
+        "raster": raster,
+        "seconds": seconds,
+    }
+
+
+def resources(engine: emulator.Emulator) -> dict[str, Any]:
+    """What the descriptor says it uses, with the layers of each core."""
+    manifest = engine.manifest
+    plain = manifest.resources.model_dump(mode="json")
+    layers: dict[int, list[str]] = {}
+    for layer in manifest.layers:
+        for core in np.unique(engine.placement(layer.name)[:, 0]):
+            layers.setdefault(int(core), []).append(layer.name)
+    cores = [{**row, "layer": ", ".join(layers.get(row["core"], []))} for row in plain["per_core"]]
+    return {"totals": plain["totals"], "limits": plain["budget"], "cores": cores}
+
+
+def _raster(said: Mapping[str, Answers], samples: Array, label: int, order: list[str]) -> dict[str, Any]:
+    """The first sample as lists of (step, neuron), of at most `RASTER_NEURONS` neurons a layer."""
+
+    def dots(spikes: Array) -> list[list[int]]:
+        return [[int(t), int(n)] for t, n in np.argwhere(spikes[:, :RASTER_NEURONS])]
+
+    first = samples[:, 0].reshape(samples.shape[0], -1)
+    layers = {}
+    for name in order:
+        n = said["torch"].spikes[name].shape[2]
+        layers[name] = {k: dots(said[k].spikes[name][:, 0]) for k in ("torch", "emulator")} | {
+            "n": min(n, RASTER_NEURONS)
+        }
+    return {"label": label, "input": [[int(t), int(i)] for t, i in np.argwhere(first)], "layers": layers}
