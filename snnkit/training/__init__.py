@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 _WHERE = {
     "fit": "fitting",
+    "finetune": "fitting",
     "Start": "fitting",
     "TrainerSettings": "fitting",
     "Run": "run",
@@ -27,11 +28,27 @@ _WHERE = {
     "scores": "losses",
 }
 
-__all__ = sorted(_WHERE)
+__all__ = [
+    "READOUTS",
+    "Activity",
+    "ClassificationLoss",
+    "Evaluation",
+    "OptimizerSettings",
+    "Run",
+    "SpikingClassifier",
+    "Start",
+    "TrainerSettings",
+    "evaluate",
+    "finetune",
+    "fit",
+    "load_run",
+    "predict",
+    "scores",
+]
 
 if TYPE_CHECKING:
     from snnkit.training.evaluation import evaluate
-    from snnkit.training.fitting import Start, TrainerSettings, fit
+    from snnkit.training.fitting import Start, TrainerSettings, finetune, fit
     from snnkit.training.losses import READOUTS, ClassificationLoss, scores
     from snnkit.training.metrics import Activity, Evaluation, predict
     from snnkit.training.module import OptimizerSettings, SpikingClassifier

@@ -26,8 +26,8 @@ from snnkit.training.metrics import warnings_about  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
 
 ProgressCallback = Callable[[dict[str, Any]], None]
-"""Called with {"epoch", "epochs", "batch", "batches"} after each batch, with {"row": figures} after each epoch, and with
-{"warnings": [texts]} at the end."""
+"""Called with {"epoch", "epochs", "batch", "batches"} after each batch, with {"row": figures} after each epoch, and
+with {"warnings": [texts]} at the end."""
 
 
 def no_report(event: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 import random
@@ -34,7 +35,7 @@ from snnkit.training.settings import Reader, build, construct, find_class, param
 Overrides = Sequence[tuple[str, Any]] | Mapping[str, Any]
 
 FREE_KEYS = ("data.init_args.num_workers", "data.init_args.progress", "data.init_args.root", "data.init_args.cache_dir")
-"""Settings that may change on a resume: they say where and how data are read; the digest says that they are the same."""
+"""Settings that may change on a resume: where and how data are read (the digest tells whether they are the same)."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,54 @@ def fit(
     run = load_run(out, reader.allow)
     _io.write_json(out / "metrics.json", _final_metrics(run, data))
     return load_run(out, reader.allow)
+
+
+def finetune(
+    run: Run,
+    out_dir: str | Path,
+    overrides: Overrides = (),
+    progress: bool | ProgressCallback = True,
+    *,
+    freeze: Sequence[str] = (),
+    resume: bool = False,
+    threads: int | None = None,
+) -> Run:
+    """Train on from a run's weights: the same settings with `overrides`, other data, or a new head.
+
+    Where `data` has another class_path, the frames' settings (T, by, binary) and the batch size are kept. Where the
+    number of classes differs, the last layer is made anew.
+
+    Args:
+        run: where to start.
+        out_dir, overrides, progress, resume, threads: as in `fit`.
+        freeze: layers to keep as they are; see `SpikingClassifier.freeze_layers`.
+
+    Raises:
+        As `fit`; ParameterError for a pattern that matches no layer.
+    """
+    settings = copy.deepcopy(run.config)
+    changes = list(overrides.items() if isinstance(overrides, Mapping) else overrides)
+    kept = settings["data"]["init_args"]
+    recipes.override(settings, changes)
+    if settings["data"]["class_path"] != run.config["data"]["class_path"]:
+        known = parameters(find_class(settings["data"]["class_path"], "data", run.allow_code))
+        given = settings["data"].get("init_args") or {}
+        same = {n: kept[n] for n in ("T", "by", "binary", "batch_size") if n in kept and n in known}
+        settings["data"]["init_args"] = {**same, **given}
+    net_args = settings["model"]["net"].get("init_args", {})
+    if not any(key.endswith("num_classes") for key, _ in changes):
+        net_args.pop("num_classes", None)  # taken from the data again
+    start = Start(run, tuple(freeze))
+    return fit(
+        settings,
+        out_dir,
+        (),
+        progress,
+        resume=resume,
+        allow_code=run.allow_code,
+        threads=threads,
+        start=start,
+    )
 
 
 def next_free(folder: Path) -> Path:
@@ -253,7 +302,7 @@ def _train(
                 module,
                 datamodule=data,
                 ckpt_path=str(folder.last) if resume else None,
-                weights_only=True if resume else None,
+                weights_only=resume or None,
             )
         except SystemExit:
             if not trainer.interrupted:
@@ -367,8 +416,8 @@ def _check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
         )
     if before.get("threads") != now["threads"]:
         print(
-            f"note: the run had {before.get('threads')} threads, now {now['threads']}; its result will not be bit-equal "
-            "to an unbroken run's",
+            f"note: the run had {before.get('threads')} threads, now {now['threads']}; its result will not be "
+            "bit-equal to an unbroken run's",
             file=sys.stderr,
         )
 
@@ -377,4 +426,4 @@ def _text(values: Mapping[str, Any], key: str) -> str:
     return repr(values[key]) if key in values else "(absent)"
 
 
-__all__ = ["Start", "TrainerSettings", "find_class", "fit", "next_free", "parameters", "versions"]
+__all__ = ["Start", "TrainerSettings", "finetune", "fit", "next_free", "versions"]

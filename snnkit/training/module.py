@@ -108,6 +108,7 @@ class SpikingClassifier(L.LightningModule):
         self.val_metrics: dict[str, float] = {}
         self.val_activity = Activity()
         self._sums: dict[str, Any] = {}
+        self._val: dict[str, Any] = {}
 
     @property
     def readout(self) -> ReadOut:

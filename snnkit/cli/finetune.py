@@ -1,0 +1,58 @@
+"""Go on from a trained run: the same data, other data, or a new head for other classes.
+
+  snnkit finetune runs/digits --data.class_path snnkit.data.NMNIST --data.root data/nmnist --freeze conv1
+
+The network and every setting come from RUN; settings can be changed as in `snnkit train`. Where the number of classes
+differs, the last layer is made anew; all other weights are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from snnkit.cli.train import add_training_options, check_threads, show
+from snnkit.errors import UsageError
+
+PASS_THROUGH = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `snnkit finetune`."""
+    parser.add_argument("start", metavar="RUN", help="the folder of the run to start from")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the new run's folder (default: RUN-finetuned)")
+    parser.add_argument(
+        "--freeze",
+        action="append",
+        default=[],
+        metavar="LAYERS",
+        help="keep these layers as they are: a path or pattern such as 'conv*'; may be repeated",
+    )
+    add_training_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fine-tune; 0 when done."""
+    check_threads(args.threads)
+    if args.resume and args.out is None:
+        raise UsageError("--resume needs --out", fix="add --out with the folder of the run to go on with")
+    from snnkit.training.recipes import parse_overrides
+
+    overrides = parse_overrides(args.rest)
+    from snnkit.training.fitting import finetune, next_free
+    from snnkit.training.run import load_run
+
+    start = load_run(args.start, args.allow_code)
+    path = Path(args.start)
+    out = args.out or next_free(path.with_name(f"{path.name}-finetuned"))
+    done = finetune(
+        start,
+        out,
+        overrides,
+        progress=not (args.no_progress or args.json),
+        freeze=args.freeze,
+        resume=args.resume,
+        threads=args.threads,
+    )
+    show(done, args.json)
+    return 0
