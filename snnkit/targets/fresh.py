@@ -1,0 +1,115 @@
+"""Run descriptors in a fresh process, which sees their folders and the stimuli and nothing else of the caller.
+
+`python -m snnkit.targets.fresh LIST` is that process: LIST is a JSON file of jobs, each naming a descriptor folder, a
+stimulus file and a result file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnkit._io import write_json
+from snnkit.errors import SnnkitError
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One descriptor to run.
+
+    Attributes:
+        folder: the descriptor. result: where the traces go.
+        inputs: uint8 [T, B, n] per port. noise: int32 [ticks, n] per layer.
+        ticks: length of the run. trace: layers whose spikes, u and v are wanted.
+    """
+
+    folder: Path
+    result: Path
+    inputs: dict[str, Array]
+    ticks: int
+    trace: tuple[str, ...]
+    noise: dict[str, Array] = field(default_factory=dict)
+
+    def outcome(self) -> tuple[dict[str, Array], str]:
+        """(traces `s.<layer>`, `u.<layer>`, `v.<layer>` [ticks, B, n], empty text), or ({}, why it did not run)."""
+        if not self.result.is_file():
+            return {}, "the emulator's process ended without a result"
+        with np.load(self.result, allow_pickle=False) as data:
+            if "error" in data.files:
+                return {}, str(data["error"])
+            return {f"{what}.{name}": data[f"{what}{k}"] for k, name in enumerate(self.trace) for what in "suv"}, ""
+
+
+def run_fresh(jobs: Sequence[Job], folder: Path) -> None:
+    """Run jobs in one new process; each job's `outcome` then tells what became of it.
+
+    Raises:
+        SnnkitError: the process broke off; the message holds the end of what it said.
+    """
+    if not jobs:
+        return
+    listed = []
+    for k, job in enumerate(jobs):
+        stimulus = folder / f"stimulus{k}.npz"
+        arrays = {f"in{i}": np.ascontiguousarray(a, np.uint8) for i, a in enumerate(job.inputs.values())}
+        arrays |= {f"noise{i}": np.ascontiguousarray(a, np.int32) for i, a in enumerate(job.noise.values())}
+        np.savez(stimulus, **arrays)  # type: ignore[arg-type]
+        listed.append(
+            {
+                "descriptor": str(job.folder), "stimulus": str(stimulus), "result": str(job.result),
+                "inputs": list(job.inputs), "noise": list(job.noise), "ticks": job.ticks, "trace": list(job.trace),
+            }
+        )  # fmt: skip
+    order = folder / "jobs.json"
+    write_json(order, listed)
+    package = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(p for p in (package, os.environ.get("PYTHONPATH", "")) if p)
+    done = subprocess.run(
+        [sys.executable, "-m", "snnkit.targets.fresh", str(order)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SnnkitError(
+            f"the emulator's process ended with exit code {done.returncode}",
+            why="\n".join(done.stderr.split("\n")[-8:]),
+        )
+
+
+def _main(order: Path) -> None:
+    """The fresh process: run every job of the list."""
+    from snnkit import emulator
+
+    for job in json.loads(order.read_text(encoding="utf-8")):
+        with np.load(job["stimulus"], allow_pickle=False) as data:
+            inputs = {name: data[f"in{k}"] for k, name in enumerate(job["inputs"])}
+            noise = {name: data[f"noise{k}"] for k, name in enumerate(job["noise"])}
+        try:
+            chip = emulator.open(job["descriptor"])
+            probes = {name: ("s", "u", "v") for name in job["trace"]}
+            result = chip.run(inputs, ticks=job["ticks"], probes=probes, noise=noise or None)
+            traces = {
+                f"{what}{k}": store[name]
+                for k, name in enumerate(job["trace"])
+                for what, store in (("s", result.spikes), ("u", result.u), ("v", result.v))
+            }
+        except SnnkitError as error:
+            traces = {"error": np.array(str(error))}
+        np.savez(job["result"], **traces)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))
