@@ -53,5 +53,5 @@ def judge(array: str, by: str, expected: Array, got: Array | None) -> ArrayVerdi
         return ArrayVerdict(array, by, True)
     step = int(np.flatnonzero(wrong.any(1))[0])
     neuron = int(np.flatnonzero(wrong[step])[0])
-    values = (int(a.reshape(wrong.shape)[step, neuron]) for a in (expected, got))
-    return ArrayVerdict(array, by, False, Difference(step, neuron, *values, int(wrong.sum())))
+    want, found = (int(a.reshape(wrong.shape)[step, neuron]) for a in (expected, got))
+    return ArrayVerdict(array, by, False, Difference(step, neuron, want, found, int(wrong.sum())))

@@ -83,10 +83,8 @@ def run_fresh(jobs: Sequence[Job], folder: Path) -> None:
         check=False,
     )
     if done.returncode:
-        raise SnnkitError(
-            f"the emulator's process ended with exit code {done.returncode}",
-            why="\n".join(done.stderr.split("\n")[-8:]),
-        )
+        end = "\n".join(done.stderr.splitlines()[-8:])
+        raise SnnkitError(f"the emulator's process ended with exit code {done.returncode}", why=end)
 
 
 def _main(order: Path) -> None:
@@ -99,7 +97,7 @@ def _main(order: Path) -> None:
             noise = {name: data[f"noise{k}"] for k, name in enumerate(job["noise"])}
         try:
             chip = emulator.open(job["descriptor"])
-            probes = {name: ("s", "u", "v") for name in job["trace"]}
+            probes = dict.fromkeys(job["trace"], ("s", "u", "v"))
             result = chip.run(inputs, ticks=job["ticks"], probes=probes, noise=noise or None)
             traces = {
                 f"{what}{k}": store[name]

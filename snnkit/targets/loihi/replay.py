@@ -129,9 +129,8 @@ class ReplayResult:
             for r in p.resources if self.with_resources else ():
                 theirs = "-" if r.theirs is None else f"{r.theirs:,}"
                 verdict = {True: "ok", False: "OFF", None: "not compared"}[r.ok]
-                text.append(
-                    f"  {p.kind:10} {r.population:12} {r.resource:12} ours {r.ours:>9,}  nengo-loihi {theirs:>9}  {verdict}"
-                )
+                where = f"{p.kind:10} {r.population:12} {r.resource:12}"
+                text.append(f"  {where} ours {r.ours:>9,}  nengo-loihi {theirs:>9}  {verdict}")
         for a in self.alternatives:
             text.append(
                 f"  alt_{a.reference}_{a.array}: {'equal under ' + ', '.join(a.matched) if a.matched else 'no'}"

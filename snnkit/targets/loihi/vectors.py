@@ -162,7 +162,9 @@ def load(path: str | os.PathLike[str]) -> ReplayCase:
     remarks: list[str] = []
     unknown = [f"spec.{k}" for k in file.spec if k not in _SPEC_KEYS]
     hosts, populations = _populations(file, unknown)
-    sizes = {node.name: node.n for node in (*hosts, *populations)}
+    if not hosts:
+        hosts = [Input("_no_input", (1,))]
+    sizes = {h.name: h.n for h in hosts} | {p.name: p.n for p in populations}
     steps = _steps(file, hosts, populations)
     connections = _connections(file, sizes, {h.name for h in hosts}, unknown)
     convs = _convolutions(file, connections, sizes, remarks)
@@ -180,7 +182,13 @@ def load(path: str | os.PathLike[str]) -> ReplayCase:
         for p in populations
         if file.has(f"noise_{p.name}")
     }
-    inputs = {h.name: file.take(f"in_{h.name}", (steps, h.n), "input raster")[:, None] for h in hosts}
+    silent = not any(p["kind"] == "input" for p in file.spec["populations"])
+    inputs = {
+        h.name: np.zeros((steps, 1, h.n), np.uint8)
+        if silent
+        else file.take(f"in_{h.name}", (steps, h.n), "input raster")[:, None]
+        for h in hosts
+    }
     alternatives = _alternatives(file, populations, connections)
     requantized = {
         c.name: file.take(f"Wnengo{k}", (c.synapse.n_src, c.synapse.n_dst), "weights").T
@@ -219,13 +227,13 @@ def _populations(file: _File, unknown: list[str]) -> tuple[list[Input], list[Pop
             most = int(raster.max(initial=0)) if raster is not None and raster.dtype.kind in "iub" else 1
             hosts.append(Input(name, (n,), max_count=max(most, 1)))
         elif p["kind"] == "lif":
-            registers = {
+            registers: dict[str, Any] = {
                 key: file.take(f"{key}_{name}", (n,), "register").astype(np.int32)
                 if default is None or file.has(f"{key}_{name}")
                 else np.full(n, default, np.int32)
                 for key, default in _REGISTERS.items()
             }
-            settings = {
+            settings: dict[str, Any] = {
                 key: _int(file, f"{key} of population {name!r}", p.get(key, default))
                 for key, default in (
                     ("ds_offset", 1),
