@@ -1,0 +1,100 @@
+"""Horizontal bars: accuracies, firing rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snnkit.errors import ParameterError
+from snnkit.viz import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def accuracy_bars(
+    accuracy: Mapping[str, float],
+    *,
+    notes: Mapping[str, str] | None = None,
+    samples: int | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """One bar per model, from 0 to 100 %, with its figure beside it.
+
+    Args:
+        accuracy: name → share of right answers, 0..1; "torch", "graph" and "emulator" have colours of their own.
+        notes: name → words after the figure.
+        samples: number of recordings; draws ± one standard error of a share.
+        title: above the picture.
+        ax: axes to draw on.
+
+    Raises:
+        ParameterError: a value outside 0..1, or none.
+    """
+    if not accuracy:
+        raise ParameterError("accuracy_bars was given no accuracy")
+    for name, value in accuracy.items():
+        if not 0 <= value <= 1:
+            raise ParameterError(f"the accuracy of {name} is {value}", fix="give a share between 0 and 1")
+    ax = style.axes_or_new(ax, 6.4, 0.7 + 0.42 * len(accuracy))
+    for row, (name, value) in enumerate(accuracy.items()):
+        shade = style.colour(name) if name in style.LIGHT else style.colour("compartments")
+        ax.barh(row, 100 * value, height=0.5, color=shade)
+        reach = 100 * value
+        if samples:
+            error = 100 * float(np.sqrt(value * (1 - value) / samples))
+            reach += error
+            ax.plot([100 * value - error, 100 * value + error], [row, row], color=style.colour("ink"), lw=1.1)
+        text = f"{100 * value:.2f} %" + (f"  {notes[name]}" if notes and notes.get(name) else "")
+        ax.annotate(style.plain(text), (reach, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9,
+                    color=style.colour("ink"), annotation_clip=False)  # fmt: skip
+    ax.set_yticks(range(len(accuracy)), [style.plain(n) for n in accuracy])
+    ax.invert_yaxis()
+    ax.set_xlim(0, 100)
+    style.dress(ax, title, "accuracy (%)" + (f", {samples} recordings" if samples else ""), grid="x")
+    _names_in_ink(ax)
+    return ax
+
+
+def firing_rates(rates: Mapping[str, Any], *, title: str | None = None, ax: Axes | None = None) -> Axes:
+    """How often each layer fires, in spikes per neuron and step.
+
+    Args:
+        rates: layer → mean rate, or the rate of each neuron [n]: then the line spans the middle 80 % of the neurons,
+            and the share of silent ones is written beside it.
+        title: above the picture.
+        ax: axes to draw on.
+
+    Raises:
+        ParameterError: no layer.
+    """
+    if not rates:
+        raise ParameterError("firing_rates was given no layer")
+    ax = style.axes_or_new(ax, 6.4, 0.8 + 0.38 * len(rates))
+    top = 0.0
+    for row, (_, value) in enumerate(rates.items()):
+        r = style.array(value).astype(float).reshape(-1)
+        low, mean, high = float(np.quantile(r, 0.1)), float(r.mean()), float(np.quantile(r, 0.9))
+        top = max(top, mean, high)
+        ax.barh(row, mean, height=0.5, color=style.colour("torch"))
+        text = f"{mean:.3f}"
+        if r.size > 1:
+            ax.plot([low, high], [row, row], color=style.colour("ink"), lw=1.2, solid_capstyle="butt")
+            silent = float((r == 0).mean())
+            text += f"  ({silent:.0%} silent)" if silent else ""
+        ax.annotate(style.plain(text), (max(mean, high), row), xytext=(6, 0), textcoords="offset points", va="center",
+                    fontsize=9, color=style.colour("ink"), annotation_clip=False)  # fmt: skip
+    ax.set_yticks(range(len(rates)), [style.plain(n) for n in rates])
+    ax.invert_yaxis()
+    ax.set_xlim(0, max(top * 1.25, 1e-3))
+    style.dress(ax, title, "spikes per neuron and step", grid="x")
+    _names_in_ink(ax)
+    return ax
+
+
+def _names_in_ink(ax: Axes) -> None:
+    ax.tick_params(axis="y", length=0, labelcolor=style.colour("ink"), labelsize=9)
+    ax.spines["left"].set_visible(False)
