@@ -35,14 +35,12 @@ def run(args: argparse.Namespace) -> int:
     answers: list[int] = []
     labels: list[int] = []
     counters: dict[str, int] = {}
-    state: Any = None
     with progress_bars(args.json) as progress:
         for x, y in source["batches"]:
-            result = chip.run({port.name: x}, probes=("s",), continuous=args.continuous, state=state)
-            state = result.state if args.continuous else None
+            result = chip.run({port.name: x}, probes=("s",), continuous=args.continuous)
             answers += [] if result.answer is None else [int(a) for a in result.answer]
             labels += [int(k) for k in y]
-            for key, value in result.counters.items():
+            for key, value in result.totals().items():
                 counters[key] = counters.get(key, 0) + int(value)
             progress("emulate", len(answers), count)
     classes = source["classes"]
@@ -109,9 +107,11 @@ def _data_set(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
     dataset = EventDataset(source.store, source.indices(args.split), settings)
     count = len(dataset) if args.limit is None else min(args.limit, len(dataset))
 
+    size = max(count, 1) if args.continuous else args.batch  # state carries over within one call
+
     def batches() -> Iterator[tuple[Any, list[int]]]:
-        for start in range(0, count, args.batch):
-            items = [dataset[k] for k in range(start, min(start + args.batch, count))]
+        for start in range(0, count, size):
+            items = [dataset[k] for k in range(start, min(start + size, count))]
             x = np.stack([np.asarray(i[0]) for i in items], axis=1).astype(np.uint8)
             yield x.reshape(*x.shape[:2], -1), [int(i[1]) for i in items]
 

@@ -137,11 +137,18 @@ def validate_run(
         bias: Bias = "register" if made.provenance.get("bias") == "register" else "gated"
         chip = chip_graph(run, target, data, bias=bias)
     result = validate(run.model, chip, path, batches(data, split, limit), progress=progress)
-    energy = target.part("energy")
-    result |= {
+    return summarise(result, run, path, data, split)
+
+
+def summarise(result: dict[str, Any], run: Run, path: str | Path, data: EventDataModule, split: str) -> dict[str, Any]:
+    """The result of `validate` with energy, references and provenance; writes the descriptor's reports."""
+    from snnkit.targets import registry
+
+    target = registry.get(result["target"])
+    result = result | {
         "split": split,
         "references": list(target.part("spec").REFERENCES),
-        "energy": energy.estimate(result["counters"]),
+        "energy": target.part("energy").estimate(result["counters"]),
         "data": data.describe(),
         "run": run.digest,
     }

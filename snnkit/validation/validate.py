@@ -12,6 +12,7 @@ import torch
 
 from snnkit import emulator
 from snnkit import nn as snn
+from snnkit.descriptor import Descriptor
 from snnkit.graph.model import LI, Graph
 from snnkit.graph.run import run
 from snnkit.validation.compare import Answers, PairCounts
@@ -74,11 +75,10 @@ def emulator_answers(chip: emulator.Emulator, graph: Graph, samples: Samples) ->
     inputs = rasters(graph, samples)
     steps = next(iter(inputs.values())).shape[0]
     result = chip.run(inputs, probes=("s", "v"))
-    lag = {layer.name: layer.lag for layer in chip.manifest.layers}
-    spikes = {n: s[lag[n] : lag[n] + steps] for n, s in result.spikes.items()}
-    v = {n: s[lag[n] : lag[n] + steps] for n, s in result.v.items()}
+    spikes = {n: result.aligned(n) for n in result.spikes}
+    v = {n: s[result.lags[n] : result.lags[n] + steps] for n, s in result.v.items()}
     assert result.answer is not None
-    return Answers(spikes, result.answer, v), dict(result.counters)
+    return Answers(spikes, result.answer, v), result.totals()
 
 
 def validate(
@@ -143,7 +143,7 @@ def validate(
         "changed": {f"{a}-{b}": pairs[a, b].changes() for a, b in PAIRS},
         "differing_spikes": {f"{a}-{b}": pairs[a, b].to_dict() for a, b in PAIRS},
         "first_divergence": {f"{a}-{b}": pairs[a, b].first for a, b in PAIRS},
-        "resources": resources(engine),
+        "resources": resources(engine.descriptor),
         "counters": counters,
         "quantisation": chip.report,
         "findings": [f.to_dict() for f in chip.findings],
@@ -152,13 +152,13 @@ def validate(
     }
 
 
-def resources(engine: emulator.Emulator) -> dict[str, Any]:
+def resources(made: Descriptor) -> dict[str, Any]:
     """What the descriptor says it uses, with the layers of each core."""
-    manifest = engine.manifest
+    manifest = made.manifest
     plain = manifest.resources.model_dump(mode="json")
     layers: dict[int, list[str]] = {}
     for layer in manifest.layers:
-        for core in np.unique(engine.placement(layer.name)[:, 0]):
+        for core in np.unique(made.arrays[f"placement.{layer.name}"][:, 0]):
             layers.setdefault(int(core), []).append(layer.name)
     cores = [{**row, "layer": ", ".join(layers.get(row["core"], []))} for row in plain["per_core"]]
     return {"totals": plain["totals"], "limits": plain["budget"], "cores": cores}
