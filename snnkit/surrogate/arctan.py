@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def scalar(d: Any, peak: Any, scale: Any, one: Any) -> Any:
+def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     """The numba form: scalars of one dtype, `one` is 1 in it."""
     q = scale * d
     return peak / (one + q * q)

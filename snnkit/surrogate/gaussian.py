@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def scalar(d: Any, peak: Any, scale: Any, one: Any) -> Any:
+def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     """The numba form; `scale` already holds 1/√2."""
     q = scale * d
     return peak * math.exp(-(q * q))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def scalar(d: Any, peak: Any, scale: Any, one: Any) -> Any:
+def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     """The numba form. σ(1 − σ) is even, and exp(−|q|) cannot overflow."""
     e = math.exp(-abs(scale * d))
     q = one + e

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def scalar(d: Any, peak: Any, scale: Any, one: Any) -> Any:
+def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     """The numba form."""
     q = one - abs(scale * d)
     return peak * q if q > 0 else one - one

@@ -1,0 +1,181 @@
+"""CubaLIF on the CPU: as LIF's kernel, with the synaptic current in front of the membrane."""
+
+from __future__ import annotations
+
+from snnkit._numba import configure
+
+configure()
+
+import numpy as np  # noqa: E402
+from numba import njit  # noqa: E402
+
+from snnkit.kernels.rows import (  # noqa: E402
+    KERNEL,
+    add_product,
+    after_reset,
+    back_through_leak,
+    fill,
+    fire,
+    fire_refractory,
+    leak,
+    load,
+    mask_row,
+    membrane_gradient,
+    retrace,
+    retrace_refractory,
+    spike_gradient,
+    store,
+    surrogate_row,
+    threshold_gradient,
+)
+from snnkit.kernels.threads import BLOCK  # noqa: E402
+
+
+@njit(**KERNEL)
+def forward(
+    first,
+    last,
+    x,
+    i0,
+    v0,
+    wait0,
+    syn,
+    syn_repeat,
+    decay,
+    decay_repeat,
+    threshold,
+    threshold_repeat,
+    to_zero,
+    refractory,
+    s,
+    i_end,
+    v_end,
+    wait_end,
+):  # type: ignore[no-untyped-def]
+    """x [T, M] → s [T, M], final i_end, v_end, wait_end [M] (empty where not wanted); empty i0, v0, wait0 are zeros."""
+    steps, width = x.shape
+    one = x.dtype.type(1)
+    rows = np.empty((5, BLOCK), x.dtype)
+    a, th, v, ai, cur = rows[0], rows[1], rows[2], rows[3], rows[4]
+    wait = np.empty(BLOCK, np.int32)
+    for b in range(first, last):
+        lo = b * BLOCK
+        n = min(BLOCK, width - lo)
+        fill(syn, syn_repeat, lo, n, ai)
+        fill(decay, decay_repeat, lo, n, a)
+        fill(threshold, threshold_repeat, lo, n, th)
+        load(i0, lo, n, cur)
+        load(v0, lo, n, v)
+        if refractory == 0:
+            for t in range(steps):
+                leak(x[t, lo : lo + n], ai, cur, n)
+                fire(cur, a, th, to_zero, v, s[t, lo : lo + n], n, one)
+        else:
+            load(wait0, lo, n, wait)
+            for t in range(steps):
+                leak(x[t, lo : lo + n], ai, cur, n)
+                fire_refractory(cur, a, th, to_zero, refractory, v, wait, s[t, lo : lo + n], n, one)
+            store(wait, lo, n, wait_end)
+        store(cur, lo, n, i_end)
+        store(v, lo, n, v_end)
+
+
+@njit(**KERNEL)
+def backward(
+    first,
+    last,
+    x,
+    i0,
+    v0,
+    wait0,
+    syn,
+    syn_repeat,
+    decay,
+    decay_repeat,
+    threshold,
+    threshold_repeat,
+    to_zero,
+    detach,
+    refractory,
+    kind,
+    peak,
+    scale,
+    grad_s,
+    grad_i_end,
+    grad_v_end,
+    grad_x,
+    grad_i0,
+    grad_v0,
+    grad_syn,
+    grad_decay,
+    grad_threshold,
+):  # type: ignore[no-untyped-def]
+    """Gradients of `forward`; those of i0, v0, the decays and the threshold [M] are left out where empty."""
+    steps, width = x.shape
+    one = x.dtype.type(1)
+    masked = refractory > 0
+    rows = np.empty((11, BLOCK), x.dtype)
+    a, th, v, g, gv, ga, gth = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
+    ai, cur, gi, gai = rows[7], rows[8], rows[9], rows[10]
+    us = np.empty((steps, BLOCK), x.dtype)
+    currents = np.empty((steps if grad_syn.shape[0] > 0 else 1, BLOCK), x.dtype)
+    on = np.empty((steps if masked else 1, BLOCK), x.dtype)
+    wait = np.empty(BLOCK if masked else 1, np.int32)
+    for b in range(first, last):
+        lo = b * BLOCK
+        n = min(BLOCK, width - lo)
+        fill(syn, syn_repeat, lo, n, ai)
+        fill(decay, decay_repeat, lo, n, a)
+        fill(threshold, threshold_repeat, lo, n, th)
+        load(i0, lo, n, cur)
+        load(v0, lo, n, v)
+        if masked:
+            load(wait0, lo, n, wait)
+        for t in range(steps):
+            leak(x[t, lo : lo + n], ai, cur, n)
+            if grad_syn.shape[0] > 0:
+                store(cur, 0, n, currents[t])
+            if masked:
+                retrace_refractory(cur, a, th, to_zero, refractory, v, wait, us[t], on[t], n, one)
+            else:
+                retrace(cur, a, th, to_zero, v, us[t], n, one)
+        load(grad_i_end, lo, n, gi)
+        load(grad_v_end, lo, n, gv)
+        for i in range(n):
+            ga[i] = 0
+            gth[i] = 0
+            gai[i] = 0
+        for k in range(steps):
+            t = steps - 1 - k
+            u = us[t]
+            act = on[t if masked else 0]
+            gx = grad_x[t, lo : lo + n]
+            surrogate_row(kind, peak, scale, u, th, g, n, one)
+            spike_gradient(grad_s[t, lo : lo + n], u, th, to_zero, detach, gv, g, n)
+            if masked:
+                mask_row(act, g, n)
+            if grad_threshold.shape[0] > 0:
+                threshold_gradient(u, th, act, masked, to_zero, gv, g, gth, n, one)
+            membrane_gradient(u, th, act, masked, to_zero, gv, g, gx, n, one)
+            back_through_leak(a, act, masked, gx, gv, n, one)
+            if grad_decay.shape[0] > 0:
+                if t == 0:
+                    load(v0, lo, n, v)
+                else:
+                    after_reset(us[t - 1], th, on[t - 1 if masked else 0], masked, to_zero, v, n, one)
+                add_product(gx, v, ga, n)
+            for i in range(n):  # gi holds what later steps send back to the current
+                gx[i] = gx[i] + gi[i]
+            for i in range(n):
+                gi[i] = ai[i] * gx[i]
+            if grad_syn.shape[0] > 0:
+                if t == 0:
+                    load(i0, lo, n, cur)
+                    add_product(gx, cur, gai, n)
+                else:
+                    add_product(gx, currents[t - 1], gai, n)
+        store(gi, lo, n, grad_i0)
+        store(gv, lo, n, grad_v0)
+        store(gai, lo, n, grad_syn)
+        store(ga, lo, n, grad_decay)
+        store(gth, lo, n, grad_threshold)

@@ -1,0 +1,110 @@
+"""From tensors [T, B, features…] to the flat [T, M] that the CPU kernels see, and back."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnkit.kernels.state import state_dtype
+
+_fused: ContextVar[bool] = ContextVar("snnkit_fused", default=True)
+
+
+@contextlib.contextmanager
+def reference_only() -> Iterator[None]:
+    """Within it, neuron layers run step by step in plain torch operations instead of a fused kernel."""
+    token = _fused.set(False)
+    try:
+        yield
+    finally:
+        _fused.reset(token)
+
+
+def runs_fused(x: Tensor) -> bool:
+    """Whether a fused CPU kernel takes this input; otherwise the reference does."""
+    return x.device.type == "cpu" and _fused.get()
+
+
+class Layout(NamedTuple):
+    """How [T, B, features…] lies in memory, as an order of its dimensions with T and B first."""
+
+    order: tuple[int, ...]
+    shape: tuple[int, ...]
+    """The sizes in that order."""
+
+    def flatten(self, x: Tensor) -> Tensor:
+        """[T, B, …] → [T, M]."""
+        return x.permute(self.order).reshape(self.shape[0], -1)
+
+    def restore(self, flat: Tensor) -> Tensor:
+        """[T, M] → [T, B, …]."""
+        return flat.view(self.shape).permute(_inverse(self.order))
+
+    def flatten_state(self, v: Tensor) -> Tensor:
+        """[B, …] → [M]."""
+        return v.permute([d - 1 for d in self.order[1:]]).reshape(-1)
+
+    def restore_state(self, flat: Tensor) -> Tensor:
+        """[M] → [B, …]."""
+        return flat.view(self.shape[1:]).permute(_inverse([d - 1 for d in self.order[1:]]))
+
+    def parameter(self, value: Tensor) -> tuple[Tensor, int]:
+        """A parameter that broadcasts against [B, features…] as (values [P], repeat R).
+
+        Element m of [M] has values[(m // R) % P].
+        """
+        if value.numel() == 1:
+            return value.reshape(1), 1
+        order = [d - 2 for d in self.order[2:]]
+        features = self.shape[2:]
+        value = value.permute(order)
+        used = [k for k, size in enumerate(value.shape) if size != 1]
+        if len(used) == 1:
+            return value.reshape(-1), math.prod(features[used[0] + 1 :])
+        return value.expand(features).reshape(-1), 1
+
+
+def _inverse(order: Any) -> list[int]:
+    inverse = [0] * len(order)
+    for k, d in enumerate(order):
+        inverse[d] = k
+    return inverse
+
+
+def prepare(x: Tensor) -> tuple[Tensor, Layout]:
+    """x [T, B, …] as a flat [T, M] in the state's dtype, without a copy where its memory is dense, and the layout.
+
+    A channels-last input keeps its order, so that the convolutions around a neuron layer need no copies either.
+    """
+    x = x.to(state_dtype(x))
+    order = tuple(range(x.dim()))
+    if not x.is_contiguous():
+        by_stride = tuple(sorted(order, key=lambda d: (-x.stride(d), d)))
+        if by_stride[:2] == (0, 1) and x.permute(by_stride).is_contiguous():
+            order = by_stride
+    layout = Layout(order, tuple(x.shape[d] for d in order))
+    return layout.flatten(x), layout
+
+
+def array(x: Tensor) -> np.ndarray[Any, Any]:
+    """A contiguous CPU tensor as a numpy array of the same memory."""
+    return x.detach().numpy()
+
+
+def empty(like: Tensor, *shape: int) -> Tensor:
+    """An uninitialised tensor of that shape, `like` in dtype and device."""
+    return torch.empty(shape, dtype=like.dtype, device=like.device)
+
+
+def reduce_to(partial: Tensor, count: int, repeat: int) -> Tensor:
+    """Gradient [P] of a parameter from its parts [M]: summed in a fixed order, whatever the number of threads."""
+    parts = array(partial).reshape(-1, count, repeat)
+    total = parts.sum(axis=(0, 2), dtype=np.float64)
+    return torch.from_numpy(total).to(partial.dtype)

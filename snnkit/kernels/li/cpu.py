@@ -1,0 +1,60 @@
+"""LI on the CPU: the whole sequence in one pass over memory in each direction."""
+
+from __future__ import annotations
+
+from snnkit._numba import configure
+
+configure()
+
+import numpy as np  # noqa: E402
+from numba import njit  # noqa: E402
+
+from snnkit.kernels.rows import KERNEL, add_product, fill, leak, load, store  # noqa: E402
+from snnkit.kernels.threads import BLOCK  # noqa: E402
+
+
+@njit(**KERNEL)
+def forward(first, last, x, v0, decay, decay_repeat, out):  # type: ignore[no-untyped-def]
+    """x [T, M] → out [T, M], the membrane at each step; v0 [M], empty for zeros."""
+    steps, width = x.shape
+    rows = np.empty((2, BLOCK), x.dtype)
+    a, v = rows[0], rows[1]
+    for b in range(first, last):
+        lo = b * BLOCK
+        n = min(BLOCK, width - lo)
+        fill(decay, decay_repeat, lo, n, a)
+        load(v0, lo, n, v)
+        for t in range(steps):
+            leak(x[t, lo : lo + n], a, v, n)
+            store(v, lo, n, out[t])
+
+
+@njit(**KERNEL)
+def backward(first, last, out, v0, decay, decay_repeat, grad_out, grad_x, grad_v0, grad_decay):  # type: ignore[no-untyped-def]
+    """Gradients of `forward` from its output; grad_v0 and grad_decay [M] are left out where empty."""
+    steps, width = out.shape
+    rows = np.empty((4, BLOCK), out.dtype)
+    a, gv, ga, v = rows[0], rows[1], rows[2], rows[3]
+    for b in range(first, last):
+        lo = b * BLOCK
+        n = min(BLOCK, width - lo)
+        fill(decay, decay_repeat, lo, n, a)
+        for i in range(n):
+            gv[i] = 0
+            ga[i] = 0
+        for k in range(steps):
+            t = steps - 1 - k
+            gx = grad_x[t, lo : lo + n]
+            go = grad_out[t, lo : lo + n]
+            for i in range(n):
+                gx[i] = go[i] + gv[i]
+            for i in range(n):
+                gv[i] = a[i] * gx[i]
+            if grad_decay.shape[0] > 0:
+                if t == 0:
+                    load(v0, lo, n, v)
+                else:
+                    load(out[t - 1], lo, n, v)
+                add_product(gx, v, ga, n)
+        store(gv, lo, n, grad_v0)
+        store(ga, lo, n, grad_decay)

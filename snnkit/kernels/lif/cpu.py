@@ -1,0 +1,135 @@
+"""LIF on the CPU: the whole sequence in one pass over memory, forward; one more with recomputation, backward.
+
+Time runs inside a block of elements, so the membrane never leaves the cache. The backward pass keeps only the
+input and recomputes the membrane: 20 bytes of traffic per float32 element, both directions together.
+"""
+
+from __future__ import annotations
+
+from snnkit._numba import configure
+
+configure()
+
+import numpy as np  # noqa: E402
+from numba import njit  # noqa: E402
+
+from snnkit.kernels.rows import (  # noqa: E402
+    KERNEL,
+    add_product,
+    after_reset,
+    back_through_leak,
+    fill,
+    fire,
+    fire_refractory,
+    load,
+    mask_row,
+    membrane_gradient,
+    retrace,
+    retrace_refractory,
+    spike_gradient,
+    store,
+    surrogate_row,
+    threshold_gradient,
+)
+from snnkit.kernels.threads import BLOCK  # noqa: E402
+
+
+@njit(**KERNEL)
+def forward(
+    first, last, x, v0, wait0, decay, decay_repeat, threshold, threshold_repeat, to_zero, refractory, s, v_end, wait_end
+):  # type: ignore[no-untyped-def]
+    """x [T, M] → s [T, M], final v_end and wait_end [M] (empty where not wanted); v0, wait0 [M], empty for zeros."""
+    steps, width = x.shape
+    one = x.dtype.type(1)
+    rows = np.empty((3, BLOCK), x.dtype)
+    a, th, v = rows[0], rows[1], rows[2]
+    wait = np.empty(BLOCK, np.int32)
+    for b in range(first, last):
+        lo = b * BLOCK
+        n = min(BLOCK, width - lo)
+        fill(decay, decay_repeat, lo, n, a)
+        fill(threshold, threshold_repeat, lo, n, th)
+        load(v0, lo, n, v)
+        if refractory == 0:
+            for t in range(steps):
+                fire(x[t, lo : lo + n], a, th, to_zero, v, s[t, lo : lo + n], n, one)
+        else:
+            load(wait0, lo, n, wait)
+            for t in range(steps):
+                fire_refractory(x[t, lo : lo + n], a, th, to_zero, refractory, v, wait, s[t, lo : lo + n], n, one)
+            store(wait, lo, n, wait_end)
+        store(v, lo, n, v_end)
+
+
+@njit(**KERNEL)
+def backward(
+    first,
+    last,
+    x,
+    v0,
+    wait0,
+    decay,
+    decay_repeat,
+    threshold,
+    threshold_repeat,
+    to_zero,
+    detach,
+    refractory,
+    kind,
+    peak,
+    scale,
+    grad_s,
+    grad_v_end,
+    grad_x,
+    grad_v0,
+    grad_decay,
+    grad_threshold,
+):  # type: ignore[no-untyped-def]
+    """Gradients of `forward`; grad_v0, grad_decay and grad_threshold [M] are left out where empty."""
+    steps, width = x.shape
+    one = x.dtype.type(1)
+    masked = refractory > 0
+    rows = np.empty((7, BLOCK), x.dtype)
+    a, th, v, g, gv, ga, gth = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
+    us = np.empty((steps, BLOCK), x.dtype)
+    on = np.empty((steps if masked else 1, BLOCK), x.dtype)
+    wait = np.empty(BLOCK, np.int32)
+    for b in range(first, last):
+        lo = b * BLOCK
+        n = min(BLOCK, width - lo)
+        fill(decay, decay_repeat, lo, n, a)
+        fill(threshold, threshold_repeat, lo, n, th)
+        load(v0, lo, n, v)
+        if masked:
+            load(wait0, lo, n, wait)
+            for t in range(steps):
+                retrace_refractory(x[t, lo : lo + n], a, th, to_zero, refractory, v, wait, us[t], on[t], n, one)
+        else:
+            for t in range(steps):
+                retrace(x[t, lo : lo + n], a, th, to_zero, v, us[t], n, one)
+        load(grad_v_end, lo, n, gv)
+        for i in range(n):
+            ga[i] = 0
+            gth[i] = 0
+        for k in range(steps):
+            t = steps - 1 - k
+            u = us[t]
+            act = on[t if masked else 0]
+            gx = grad_x[t, lo : lo + n]
+            surrogate_row(kind, peak, scale, u, th, g, n, one)
+            spike_gradient(grad_s[t, lo : lo + n], u, th, to_zero, detach, gv, g, n)
+            if masked:
+                mask_row(act, g, n)
+            if grad_threshold.shape[0] > 0:
+                threshold_gradient(u, th, act, masked, to_zero, gv, g, gth, n, one)
+            membrane_gradient(u, th, act, masked, to_zero, gv, g, gx, n, one)
+            back_through_leak(a, act, masked, gx, gv, n, one)
+            if grad_decay.shape[0] > 0:
+                if t == 0:
+                    load(v0, lo, n, v)
+                else:
+                    after_reset(us[t - 1], th, on[t - 1 if masked else 0], masked, to_zero, v, n, one)
+                add_product(gx, v, ga, n)
+        store(gv, lo, n, grad_v0)
+        store(ga, lo, n, grad_decay)
+        store(gth, lo, n, grad_threshold)

@@ -1,0 +1,40 @@
+"""Kernels as torch operators, so that torch.compile and autograd see them as one node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+_library = torch.library.Library("snnkit", "DEF")
+
+
+class Operator:
+    """A torch operator `snnkit::<name>` with a CPU implementation.
+
+    torch.library.custom_op would do the same, but imports torch's compiler (seconds) when the operator first runs.
+    """
+
+    def __init__(self, name: str, schema: str, implementation: Callable[..., Any]) -> None:
+        self.name = f"snnkit::{name}"
+        _library.define(name + schema)
+        _library.impl(name, implementation, "CPU")
+        self._call = getattr(torch.ops.snnkit, name).default
+
+    def __call__(self, *args: Any) -> Any:
+        return self._call(*args)
+
+    def shapes(self, fake: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorator: gives outputs without values, for torch.compile."""
+        torch.library.register_fake(self.name, fake, lib=_library)
+        return fake
+
+    def gradient(self, setup: Callable[..., None], backward: Callable[..., Any]) -> None:
+        """Register the backward pass; `setup` saves what it needs."""
+        torch.library.register_autograd(self.name, backward, setup_context=setup, lib=_library)
+
+
+def operator(name: str, schema: str) -> Callable[[Callable[..., Any]], Operator]:
+    """Decorator: makes a function of tensors and numbers a torch operator."""
+    return lambda implementation: Operator(name, schema, implementation)
