@@ -39,7 +39,8 @@ class Wires:
     """A connection made ready for encoding: synapses as codes in a CSR matrix [n_dst, n_src].
 
     `grid` is (channels, pixels) of the source if population axons are possible. `as_dense`: every source gets a dense
-    list over the whole core, zeros included, as nengo-loihi does for a weight matrix.
+    list over the whole core, zeros included, as nengo-loihi does for a weight matrix. `share`: use population axons
+    where possible, not only where they need less memory.
     """
 
     number: int
@@ -48,6 +49,7 @@ class Wires:
     codes: sp.csr_matrix
     grid: tuple[int, int] | None
     as_dense: bool
+    share: bool
 
     @property
     def format(self) -> LoihiWeightFormat:
@@ -56,7 +58,9 @@ class Wires:
         return fmt
 
 
-def prepare(number: int, connection: Connection, from_host: bool, *, as_dense: bool) -> Wires:
+def prepare(
+    number: int, connection: Connection, from_host: bool, *, as_dense: bool = False, share: bool = False
+) -> Wires:
     """Weights and delay registers of a connection as codes. A neuron's delay d is register d - 1, an input's is d."""
     fmt = connection.format
     assert isinstance(fmt, LoihiWeightFormat)
@@ -77,7 +81,7 @@ def prepare(number: int, connection: Connection, from_host: bool, *, as_dense: b
     grid = None
     if isinstance(synapse, Conv) and not as_dense:
         grid = (synapse.in_shape[0], synapse.in_shape[1] * synapse.in_shape[2])
-    return Wires(number, connection, from_host, codes, grid, as_dense)
+    return Wires(number, connection, from_host, codes, grid, as_dense, share)
 
 
 def _code(mantissa: Array, delay: Array) -> Array:
@@ -136,16 +140,19 @@ def encode(
     discrete = _discrete(wires, columns, uniform)
     if discrete is None or wires.grid is None:
         return discrete
-    best = discrete
+    best, must_save = discrete, not wires.share
     for kind in (spec.POP16, spec.POP32):
         group = _population(wires, columns, kind)
         if group is None or (kind == spec.POP16 and group.n_axons > pop16_left):
             continue
-        if (group.words, group.n_axons, spec.AXON_SLOTS[kind]) < (
-            best.words, best.n_axons, spec.AXON_SLOTS[best.kind]
-        ):  # fmt: skip
-            best = group
+        if not must_save or _cost(group) < _cost(best):
+            best, must_save = group, True
     return best
+
+
+def _cost(group: AxonGroup) -> tuple[int, int, int]:
+    """Memory first, then input axons, then output slots."""
+    return group.words, group.n_axons, spec.AXON_SLOTS[group.kind]
 
 
 def _format(wires: Wires, code: Array, compression: int, largest: int = 0) -> SynapseFormat:

@@ -32,11 +32,13 @@ class LowerOptions:
     Attributes:
         strict: settings that public references read differently are errors (an export); else notes (a replay).
         as_dense: one discrete axon per source with a dense list over the core, as nengo-loihi counts a weight matrix.
+        share: population axons for convolutions wherever possible, not only where they save memory.
         max_chips: chips of the board; None for what the mesh can address.
     """
 
     strict: bool = True
     as_dense: bool = False
+    share: bool = False
     max_chips: int | None = None
 
 
@@ -90,7 +92,9 @@ def lower(
     nothing = LoihiSection(n_cores=0, n_chips=0)
     if has_errors(findings):
         return Lowered({}, nothing, (), tuple(findings), None)
-    planned = plan(graph, as_dense=options.as_dense, max_chips=options.max_chips, progress=progress)
+    planned = plan(
+        graph, as_dense=options.as_dense, share=options.share, max_chips=options.max_chips, progress=progress
+    )
     findings.extend(planned.findings)
     if has_errors(findings):
         return Lowered({}, nothing, (), tuple(findings), planned)

@@ -144,6 +144,7 @@ def plan(
     graph: Graph,
     *,
     as_dense: bool = False,
+    share: bool = False,
     max_chips: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
@@ -151,12 +152,15 @@ def plan(
 
     Args:
         as_dense: encode every connection as nengo-loihi encodes a weight matrix: one axon per source, dense lists.
+        share: use population axons for convolutions wherever possible, not only where they save memory.
         max_chips: what the board has; default what the chip's mesh can address.
         progress: called with the name of each population before it is cut.
     """
     hosts = {i.name for i in graph.inputs}
     cutters: dict[str, _Cutter] = {}
-    wires = {c.name: prepare(k, c, c.src in hosts, as_dense=as_dense) for k, c in enumerate(graph.connections)}
+    wires = {
+        c.name: prepare(k, c, c.src in hosts, as_dense=as_dense, share=share) for k, c in enumerate(graph.connections)
+    }
     findings: list[Finding] = []
     parts: dict[str, tuple[CoreImage, ...]] = {}
     for p in graph.populations:

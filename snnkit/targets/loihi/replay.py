@@ -121,7 +121,8 @@ class ReplayResult:
         """The result as text."""
         equal = sum(v.equal for v in self.verdicts)
         cores = ", ".join(f"{p.kind}: {p.cores} cores" for p in self.placements)
-        text = [f"{'equal' if self.ok else 'DIFFERS'}  {self.name}: {equal}/{len(self.verdicts)} arrays ({cores})"]
+        verdict = "equal" if self.ok else "REFUSED" if self.refused else "DIFFERS"
+        text = [f"{verdict}  {self.name}: {equal}/{len(self.verdicts)} arrays ({cores})"]
         text += [f"  {v}" for v in self.verdicts if not v.equal]
         for p in self.placements:
             text += [f"  {p.error}"] if p.error else []
@@ -211,7 +212,7 @@ def _place(case: ReplayCase, root: Path) -> _Work:
         lean = lower(case.graph, LowerOptions(strict=False))
         work.placements.append(_Placement("discrete", lean, {}) if lean.ok else _Placement("matrix", matrix, {}))
     if case.shared is not None:
-        work.placements.append(_Placement("population", lower(case.shared, LowerOptions(strict=False)), {}))
+        work.placements.append(_Placement("population", lower(case.shared, LowerOptions(strict=False, share=True)), {}))
     for p in work.placements:
         if not p.lowered.ok:
             continue
