@@ -25,6 +25,7 @@ _WHERE = {
     "SaccadeDigits": "saccade_digits.module",
     "SaccadeDigitsSource": "saccade_digits.source",
     "describe_recording": "inspect",
+    "open_source": "catalog",
     "read_atis": "files.atis",
     "write_atis": "files.atis",
 }
@@ -45,6 +46,7 @@ __all__ = [
     "SaccadeDigitsSource",
     "collate",
     "describe_recording",
+    "open_source",
     "read_atis",
     "to_frames",
     "write_atis",
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from snnkit.data.augment import Augment
     from snnkit.data.batch import Batch, collate
     from snnkit.data.binning import to_frames
+    from snnkit.data.catalog import open_source
     from snnkit.data.dataset import EpochSampler, EventDataset, FrameSettings
     from snnkit.data.events import EVENT_DTYPE, EventStream
     from snnkit.data.files.atis import read_atis, write_atis

@@ -174,9 +174,9 @@ def _build(
         try:
             files["offsets"].append([0])
             for r in recordings():
+                digest.update(r)
                 for c in COLUMNS:
                     files[c].append(getattr(r, c))
-                digest.update(r)
                 names.append(r.name)
                 total += len(r.t)
                 files["offsets"].append([total])

@@ -10,6 +10,7 @@ prepare_torchvision()
 
 import lightning as L  # noqa: E402
 import numpy as np  # noqa: E402
+import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
@@ -149,6 +150,8 @@ class EventDataModule(L.LightningDataModule):
             sampler=sampler,
             num_workers=self.num_workers,
             collate_fn=collate,
+            # A loader draws a seed at every pass; with its own generator it leaves torch's (dropout, …) alone.
+            generator=torch.Generator().manual_seed(self.seed % 2**63),
             persistent_workers=self.num_workers > 0,
         )
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.data.events import EVENT_DTYPE, EventStream
+from snnkit.errors import DataError
 
 COLUMNS = ("t", "x", "y", "p")
 
@@ -88,7 +89,13 @@ class ContentHash:
         self._hash = hashlib.sha256()
 
     def update(self, r: Recording) -> None:
-        """Add one recording."""
+        """Add one recording; raises `DataError` for times that a store cannot hold."""
+        if len(r.t) and not 0 <= int(r.t[0]) <= int(r.t[-1]) < 1 << 32:
+            raise DataError(
+                f"{r.name}: times from {int(r.t[0])} to {int(r.t[-1])} us",
+                why="recordings of a data set start at 0 or later and are shorter than 2^32 us (71 minutes)",
+                fix="shift the times, or cut the recording",
+            )
         self._hash.update(np.array([r.label, len(r.t)], "<i8").tobytes())
         for column, dtype in zip((r.t, r.x, r.y, r.p), ("<u4", "<u2", "<u2", "u1")):
             self._hash.update(np.ascontiguousarray(column, dtype).tobytes())

@@ -35,7 +35,9 @@ def plainly(s: EventStream, T, by, window):
     return frames
 
 
-@given(event_lists, st.integers(1, 12), st.sampled_from(["time", "count"]), st.sampled_from([None, 1, 7, 999, 1500, 5000]))
+@given(
+    event_lists, st.integers(1, 12), st.sampled_from(["time", "count"]), st.sampled_from([None, 1, 7, 999, 1500, 5000])
+)
 def test_no_event_is_lost_and_each_is_where_the_definition_puts_it(events, T, by, window):
     s = stream(events)
     counts = to_frames(s, T=T, by=by, duration_us=window)

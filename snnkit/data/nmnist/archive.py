@@ -61,6 +61,11 @@ def find_recordings(root: str | os.PathLike[str]) -> Iterator[list[Entry]]:
     """
     path = Path(root)
     opened: list[zipfile.ZipFile] = []
+
+    def close_all() -> None:
+        for archive in opened:
+            archive.close()
+
     try:
         if path.is_dir():
             entries = _from_folder(path, opened)
@@ -68,10 +73,17 @@ def find_recordings(root: str | os.PathLike[str]) -> Iterator[list[Entry]]:
             entries = _from_archive(_open_zip(path, str(path), opened), str(path), opened)
         else:
             raise DataError(f"{path} does not exist", fix=LAYOUT_FIX)
+    except OSError as error:
+        close_all()
+        fix = "check the path and its permissions"
+        raise DataError(f"{error.filename or path}: cannot be read ({error.strerror})", fix=fix) from error
+    except BaseException:
+        close_all()
+        raise
+    try:
         yield sorted(entries, key=lambda e: (e.part, e.name))
     finally:
-        for archive in opened:
-            archive.close()
+        close_all()
 
 
 def _from_folder(root: Path, opened: list[zipfile.ZipFile]) -> list[Entry]:

@@ -127,9 +127,8 @@ class Sensor:
         before = self.log_intensity(scene, 0)
         memory = before + self._memory_offsets(samples).reshape(-1)
         free_at = np.zeros(memory.shape, np.int32)  # the first µs at which the pixel can send again
-        cells: list[NDArray[np.int64]] = []
-        times: list[NDArray[np.int64]] = []
-        signs: list[NDArray[np.int64]] = []
+        none = np.zeros(0, np.int64)
+        cells, times, signs = [none], [none], [none]
         dead = np.int32(self.settings.refractory_us)
         for ms in range(1, DURATION_MS + 1):
             start, end = (ms - 1) * STEP_US, ms * STEP_US
