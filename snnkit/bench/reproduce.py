@@ -1,0 +1,138 @@
+"""Published figures, re-measured: each name trains or times, compares with its bar and says whether it holds."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snnkit import __version__
+from snnkit.errors import UsageError, did_you_mean
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One published figure: what is measured, its bars {key: (at least | at most, value)}, and how."""
+
+    text: str
+    bars: Mapping[str, tuple[str, float]]
+    measure: Callable[[Path, Mapping[str, Any], Progress], dict[str, Any]]
+
+
+def _accuracy(recipe: str, seeds: tuple[int, ...]) -> Callable[[Path, Mapping[str, Any], Progress], dict[str, Any]]:
+    def measure(folder: Path, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+        from snnkit.targets import registry
+        from snnkit.training import fit
+        from snnkit.validation.deploy import deploy, opened, validate_run
+
+        rows = []
+        changes = {f"data.init_args.{k}": v for k, v in settings.items()}
+        for k, seed in enumerate(seeds):
+            progress("seeds", k, len(seeds))
+            clock = time.perf_counter()
+            run = fit(recipe, folder / f"seed{seed}", {"seed_everything": seed, **changes}, progress=False)
+            minutes = (time.perf_counter() - clock) / 60
+            data = opened(run)
+            path = folder / f"seed{seed}.snnx"
+            chip, made = deploy(run, registry.get("loihi"), path, data=data)
+            result = validate_run(run, path, data=data, chip=chip)
+            rows.append(
+                {
+                    "seed": seed,
+                    "test_accuracy": result["accuracy"]["torch"],
+                    "emulator_accuracy": result["accuracy"]["emulator"],
+                    "predictions_changed": result["changed"]["torch-emulator"],
+                    "differing_spikes": result["differing_spikes"]["graph-emulator"]["total"],
+                    "train_minutes": minutes,
+                    "samples": result["samples"],
+                    "resources": dict(made.manifest.resources.totals),
+                }
+            )
+        progress("seeds", len(seeds), len(seeds))
+        accuracy = [r["test_accuracy"] * 100 for r in rows]
+        loss = [(r["test_accuracy"] - r["emulator_accuracy"]) * 100 for r in rows]
+        return {
+            "test_accuracy": statistics.mean(accuracy),
+            "loss_on_chip": statistics.mean(loss),
+            "differing_spikes": sum(r["differing_spikes"] for r in rows),
+            "minutes_per_seed": max(r["train_minutes"] for r in rows),
+            "rows": rows,
+        }
+
+    return measure
+
+
+def _speed(work: str, pick: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> Any:
+    def measure(folder: Path, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+        import importlib
+
+        progress("bench", 0, 1)
+        rows = importlib.import_module(f"snnkit.bench.{work}").run()
+        progress("bench", 1, 1)
+        return {**pick(rows), "rows": rows}
+
+    return measure
+
+
+def _ours(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    row = next(r for r in rows if str(r["impl"]).startswith("snnkit") and "eager" not in str(r["impl"]))
+    return {"floor_ratio": row["floor_ratio"], "peak_ratio": row["peak_ratio"]}
+
+
+FIGURES: dict[str, Figure] = {
+    "nmnist-conv": Figure(
+        "N-MNIST subset, recipe nmnist/conv, seeds 0-2: test accuracy, loss on Loihi, differing spikes",
+        {
+            "test_accuracy": ("at least", 96.0),
+            "loss_on_chip": ("at most", 1.5),
+            "differing_spikes": ("at most", 0),
+            "minutes_per_seed": ("at most", 4.0),
+        },
+        _accuracy("nmnist/conv", (0, 1, 2)),
+    ),
+    "saccade-digits": Figure(
+        "SaccadeDigits, recipe saccade_digits/conv, seed 0: test accuracy, loss on Loihi, differing spikes",
+        {"test_accuracy": ("at least", 96.0), "loss_on_chip": ("at most", 1.5), "differing_spikes": ("at most", 0)},
+        _accuracy("saccade_digits/conv", (0,)),
+    ),
+    "lif-speed": Figure(
+        "LIF forward + backward [16, 128, 100000] against the memory floor",
+        {"floor_ratio": ("at most", 3.5), "peak_ratio": ("at most", 2.2)},
+        _speed("neurons", _ours),
+    ),
+}
+
+
+def reproduce(name: str, folder: Path, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Measure a figure and compare it with its bars.
+
+    Raises:
+        UsageError: no such figure.
+    """
+    if name not in FIGURES:
+        raise UsageError(
+            f"there is no figure {name!r}{did_you_mean(name, FIGURES)}", fix=f"known: {', '.join(FIGURES)}"
+        )
+    figure = FIGURES[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    measured = figure.measure(folder, settings, progress)
+    held = {
+        key: measured[key] >= value if sense == "at least" else measured[key] <= value
+        for key, (sense, value) in figure.bars.items()
+    }
+    return {
+        "name": name,
+        "text": figure.text,
+        "bars": {k: f"{sense} {value:g}" for k, (sense, value) in figure.bars.items()},
+        "held": held,
+        "measured": measured,
+        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
+        "versions": {"snnkit": __version__, "python": platform.python_version()},
+    }

@@ -1,0 +1,31 @@
+"""Our speed beside the memory floor and the peers that are installed, measured in one run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+WORKS = {
+    "neurons": "LIF forward + backward against the memory floor, the eager loop and installed peers",
+    "emulator": "the Loihi emulator: dense, wide and convolutional layers",
+    "training": "a whole training step of a small convolutional network",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n".join(f"{k:<10} {v}" for k, v in WORKS.items())
+    parser.add_argument("work", choices=tuple(WORKS), help="what to measure")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, under 50 s")
+
+
+def run(args: argparse.Namespace) -> int:
+    from snnkit.cli.common import print_json, print_table
+
+    rows = importlib.import_module(f"snnkit.bench.{args.work}").run(quick=args.quick)
+    if args.json:
+        print_json(rows)
+        return 0
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    print_table(f"bench {args.work}", columns, [[row.get(c) for c in columns] for row in rows])
+    return 0
