@@ -1,1 +1,21 @@
 """Recurrences over whole sequences: one folder each, the step-by-step reference first, fused kernels beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snnkit.kernels.compiled import warm_up
+    from snnkit.kernels.layout import reference_only
+
+_HOME = {"reference_only": "snnkit.kernels.layout", "warm_up": "snnkit.kernels.compiled"}
+
+__all__ = ["reference_only", "warm_up"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        import importlib
+
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'snnkit.kernels' has no attribute {name!r}")

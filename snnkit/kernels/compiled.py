@@ -1,0 +1,49 @@
+"""Compiling ahead of the first use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+Progress = Callable[[str, int, int], None]
+"""(what is being compiled, how many are done, of how many)."""
+
+
+def warm_up(progress: Progress | None = None, dtype: torch.dtype = torch.float32) -> float:
+    """Compile, or load from the cache, every kernel that training needs: LIF, CubaLIF and LI, both directions.
+
+    Args:
+        progress: called before each kernel and once at the end.
+        dtype: float32, or float64 for tests in double precision.
+
+    Returns:
+        Seconds spent.
+    """
+    from snnkit.kernels.cubalif.op import cubalif, cubalif_backward
+    from snnkit.kernels.li.op import li, li_backward
+    from snnkit.kernels.lif.op import lif, lif_backward
+
+    x = torch.zeros(1, 1, dtype=dtype)
+    one = torch.ones(1, dtype=dtype)
+    firing = (one, 1, one, 1, True, True, 0, 0, 1.0, 1.0)
+    jobs: list[tuple[str, Callable[[], object]]] = [
+        ("LIF forward", lambda: lif(x, None, None, *firing, False)),
+        ("LIF backward", lambda: lif_backward(x, None, x, None, None, *firing, False, False, False)),
+        ("LI forward", lambda: li(x, None, one, 1)),
+        ("LI backward", lambda: li_backward(x, x, None, one, 1, False, False)),
+        ("CubaLIF forward", lambda: cubalif(x, None, None, None, one, 1, *firing, False)),
+        (
+            "CubaLIF backward",
+            lambda: cubalif_backward(x, None, None, x, None, None, None, one, 1, *firing, *[False] * 5),
+        ),
+    ]
+    start = time.perf_counter()
+    for done, (name, job) in enumerate(jobs):
+        if progress is not None:
+            progress(name, done, len(jobs))
+        job()
+    if progress is not None:
+        progress("kernels ready", len(jobs), len(jobs))
+    return time.perf_counter() - start
