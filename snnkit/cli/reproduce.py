@@ -18,8 +18,8 @@ def run(args: argparse.Namespace) -> int:
     from snnkit.cli.common import print_json, print_table, progress_bars
 
     if args.name is None:
-        print_table("figures", ["name", "what", "bars"],
-                    [[k, f.text, "; ".join(f"{n} {s} {v:g}" for n, (s, v) in f.bars.items())] for k, f in FIGURES.items()])  # fmt: skip
+        rows = [[k, f.text, "; ".join(f"{n} {s} {v:g}" for n, (s, v) in f.bars.items())] for k, f in FIGURES.items()]
+        print_table("figures", ["name", "what", "bars"], rows)
         return 0
     settings = {} if args.root is None else {"root": args.root}
     with progress_bars(args.json) as progress:
