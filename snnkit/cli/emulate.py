@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("descriptor", metavar="NAME.snnx")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--data", metavar="NAME[=ROOT]", help="a data set, such as nmnist=/path or saccade_digits\n"
-                        "(default: the data set the descriptor was made from, if it needs no path)")  # fmt: skip
+    source.add_argument("--data", metavar="NAME|PATH", help="saccade-digits, or the folder or archive of a data set\n"
+                        "(default: saccade-digits)")  # fmt: skip
     source.add_argument("--events", metavar="FILE", help="one recording")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N recordings")
@@ -79,12 +78,12 @@ def _binning(manifest: Any) -> dict[str, Any]:
 def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
     import numpy as np
 
-    from snnkit.data import read_recording, to_frames
+    from snnkit.data import read_atis, to_frames
 
     data = _binning(chip.manifest)
     f = data["frames"]
-    stream = read_recording(args.events, sensor_size=tuple(data["sensor_size"]))
-    x = to_frames(stream.events, stream.sensor_size, f["T"], by=f["by"], binary=f["binary"], window_us=f["window_us"])
+    stream = read_atis(args.events, sensor_size=tuple(data["sensor_size"]))
+    x = to_frames(stream, T=f["T"], by=f["by"], binary=f["binary"], duration_us=f["window_us"])
     x = np.asarray(x).astype(np.uint8).reshape(f["T"], 1, -1)
     return {"count": 1, "batches": iter([(x, [-1])]), "classes": data.get("classes")}
 
@@ -97,8 +96,8 @@ def _data_set(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
     from snnkit.errors import UsageError
 
     data = _binning(chip.manifest)
-    name, _, root = (args.data or str(data["name"])).partition("=")
-    source = open_source(name, Path(root) if root else None)
+    name = args.data or "saccade-digits"
+    source = open_source(name)
     if list(source.sensor_size) != list(data["sensor_size"]):
         raise UsageError(f"{name} has a sensor of {source.sensor_size}, the network was made for {data['sensor_size']}")
     source.prepare()
