@@ -12,8 +12,9 @@ import os
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-OPTIONS = {"cache": True, "error_model": "numpy", "fastmath": False, "nogil": True}
+OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": False, "nogil": True}
 """Options of every compiled function: IEEE results, no contraction, cached on disk."""
 
 _COMPILED = re.compile(rb"\bnjit\b|_numba\b")

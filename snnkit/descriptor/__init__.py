@@ -1,4 +1,4 @@
-"""The artefact of an export: a folder `NAME.snnx` with a manifest, a chip's memory images, and vectors that prove it."""
+"""The artefact of an export: a folder `NAME.snnx` with manifest, memory images, and vectors that prove it."""
 
 from snnkit.descriptor.schema import Layer, Manifest, Port, Readout, Resources
 from snnkit.descriptor.store import Descriptor, load, write, write_reports

@@ -92,11 +92,12 @@ def load(path: str | os.PathLike[str]) -> Descriptor:
     if not folder.is_dir():
         raise DescriptorError(f"{folder} is not a descriptor folder", fix="name a folder written by `snnkit export`")
     manifest = _read_manifest(folder)
-    content = {}
+    content: dict[str, dict[str, Array]] = {}
+    entries: dict[str, FileEntry] = {str(name): entry for name, entry in manifest.files.items()}
     for name in (ARRAYS, VECTORS):
-        if name not in manifest.files:
+        if name not in entries:
             raise DescriptorError(f"{folder / MANIFEST}: lists no {name}", fix=DAMAGED)
-        entry = manifest.files[name]  # type: ignore[index]
+        entry = entries[name]
         blob = _read(folder / name, MAX_FILE, expected=entry.bytes)
         if sha256_bytes(blob) != entry.sha256:
             raise DescriptorError(f"{folder / name}: its SHA-256 is not the one in {MANIFEST}", fix=DAMAGED)

@@ -1,8 +1,8 @@
 """The integer update of a Loihi compartment, in the dialect that `snnkit._dialect` instantiates for every back end.
 
-Plain functions of + - * & ^ >> <<, comparisons and `where(c, a, b)`: no branches, divisions or imports. The same source
-runs on Python integers, numpy int64 arrays, compiled scalars and torch int64 tensors. All values are at most 64 bits wide;
-|x| < 2**50 wherever `dec` is used.
+Plain functions of + - * & ^ >> <<, comparisons and `where(c, a, b)`: no branches, divisions or imports. The same
+source runs on Python integers, numpy int64 arrays, compiled scalars and torch int64 tensors. All values are at most
+64 bits wide; |x| < 2**50 wherever `dec` is used.
 
 Rule and readings of disputed points: `spec.UPDATE_ORDER`, `spec.OPTIONS`. Sources: nengo-loihi 1.1.0
 emulator/interface.py, lava-nc 0.10.0 lif/models.py, brian2-loihi 0.5.2 loihi_neuron_group.py.

@@ -1,0 +1,7 @@
+"""The engine: opens a descriptor from disk and runs it, spike for spike. Knows no graph, model or exporter."""
+
+from snnkit.emulator.engine import Emulator, open
+from snnkit.emulator.result import EmulationResult
+from snnkit.emulator.verify import VerifyReport, verify
+
+__all__ = ["EmulationResult", "Emulator", "VerifyReport", "open", "verify"]

@@ -1,0 +1,249 @@
+"""The emulator: opens a descriptor, drives the host's part, runs the chip, labels the traces."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from snnkit import descriptor as store
+from snnkit.descriptor import Descriptor
+from snnkit.emulator.chip import Chip, Stimulus, Traces
+from snnkit.emulator.result import EmulationResult, read_out
+from snnkit.errors import DescriptorError, ShapeError, UsageError, did_you_mean
+
+Array = np.ndarray[Any, Any]
+Progress = Callable[[int, int], None]
+Probes = Sequence[str] | Mapping[str, Sequence[str]]
+
+_STATES = ("s", "u", "v")
+_CHUNK = 32
+
+
+def open(path: str | os.PathLike[str]) -> Emulator:
+    """Open a descriptor folder for emulation.
+
+    Raises:
+        DescriptorError: the folder is damaged or unsafe, or its target cannot be emulated.
+    """
+    return Emulator(store.load(path))
+
+
+class Emulator:
+    """A chip as its descriptor describes it, and the host around it.
+
+    The evidence of the arithmetic is `manifest.evidence`; the readings of disputed points are `manifest.options`.
+    """
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self.descriptor = descriptor
+        self.manifest = descriptor.manifest
+        self._chip: Chip = _target(self.manifest.target).open_chip(descriptor)
+        self._data = [p for p in self.manifest.ports if p.gate_from is None]
+        self._gates = [p for p in self.manifest.ports if p.gate_from is not None]
+
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        *,
+        ticks: int | None = None,
+        probes: Probes = ("s",),
+        noise: Mapping[str, Array] | None = None,
+        continuous: bool = False,
+        progress: Progress | None = None,
+    ) -> EmulationResult:
+        """Run a batch of B samples of T steps.
+
+        The host feeds row t of a data port in tick t and silence from tick T on. A gate port (`gate_from` = k) is
+        driven here: every one of its lines carries a 1 in ticks k to k + T - 1.
+
+        Args:
+            inputs: uint8 [T, B, n] of every data port (not of gate ports).
+            ticks: length of the run, by default T + the largest lag.
+            probes: states to return, a subset of "s", "u", "v" for all layers, or such a subset by layer.
+            noise: draws to inject by layer, int32 [ticks, n] for all samples or [ticks, B, n]; 0 elsewhere.
+            continuous: the samples follow each other without reset: sample b occupies ticks b*T to (b + 1)*T - 1 of
+                one run of B*T + (ticks - T) ticks, gate lines stay on to the end of the input, and each sample's
+                traces are its own window of `ticks` ticks (the tail overlaps the next sample).
+            progress: called with (samples done, B).
+
+        Returns:
+            Traces on the chip's timeline; the same for any number of threads.
+
+        Raises:
+            UsageError: an unknown port, layer or state. ShapeError: a shape that does not fit.
+        """
+        raster = self._raster(inputs)
+        steps, batch = raster.shape[:2]
+        ticks = steps + self.manifest.max_lag if ticks is None else int(ticks)
+        if ticks < 0:
+            raise UsageError(f"a run cannot have {ticks} ticks")
+        wanted = self._probes(probes)
+        recorded = {name for name, states in wanted.items() if "u" in states or "v" in states}
+        readout = self.manifest.readout
+        if readout is not None and readout.rule != "count":
+            recorded.add(readout.layer)
+        columns = {name: self._chip.placement[name] for name in wanted if name in recorded}
+        record = np.unique(np.concatenate([*columns.values(), np.zeros(0, np.int64)])).astype(np.int64)
+        draws = None if noise is None else self._noise(noise, ticks, batch, continuous)
+        gate_from = np.repeat([p.gate_from for p in self._gates], [p.n for p in self._gates]).astype(np.int64)
+        max_count = max((p.max_count for p in self._data), default=1)
+        stimulus = Stimulus(raster, max_count, gate_from, gate_from + steps, ticks, draws, record)
+
+        if continuous:
+            traces = self._run_continuous(stimulus, steps, batch, ticks)
+            if progress is not None:
+                progress(batch, batch)
+        else:
+            traces = self._run_chunks(stimulus, batch, progress)
+
+        def pick(trace: Array, column: Array) -> Array:
+            if len(column) and np.array_equal(column, np.arange(column[0], column[0] + len(column))):
+                return trace[:, :, column[0] : column[0] + len(column)]
+            return trace[:, :, column]
+
+        where = {name: np.searchsorted(record, column) for name, column in columns.items()}
+        spikes = {name: pick(traces.spikes, self._chip.placement[name]) for name in wanted}
+        v = {name: pick(traces.v, where[name]) for name in columns}
+        answer = scores = None
+        if readout is not None:
+            answer, scores = read_out(self.manifest, spikes[readout.layer], v.get(readout.layer), steps)
+        return EmulationResult(
+            spikes={name: s for name, s in spikes.items() if "s" in wanted[name]},
+            u={name: pick(traces.u, where[name]) for name in columns if "u" in wanted[name]},
+            v={name: trace for name, trace in v.items() if "v" in wanted[name]},
+            counters=traces.counters,
+            answer=answer,
+            scores=scores,
+            steps=steps,
+            ticks=ticks,
+            lags={layer.name: layer.lag for layer in self.manifest.layers},
+        )
+
+    def _run_chunks(self, stimulus: Stimulus, batch: int, progress: Progress | None) -> Traces:
+        if progress is None or batch <= _CHUNK:
+            traces = self._chip.run(stimulus)
+            if progress is not None:
+                progress(batch, batch)
+            return traces
+        parts = []
+        for at in range(0, batch, _CHUNK):
+            mine = slice(at, at + _CHUNK)
+            noise = stimulus.noise
+            if noise is not None and noise.shape[1] > 1:
+                noise = noise[:, mine]
+            parts.append(self._chip.run(replace(stimulus, raster=stimulus.raster[:, mine], noise=noise)))
+            progress(min(at + _CHUNK, batch), batch)
+        return Traces(
+            np.concatenate([p.spikes for p in parts], 1),
+            np.concatenate([p.u for p in parts], 1),
+            np.concatenate([p.v for p in parts], 1),
+            {name: np.concatenate([p.counters[name] for p in parts]) for name in parts[0].counters},
+        )
+
+    def _run_continuous(self, stimulus: Stimulus, steps: int, batch: int, ticks: int) -> Traces:
+        """One long sample; the counters are those of the whole stream, booked on its last sample."""
+        stream = np.ascontiguousarray(stimulus.raster.transpose(1, 0, 2)).reshape(steps * batch, 1, -1)
+        length = max(steps * batch + ticks - steps, 0)
+        gate_to = stimulus.gate_from + steps * batch
+        long = self._chip.run(replace(stimulus, raster=stream, gate_to=gate_to, ticks=length))
+        window = np.arange(ticks)[:, None] + steps * np.arange(batch)
+
+        def last(values: Array) -> Array:
+            return np.concatenate([np.zeros(max(batch - 1, 0), np.int64), values])[:batch]
+
+        return Traces(
+            long.spikes[window, 0],
+            long.u[window, 0],
+            long.v[window, 0],
+            {name: last(values) for name, values in long.counters.items()},
+        )
+
+    def _raster(self, inputs: Mapping[str, Array]) -> Array:
+        names = [p.name for p in self._data]
+        for name in inputs:
+            if name not in names:
+                gates = [p.name for p in self._gates]
+                why = "gate ports are driven by the emulator" if name in gates else f"data ports: {', '.join(names)}"
+                what = f"{name!r} is no data port of {self.manifest.name!r}{did_you_mean(name, names)}"
+                raise UsageError(what, why=why)
+        parts = []
+        for port in self._data:
+            if port.name not in inputs:
+                raise UsageError(f"port {port.name!r} got no input", fix=f"give uint8 [T, B, {port.n}]")
+            a = np.asarray(inputs[port.name])
+            if a.ndim > 3 and a.shape[2:] == port.shape:
+                a = a.reshape(*a.shape[:2], port.n)
+            if a.ndim != 3 or a.shape[2] != port.n:
+                raise ShapeError(f"port {port.name!r} got shape {list(a.shape)}, expected [T, B, {port.n}]")
+            if a.dtype == bool:
+                a = a.view(np.uint8)
+            if a.dtype != np.uint8:
+                raise UsageError(f"port {port.name!r} got type {a.dtype}, expected uint8")
+            if a.size and int(a.max()) > port.max_count:
+                raise UsageError(
+                    f"port {port.name!r} got a count of {int(a.max())}, it carries at most {port.max_count} per step",
+                    fix="bin the events to binary frames",
+                )
+            parts.append(a)
+        if not parts:
+            raise UsageError("the network has no data port: its length is unknown", fix="give it an input")
+        if any(p.shape[:2] != parts[0].shape[:2] for p in parts):
+            raise ShapeError("the ports got different numbers of steps or samples")
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+
+    def _probes(self, probes: Probes) -> dict[str, tuple[str, ...]]:
+        layers = [layer.name for layer in self.manifest.layers]
+        chosen = dict(probes) if isinstance(probes, Mapping) else dict.fromkeys(layers, tuple(probes))
+        for name, states in chosen.items():
+            if name not in layers:
+                raise UsageError(
+                    f"no layer is called {name!r}{did_you_mean(name, layers)}", fix=f"known: {', '.join(layers)}"
+                )
+            for state in states:
+                if state not in _STATES:
+                    raise UsageError(f"there is no probe of {state!r}", fix=f"use {', '.join(_STATES)}")
+        return {name: tuple(chosen.get(name, ())) for name in layers}
+
+    def _noise(self, noise: Mapping[str, Array], ticks: int, batch: int, continuous: bool) -> Array:
+        if continuous:
+            raise UsageError("injected noise and continuous running cannot be combined")
+        wide = any(np.ndim(a) == 3 for a in noise.values())
+        full = np.zeros((ticks, batch if wide else 1, self._chip.n_neurons), np.int32)
+        for name, draws in noise.items():
+            if name not in self._chip.placement:
+                known = list(self._chip.placement)
+                raise UsageError(f"no layer is called {name!r}{did_you_mean(name, known)}")
+            a = np.asarray(draws)
+            a = a[:, None] if a.ndim == 2 else a
+            n = len(self._chip.placement[name])
+            if a.ndim != 3 or a.shape[0] < ticks or a.shape[1] not in (1, batch) or a.shape[2] != n:
+                raise ShapeError(f"noise of layer {name!r} has shape {list(a.shape)}, expected [{ticks}, {batch}, {n}]")
+            full[:, :, self._chip.placement[name]] = a[:ticks]
+        return full
+
+
+def _target(name: str) -> Any:
+    """The `emulate` module of a target: our own folder, or an entry point of the group `snnkit.targets`."""
+    module = f"snnkit.targets.{name}.emulate"
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        from importlib.metadata import entry_points
+
+        for entry in entry_points(group="snnkit.targets", name=name):
+            module = f"{entry.value.partition(':')[0]}.emulate"
+            break
+        else:
+            raise DescriptorError(
+                f"manifest.json: nothing here can emulate the target {name!r}",
+                fix="install the package that provides this target",
+            )
+    return importlib.import_module(module)

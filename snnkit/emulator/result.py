@@ -1,0 +1,66 @@
+"""What a run of the emulator gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from snnkit.descriptor.schema import Manifest
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class EmulationResult:
+    """Traces on the chip's timeline: tick t of a layer with lag k is step t - k of the model.
+
+    Attributes:
+        spikes: uint8 [ticks, B, n] by layer. u, v: int32 [ticks, B, n] of the probed layers.
+        counters: int64 [B] by name, summed over the run of each sample: spikes, synaptic_events, neuron_updates,
+            host_packets, core_packets, q_wraps, u_wraps, drive_wraps, v_clips (names are the target's).
+        answer: int64 [B] class of each sample, scores: int64 [B, n]; None without a readout.
+        steps: T of the input. ticks: length of the run. lags: by layer.
+    """
+
+    spikes: Mapping[str, Array]
+    u: Mapping[str, Array]
+    v: Mapping[str, Array]
+    counters: Mapping[str, Array]
+    answer: Array | None
+    scores: Array | None
+    steps: int
+    ticks: int
+    lags: Mapping[str, int]
+
+    def totals(self) -> dict[str, int]:
+        """Counters summed over the batch."""
+        return {name: int(values.sum()) for name, values in self.counters.items()}
+
+    def aligned(self, layer: str) -> Array:
+        """The layer's spikes [T, B, n] on the model's timeline: ticks lag to lag + T - 1."""
+        lag = self.lags[layer]
+        return self.spikes[layer][lag : lag + self.steps]
+
+
+def read_out(manifest: Manifest, spikes: Array, v: Array | None, steps: int) -> tuple[Array, Array]:
+    """(answer [B], scores [B, n]) from spikes and v [ticks, B, n] of the readout layer, over ticks lag..lag+T-1.
+
+    `count` sums spikes, `mean` sums v (the same order as the mean, exact in integers), `max` and `last` take v.
+    Ties go to the lowest index.
+    """
+    assert manifest.readout is not None
+    lag = manifest.layer(manifest.readout.layer).lag
+    rule = manifest.readout.rule
+    trace = spikes if rule == "count" else v
+    assert trace is not None
+    window = trace[lag : lag + steps].astype(np.int64)
+    if rule in ("count", "mean"):
+        scores = window.sum(0)
+    elif rule == "max":
+        scores = window.max(0, initial=np.iinfo(np.int64).min)
+    else:
+        scores = window[-1] if len(window) else np.zeros(window.shape[1:], np.int64)
+    return scores.argmax(1).astype(np.int64), scores

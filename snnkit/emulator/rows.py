@@ -1,0 +1,226 @@
+"""From decoded synapse lists to the segments that `delivery.deliver` walks. No chip names, numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from snnkit.errors import DescriptorError
+
+Array = np.ndarray[Any, Any]
+
+MAX_SEGMENTS = 2**26
+_FEW_ROWS, _LONG_ROWS = 16, 4
+"""Rows are added eight at a time only where they are few and long enough to gain by it."""
+LONG_RUN = 8
+"""Lists whose runs of neighbouring targets are at least this long on average are delivered as dense segments."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Synapse lists: list l holds entries `ptr[l]` to `ptr[l + 1]`. `weight` int64 in units of the membrane input,
+    `target` int32 offset from the base of whoever uses the list, `delay` int32 in steps."""
+
+    ptr: Array
+    weight: Array
+    target: Array
+    delay: Array
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Segments by source. `unit`: weights are stored divided by 2**unit. `bound`: no sum of one step, divided by
+    2**unit and for counts of 1, is larger. `events`: synapses by source. `depth`: accumulator slots needed."""
+
+    ptr: Array
+    dst: Array
+    size: Array
+    weight_at: Array
+    index_at: Array
+    delay: Array
+    factor: Array
+    weights: Array
+    indices: Array
+    pattern: Array
+    unit: int
+    bound: int
+    events: Array
+    depth: int
+
+    def arguments(self) -> tuple[Array, ...]:
+        """The arrays in the order `deliver` takes them."""
+        return (
+            self.ptr,
+            self.dst,
+            self.size,
+            self.weight_at,
+            self.index_at,
+            self.delay,
+            self.factor,
+            self.weights,
+            self.indices,
+            self.pattern,
+        )
+
+
+def ragged(start: Array, size: Array) -> Array:
+    """start[0], start[0]+1, ..., start[0]+size[0]-1, start[1], ... as one array."""
+    ends = np.cumsum(size)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(np.asarray(start, np.int64) - (ends - size), size)
+
+
+def build(lists: Lists, source: Array, list_of: Array, base: Array, n_sources: int) -> Rows:
+    """Rows of all sources.
+
+    Args:
+        lists: what the memory holds.
+        source: [E] source of each connection. list_of: [E] list it triggers. base: [E] target of the list's offset 0.
+        n_sources: number of sources.
+
+    Raises:
+        DescriptorError: the tables describe more segments than can be held.
+    """
+    piece_ptr, size, at, offset, delay, is_dense, lists = _pieces(lists)
+    weights, unit, exponent = _small_weights(lists)
+
+    n_pieces = np.diff(piece_ptr)[list_of]
+    if int(n_pieces.sum()) > MAX_SEGMENTS:
+        raise DescriptorError(
+            f"the axon tables describe {int(n_pieces.sum())} pieces of synapse rows, at most {MAX_SEGMENTS} can be run",
+            fix="split the network",
+        )
+    piece = ragged(piece_ptr[list_of], n_pieces)
+    src = np.repeat(source, n_pieces)
+    dst = np.repeat(base, n_pieces) + offset[piece]
+    order = np.lexsort((dst, exponent[at[piece]], delay[piece], ~is_dense[piece], src))
+    piece, src, dst = piece[order], src[order], dst[order]
+    size, at, delay, dense = size[piece], at[piece].astype(np.int64), delay[piece], is_dense[piece]
+    exponent = exponent[at] if len(at) else np.zeros(0, np.int64)
+
+    copies = int(size[dense].sum())
+    index_at = np.where(dense, -1, at)
+    if copies <= max(4 * len(weights), 2**22):
+        # each source gets its own copy of its dense rows, so that rows on neighbouring cores become one
+        own = np.cumsum(np.where(dense, size, 0)) - np.where(dense, size, 0)
+        sparse_part = len(weights) if (~dense).any() else 0
+        weights = np.concatenate([weights[:sparse_part], weights[ragged(at[dense], size[dense])]])
+        at = np.where(dense, own + sparse_part, at)
+        joins = np.zeros(len(src), bool)
+        joins[1:] = (
+            dense[1:]
+            & dense[:-1]
+            & (src[1:] == src[:-1])
+            & (delay[1:] == delay[:-1])
+            & (exponent[1:] == exponent[:-1])
+            & (dst[1:] == dst[:-1] + size[:-1])
+        )
+        head = np.flatnonzero(~joins)
+        if len(head):
+            size = np.add.reduceat(size, head)
+        src, dst, at, index_at, delay, exponent = (a[head] for a in (src, dst, at, index_at, delay, exponent))
+    factor = np.int64(1) << exponent
+    row_ptr = np.searchsorted(src, np.arange(n_sources + 1)).astype(np.int64)
+    largest = int(np.abs(weights.astype(np.int64)).max(initial=0)) * int(factor.max(initial=1))
+    return Rows(
+        ptr=row_ptr,
+        dst=dst.astype(np.int64),
+        size=size.astype(np.int64),
+        weight_at=at.astype(np.int64),
+        index_at=index_at.astype(np.int64),
+        delay=delay.astype(np.int64),
+        factor=factor,
+        weights=weights,
+        indices=lists.target.astype(np.int32),
+        pattern=_patterns(row_ptr, dst, size, index_at, delay, factor, weights.dtype == np.int8),
+        unit=unit,
+        bound=largest * len(src),
+        events=np.bincount(src, weights=size, minlength=n_sources).astype(np.int64),
+        depth=int(delay.max(initial=0)) + 1,
+    )
+
+
+def _pieces(lists: Lists) -> tuple[Array, Array, Array, Array, Array, Array, Lists]:
+    """Cut every list into dense runs, or into one sparse piece per delay where the runs are short.
+
+    Returns piece_ptr [L+1], and per piece: size, first entry, offset added to the base, delay, is dense; and the lists
+    in the order the pieces refer to.
+    """
+    n_lists, total = len(lists.ptr) - 1, len(lists.weight)
+    owner = np.repeat(np.arange(n_lists), np.diff(lists.ptr))
+    first = np.zeros(total, bool)
+    first[lists.ptr[:-1][np.diff(lists.ptr) > 0]] = True
+    run = first.copy()
+    run[1:] |= (np.diff(lists.target) != 1) | (np.diff(lists.delay) != 0)
+    n_runs = np.bincount(owner[run], minlength=n_lists)
+    dense_list = np.diff(lists.ptr) >= LONG_RUN * n_runs
+    dense_list |= n_runs == 1
+    dense = dense_list[owner] if total else np.zeros(0, bool)
+    order = np.lexsort((np.where(dense, 0, lists.delay), owner))
+    if not np.array_equal(order, np.arange(total)):
+        lists = Lists(lists.ptr, lists.weight[order], lists.target[order], lists.delay[order])
+    by_delay = first.copy()
+    by_delay[1:] |= np.diff(lists.delay) != 0
+    head = np.flatnonzero(np.where(dense, run, by_delay))
+    size = np.diff(np.append(head, total))
+    piece_ptr = np.concatenate([[0], np.cumsum(np.bincount(owner[head], minlength=n_lists))]).astype(np.int64)
+    is_dense = dense[head]
+    offset = np.where(is_dense, lists.target[head], 0).astype(np.int64)
+    return piece_ptr, size, head, offset, lists.delay[head].astype(np.int64), is_dense, lists
+
+
+def _patterns(ptr: Array, dst: Array, size: Array, index_at: Array, delay: Array, factor: Array, int8: bool) -> Array:
+    """Sources whose dense rows cover the same targets share a number >= 0; -1 where `deliver_eight` cannot be used."""
+    n_rows = np.diff(ptr)
+    pattern = np.full(len(n_rows), -1, np.int64)
+    if not int8:
+        return pattern
+    key = np.stack([dst, size, delay, factor, (index_at >= 0).astype(np.int64)], axis=1)
+    _, kind = np.unique(key, axis=0, return_inverse=True)
+    kind = kind.reshape(-1)
+    # a source's rows as one number: sources are compared by the sequence of their rows' kinds
+    known: dict[bytes, int] = {}
+    few = np.flatnonzero((n_rows > 0) & (n_rows <= _FEW_ROWS))
+    for source in few:
+        rows = slice(ptr[source], ptr[source + 1])
+        if (index_at[rows] < 0).all() and size[rows].sum() >= _LONG_ROWS:
+            pattern[source] = known.setdefault(kind[rows].tobytes(), len(known))
+    return pattern
+
+
+def _small_weights(lists: Lists) -> tuple[Array, int, Array]:
+    """Weights as the smallest integers that hold them: (weights, unit, exponent per entry).
+
+    weight = weights << (unit + exponent). One exponent for everything if int8 holds that, else one per list.
+    """
+    w = lists.weight.astype(np.int64)
+    exponent = np.zeros(len(w), np.int64)
+    if not len(w) or not w.any():
+        return np.zeros(len(w), np.int8), 0, exponent
+    unit = _trailing_zeros(int(np.bitwise_or.reduce(w)))
+    small = w >> unit
+    if not _fits(small, np.int8):
+        filled = np.flatnonzero(np.diff(lists.ptr) > 0)
+        zeros = np.full(len(lists.ptr) - 1, 63)
+        joint = np.bitwise_or.reduceat(w, lists.ptr[:-1][filled])
+        # trailing zeros are classes of scale: a few in any network, so that rows of neighbouring cores still join
+        zeros[filled] = [_trailing_zeros(int(x)) if x else unit for x in joint]
+        exponent = np.repeat(zeros, np.diff(lists.ptr)) - unit
+        if not _fits(w >> (unit + exponent), np.int8):
+            exponent[:] = 0
+        small = w >> (unit + exponent)
+    for dtype in (np.int8, np.int16, np.int32):
+        if _fits(small, dtype):
+            return small.astype(dtype), unit, exponent
+    raise DescriptorError("a synaptic weight does not fit 32 bits", fix="the file is damaged; export it again")
+
+
+def _fits(x: Array, dtype: Any) -> bool:
+    info = np.iinfo(dtype)
+    return bool(x.min() >= info.min and x.max() <= info.max)
+
+
+def _trailing_zeros(x: int) -> int:
+    return (x & -x).bit_length() - 1

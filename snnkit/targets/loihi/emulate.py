@@ -1,0 +1,205 @@
+"""From a Loihi descriptor to a running chip: the memory images are decoded, routing included.
+
+Nothing but the images and the manifest is used: an axon table that names the wrong axon gives wrong spikes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from snnkit._dialect import instantiate
+from snnkit.descriptor import Descriptor
+from snnkit.emulator.chip import Stimulus, Traces
+from snnkit.emulator.rows import Lists, Rows, build, ragged
+from snnkit.errors import DescriptorError
+from snnkit.targets.loihi import arithmetic, schema, spec
+
+Array = np.ndarray[Any, Any]
+
+_FIX = "the file is damaged; export it again"
+
+
+@dataclass(frozen=True)
+class LoihiChip:
+    """Decoded cores. Global neuron index = row of `compartment`; sources are data lines, gate lines, then neurons."""
+
+    n_neurons: int
+    n_lines: int
+    n_gates: int
+    placement: Mapping[str, Array]
+    rows: Rows
+    packets: Array
+    neurons: tuple[Array, ...]
+    noise_at_membrane: Array
+
+    def run(self, stimulus: Stimulus) -> Traces:
+        """Run a batch from u = v = 0 (see `emulator.chip.Chip`)."""
+        from snnkit.targets.loihi.kernel import COUNTERS, run_batch
+
+        batch, ticks = stimulus.raster.shape[1], stimulus.ticks
+        noise_u, noise_v = self._noise(stimulus.noise)
+        exact = self.rows.bound * stimulus.max_count < 2**31
+        rings = np.zeros((batch, self.rows.depth, self.n_neurons), np.int32 if exact else np.int64)
+        spikes = np.empty((ticks, batch, self.n_neurons), np.uint8)
+        u = np.empty((ticks, batch, len(stimulus.record)), np.int32)
+        v = np.empty_like(u)
+        counters = np.zeros((batch, len(COUNTERS)), np.int64)
+        run_batch(
+            np.ascontiguousarray(stimulus.raster), stimulus.max_count > 1, stimulus.gate_from, stimulus.gate_to, ticks, self.rows.arguments(),
+            self.rows.events, self.packets, self.rows.unit, self.neurons, rings, noise_u, noise_v, stimulus.record,
+            spikes, u, v, counters,
+        )  # fmt: skip
+        return Traces(spikes, u, v, {name: counters[:, i] for i, name in enumerate(COUNTERS)})
+
+    def _noise(self, noise: Array | None) -> tuple[Array, Array]:
+        none = np.zeros((0, 1, self.n_neurons), np.int32)
+        if noise is None:
+            return none, none
+        at_v = self.noise_at_membrane
+        # both sums are wrapped, so draws beyond 26 bits cannot be told from overflow of a 32-bit sum: refuse them
+        if noise.size and (noise.min() < -(2**26) or noise.max() > 2**26):
+            raise DescriptorError("injected noise is beyond +-2^26", fix="give the draws in units of u")
+        noise_u = np.where(at_v, 0, noise).astype(np.int32) if not at_v.all() else none
+        noise_v = np.where(at_v, noise, 0).astype(np.int32) if at_v.any() else none
+        return noise_u, noise_v
+
+
+def open_chip(descriptor: Descriptor) -> LoihiChip:
+    """Check and decode a descriptor.
+
+    Raises:
+        DescriptorError: an image is inconsistent or beyond what a chip holds.
+    """
+    try:
+        section = schema.LoihiSection.model_validate(descriptor.manifest.chip)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise DescriptorError(f"manifest.json: chip.{where}: {first['msg']}", fix=_FIX) from None
+    arrays = descriptor.arrays
+    schema.check_images(arrays, section)
+    placement = _placement(descriptor)
+    line_of, n_lines, n_gates = _lines(descriptor)
+    n = len(arrays["compartment"])
+    lists, list_of, base = _decode_lists(arrays)
+
+    host, out, ptr = arrays["host_input"], arrays["output_axon"], arrays["core_ptr"]
+    owner = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr[:, 5]))
+    source = np.concatenate([line_of, n_lines + n_gates + ptr[owner, 0] + out[:, 0]])
+    target = np.concatenate([host[:, 2:5], out[:, 1:4]]).astype(np.int64)
+    axon = ptr[target[:, 0], 4] + target[:, 1]
+    n_sources = n_lines + n_gates + n
+    rows = build(lists, source, list_of[axon] + target[:, 2], base[axon], n_sources)
+    return LoihiChip(
+        n_neurons=n,
+        n_lines=n_lines,
+        n_gates=n_gates,
+        placement=placement,
+        rows=rows,
+        packets=np.bincount(source, minlength=n_sources).astype(np.int64),
+        neurons=_neurons(arrays),
+        noise_at_membrane=np.repeat(arrays["core"][:, 3], np.diff(ptr[:, 0])).astype(bool),
+    )
+
+
+def _neurons(arrays: Mapping[str, Array]) -> tuple[Array, ...]:
+    """Effective du, dv, level, bias, vmin, vmax, refract of every compartment, int32 [N]."""
+    ptr, compartment = arrays["core_ptr"], arrays["compartment"]
+    core = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr[:, 0]))
+    profile = arrays["compartment_profile"][ptr[core, 1] + compartment[:, 0]]
+    registers = arrays["core"][core].astype(np.int64)
+    level = arrays["threshold_profile"][ptr[core, 2] + compartment[:, 1]] << spec.VTH_SHIFT
+    bias = compartment[:, 2] << compartment[:, 3]
+    vmin = np.array([spec.vmin(k) for k in range(spec.VMIN_EXPONENT_MAX + 1)], np.int64)[registers[:, 1]]
+    vmax = np.array([spec.vmax(k) for k in range(spec.VMAX_EXPONENT_MAX + 1)], np.int64)[registers[:, 2]]
+    parts = (profile[:, 0] + registers[:, 0], profile[:, 1], level, bias, vmin, vmax, profile[:, 2])
+    return tuple(np.ascontiguousarray(part, np.int32) for part in parts)
+
+
+def _decode_lists(arrays: Mapping[str, Array]) -> tuple[Lists, Array, Array]:
+    """All synapse lists, one per atom; the first list [A] and the first global target [A] of every input axon."""
+    ptr, inputs = arrays["core_ptr"], arrays["input_axon"].astype(np.int64)
+    arithmetic_np = instantiate(arithmetic, where=np.where)
+    first_list = np.zeros(len(inputs), np.int64)
+    lengths, weights, targets, delays = [], [], [], []
+    n_lists = 0
+    for core in range(len(ptr) - 1):
+        mine = slice(ptr[core, 4], ptr[core + 1, 4])
+        if mine.start == mine.stop:
+            continue
+        # axons that share words share the decoded list
+        keys, which = np.unique(inputs[mine][:, [2, 3, 1]], axis=0, return_inverse=True)
+        formats = arrays["synapse_format"][ptr[core, 3] : ptr[core + 1, 3]]
+        words = arrays["synapse_memory"][ptr[core, 6] : ptr[core + 1, 6]]
+        decoded = schema.decode_synapses(formats, words, keys[:, 0], keys[:, 1], core=core)
+        atoms, per_atom = keys[:, 2], keys[:, 1] // keys[:, 2]
+        begin = np.cumsum(atoms) - atoms
+        first_list[mine] = n_lists + begin[which.reshape(-1)]
+        length = np.repeat(per_atom, atoms)
+        position = ragged(np.zeros(len(length), np.int64), length)
+        target = np.where(decoded.index < 0, position, decoded.index)
+        heads = np.cumsum(length) - length
+        reach = np.maximum.reduceat(target, heads)
+        reach = np.maximum.reduceat(reach, begin)[which.reshape(-1)] + inputs[mine, 4]
+        n_compartments = int(ptr[core + 1, 0] - ptr[core, 0])
+        if reach.max() >= n_compartments:
+            bad = int(reach.argmax())
+            raise DescriptorError(
+                f"arrays.safetensors: input axon {bad} of core {core} reaches compartment {int(reach.max())}, "
+                f"the core has {n_compartments}",
+                fix=_FIX,
+            )
+        n_lists += len(length)
+        lengths.append(length)
+        weights.append(arithmetic_np.effective_weight(decoded.mantissa.astype(np.int64), decoded.wgt_exp))
+        targets.append(target)
+        delays.append(decoded.delay)
+    length = np.concatenate(lengths) if lengths else np.zeros(0, np.int64)
+    lists = Lists(
+        np.concatenate([[0], np.cumsum(length)]).astype(np.int64),
+        np.concatenate(weights) if weights else np.zeros(0, np.int64),
+        np.concatenate(targets).astype(np.int32) if targets else np.zeros(0, np.int32),
+        np.concatenate(delays).astype(np.int32) if delays else np.zeros(0, np.int32),
+    )
+    core_of = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr[:, 4]))
+    return lists, first_list, ptr[core_of, 0] + inputs[:, 4]
+
+
+def _lines(descriptor: Descriptor) -> tuple[Array, int, int]:
+    """Source of every row of `host_input`; number of data lines and of gate lines."""
+    ports = descriptor.manifest.ports
+    data = sum(p.n for p in ports if p.gate_from is None)
+    starts, at, gate = [], 0, data
+    for p in ports:
+        starts.append(at if p.gate_from is None else gate)
+        if p.gate_from is None:
+            at += p.n
+        else:
+            gate += p.n
+    host = descriptor.arrays["host_input"].astype(np.int64)
+    sizes = np.array([p.n for p in ports], np.int64)
+    if host.size and host[:, 0].max() >= len(ports):
+        raise DescriptorError(f"arrays.safetensors: host_input names port {int(host[:, 0].max())}", fix=_FIX)
+    if host.size and (host[:, 1] >= sizes[host[:, 0]]).any():
+        raise DescriptorError("arrays.safetensors: host_input names a line its port does not have", fix=_FIX)
+    lines = np.array(starts, np.int64)[host[:, 0]] + host[:, 1] if len(host) else np.zeros(0, np.int64)
+    return lines, data, gate - data
+
+
+def _placement(descriptor: Descriptor) -> dict[str, Array]:
+    ptr = descriptor.arrays["core_ptr"]
+    placement: dict[str, Array] = {}
+    for layer in descriptor.manifest.layers:
+        table = descriptor.arrays.get(schema.PLACEMENT + layer.name)
+        if table is None or len(table) != layer.n:
+            raise DescriptorError(
+                f"arrays.safetensors: {schema.PLACEMENT}{layer.name} does not place the layer's {layer.n} neurons",
+                fix=_FIX,
+            )
+        placement[layer.name] = ptr[table[:, 0], 0] + table[:, 1]
+    return placement
