@@ -20,6 +20,7 @@ from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import Graph
 from snnkit.graph.run import run
 from snnkit.passes import add_lag, gate_bias, loop_findings
+from snnkit.targets import registry
 from snnkit.targets.base import Target
 from snnkit.targets.manifest import build_manifest
 
@@ -36,6 +37,11 @@ HOST_PARTS = (
 )
 
 
+def resolve(target: Target | str) -> Target:
+    """A target, or the target of that name."""
+    return registry.get(target) if isinstance(target, str) else target
+
+
 @dataclass(frozen=True)
 class ChipGraph:
     """A model in the chip's integers, with everything that was said on the way.
@@ -50,12 +56,13 @@ class ChipGraph:
 
 
 def check_model(
-    model: torch.nn.Module, input_shape: Sequence[int], target: Target, **options: Any
+    model: torch.nn.Module, input_shape: Sequence[int], target: Target | str, **options: Any
 ) -> tuple[Graph | None, list[Finding]]:
     """Every finding about a model and a chip at once, and the graph if there is one.
 
     `options` are those of `snnkit.export.to_graph` (steps, dt_us, readout, max_count, name).
     """
+    target = resolve(target)
     graph, findings = to_graph(model, input_shape, strict=False, **options)
     if graph is not None:
         findings = [*findings, *target.check(graph)]
@@ -65,7 +72,7 @@ def check_model(
 def to_chip(
     model: torch.nn.Module,
     input_shape: Sequence[int],
-    target: Target,
+    target: Target | str,
     calibration: Samples,
     *,
     bias: Bias = "gated",
@@ -77,6 +84,7 @@ def to_chip(
     Raises:
         FindingsError: something does not fit; carries every finding.
     """
+    target = resolve(target)
     graph, findings = check_model(model, input_shape, target, **options)
     if graph is None or has_errors(findings):
         raise FindingsError(f"{options.get('name', 'the model')} does not fit {target.name}", findings)
@@ -122,7 +130,7 @@ def rasters(graph: Graph, samples: Samples) -> dict[str, Array]:
 def write_descriptor(
     path: str | Path,
     chip: ChipGraph,
-    target: Target,
+    target: Target | str,
     samples: Samples,
     *,
     provenance: Mapping[str, Any] | None = None,
@@ -135,7 +143,7 @@ def write_descriptor(
     Raises:
         FindingsError: it does not fit the chip's cores.
     """
-    path = Path(path)
+    target, path = resolve(target), Path(path)
     if path.suffix != ".snnx":
         raise UsageError(f"{path} does not end in .snnx", fix=f"--out {path.with_suffix('.snnx')}")
     if progress is not None:
