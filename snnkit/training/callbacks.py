@@ -26,8 +26,8 @@ from snnkit.training.metrics import warnings_about  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
 
 ProgressCallback = Callable[[dict[str, Any]], None]
-"""Called with {"epoch", "epochs", "batch", "batches"} after each batch, with {"row": figures} after each epoch, and
-with {"warnings": [texts]} at the end."""
+"""Called with {"compiling": kernel, "done", "total"} before training, {"epoch", "epochs", "batch", "batches"} after each
+batch, {"row": figures} after each epoch, and {"warnings": [texts]} at the end."""
 
 
 def no_report(event: dict[str, Any]) -> None:
@@ -159,7 +159,9 @@ def training_progress(enabled: bool) -> Iterator[ProgressCallback]:
         task = bar.add_task("training")
 
         def report(event: dict[str, Any]) -> None:
-            if "batches" in event:
+            if "compiling" in event:
+                bar.update(task, description=f"compiling {event['compiling']}", total=None)
+            elif "batches" in event:
                 per = event["batches"]
                 bar.update(task, total=event["epochs"] * per, completed=event["epoch"] * per + event["batch"])
             if "row" in event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import os
 import platform
 import random
@@ -25,7 +26,8 @@ from snnkit import __version__, _io  # noqa: E402
 from snnkit import nn as snn  # noqa: E402
 from snnkit.data.module import EventDataModule  # noqa: E402
 from snnkit.errors import ParameterError, ResumeError, ShapeError, UsageError  # noqa: E402
-from snnkit.training import recipes  # noqa: E402
+from snnkit.kernels import warm_up  # noqa: E402
+from snnkit.training import checkpoint, recipes  # noqa: E402
 from snnkit.training.callbacks import ProgressCallback, RunFolder, quiet, training_progress  # noqa: E402
 from snnkit.training.evaluation import evaluate  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
@@ -118,13 +120,13 @@ def fit(
         _check_same(before, record)
         record = before
     module = _prepare_module(settings, reader, data, start)
-    _warm_up(show)
     if before is None:
         _io.write_json(out / "run.json", record)
         _io.write_text(out / "recipe.yaml", recipes.dump(settings))
     trainer_settings: TrainerSettings = construct(TrainerSettings, settings["trainer"], reader)
     with training_progress(progress is True) as bar:
         report = progress if callable(progress) else bar
+        warm_up(lambda name, done, total: report({"compiling": name, "done": done, "total": total}))
         _train(module, data, trainer_settings, out, report, resume)
     run = load_run(out, reader.allow)
     _io.write_json(out / "metrics.json", _final_metrics(run, data))
@@ -275,6 +277,9 @@ def _train(
 ) -> None:
     folder = RunFolder(out, report)
     resume = resume and folder.last.exists()
+    if resume:
+        # Lightning starts the loaders, whose workers fetch ahead, before it tells the sampler the epoch.
+        data.set_epoch(int(checkpoint.load_tensors(folder.last)["epoch"]) + 1)
     with quiet():
         logger: Any = False
         if settings.logger:
@@ -318,12 +323,8 @@ def _train(
 
 
 def _final_metrics(run: Run, data: EventDataModule) -> dict[str, Any]:
-    import csv
-
     with open(run.path / "history.csv", encoding="utf-8", newline="") as file:
         history = list(csv.DictReader(file))
-    from snnkit.training import checkpoint
-
     selected = int(checkpoint.load_tensors(run.path / "model.ckpt")["epoch"])
     test = evaluate(run.model, data, "test", run.config["model"])
     row = history[selected]
@@ -335,15 +336,6 @@ def _final_metrics(run: Run, data: EventDataModule) -> dict[str, Any]:
         "test": test.to_dict(),
         "weights": run.digest,
     }
-
-
-def _warm_up(show: bool) -> None:
-    """Compile the neuron kernels before the first batch, where that is visible."""
-    from snnkit import kernels
-
-    warm_up = getattr(kernels, "warm_up", None)
-    if warm_up is not None:
-        warm_up(show)
 
 
 def versions() -> dict[str, str]:
