@@ -86,7 +86,8 @@ def prepare(x: Tensor) -> tuple[Tensor, Layout]:
     x = x.to(state_dtype(x))
     order = tuple(range(x.dim()))
     if not x.is_contiguous():
-        by_stride = tuple(sorted(order, key=lambda d: (-x.stride(d), d)))
+        strides = x.stride()
+        by_stride = tuple(sorted(order, key=lambda d: (-strides[d], d)))
         if by_stride[:2] == (0, 1) and x.permute(by_stride).is_contiguous():
             order = by_stride
     layout = Layout(order, tuple(x.shape[d] for d in order))

@@ -4,52 +4,34 @@ Each loop touches few arrays, because the vectoriser gives up where it would hav
 fused multiply-add and no reassociation: every operation rounds as in the eager reference.
 """
 
+# mypy: disable-error-code=no-untyped-def
 from __future__ import annotations
 
-from snnkit._numba import OPTIONS, configure
+from snnkit.kernels.cache import row
+from snnkit.surrogate import arctan, fast_sigmoid, gaussian, piecewise_linear, sigmoid, triangle
 
-configure()
-
-from typing import Any  # noqa: E402
-
-from numba import njit  # noqa: E402
-
-from snnkit.surrogate import arctan, fast_sigmoid, gaussian, piecewise_linear, sigmoid, triangle  # noqa: E402
-
-KERNEL: dict[str, Any] = dict(OPTIONS)
-"""Options of the kernels themselves: cached, free of the interpreter lock, serial; `threads.py` shares them out."""
-
-ROW: dict[str, Any] = {
-    "error_model": "numpy",
-    "fastmath": False,
-    "nogil": True,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-}
-"""Options of the pieces, which only kernels call."""
-
-_arctan = njit(**ROW)(arctan.derivative_numba)
-_sigmoid = njit(**ROW)(sigmoid.derivative_numba)
-_fast_sigmoid = njit(**ROW)(fast_sigmoid.derivative_numba)
-_triangle = njit(**ROW)(triangle.derivative_numba)
-_piecewise_linear = njit(**ROW)(piecewise_linear.derivative_numba)
-_gaussian = njit(**ROW)(gaussian.derivative_numba)
+_arctan = row(arctan.derivative_numba)
+_sigmoid = row(sigmoid.derivative_numba)
+_fast_sigmoid = row(fast_sigmoid.derivative_numba)
+_triangle = row(triangle.derivative_numba)
+_piecewise_linear = row(piecewise_linear.derivative_numba)
+_gaussian = row(gaussian.derivative_numba)
 
 
-@njit(**ROW)
-def fill(values, repeat, lo, n, row):  # type: ignore[no-untyped-def]
-    """row[i] = values[((lo + i) // repeat) % len(values)]: a parameter spread over a block."""
+@row
+def fill(values, repeat, lo, n, out):
+    """out[i] = values[((lo + i) // repeat) % len(values)]: a parameter spread over a block."""
     count = values.shape[0]
     if count == 1:
         value = values[0]
         for i in range(n):
-            row[i] = value
+            out[i] = value
         return
     position = lo % (count * repeat)
     k = position // repeat
     left = repeat - position % repeat
     for i in range(n):
-        row[i] = values[k]
+        out[i] = values[k]
         left -= 1
         if left == 0:
             left = repeat
@@ -58,34 +40,34 @@ def fill(values, repeat, lo, n, row):  # type: ignore[no-untyped-def]
                 k = 0
 
 
-@njit(**ROW)
-def load(values, lo, n, row):  # type: ignore[no-untyped-def]
-    """row = values[lo:lo + n]; zeros where there are no values."""
+@row
+def load(values, lo, n, out):
+    """out = values[lo:lo + n]; zeros where there are no values."""
     if values.shape[0] == 0:
         for i in range(n):
-            row[i] = 0
+            out[i] = 0
     else:
         for i in range(n):
-            row[i] = values[lo + i]
+            out[i] = values[lo + i]
 
 
-@njit(**ROW)
-def store(row, lo, n, values):  # type: ignore[no-untyped-def]
-    """values[lo:lo + n] = row, where values are wanted."""
+@row
+def store(source, lo, n, values):
+    """values[lo:lo + n] = source, where values are wanted."""
     if values.shape[0] > 0:
         for i in range(n):
-            values[lo + i] = row[i]
+            values[lo + i] = source[i]
 
 
-@njit(**ROW)
-def leak(x, decay, v, n):  # type: ignore[no-untyped-def]
+@row
+def leak(x, decay, v, n):
     """v = decay·v + x."""
     for i in range(n):
         v[i] = decay[i] * v[i] + x[i]
 
 
-@njit(**ROW)
-def fire(x, decay, threshold, to_zero, v, s, n, one):  # type: ignore[no-untyped-def]
+@row
+def fire(x, decay, threshold, to_zero, v, s, n, one):
     """u = decay·v + x; s = [u ≥ threshold]; v after the reset."""
     zero = one - one
     if to_zero:
@@ -102,8 +84,8 @@ def fire(x, decay, threshold, to_zero, v, s, n, one):  # type: ignore[no-untyped
             v[i] = u - threshold[i] if fired else u
 
 
-@njit(**ROW)
-def fire_refractory(x, decay, threshold, to_zero, refractory, v, wait, s, n, one):  # type: ignore[no-untyped-def]
+@row
+def fire_refractory(x, decay, threshold, to_zero, refractory, v, wait, s, n, one):
     """As `fire`; where wait > 0 nothing is integrated, and wait counts down."""
     zero = one - one
     for i in range(n):
@@ -121,8 +103,8 @@ def fire_refractory(x, decay, threshold, to_zero, refractory, v, wait, s, n, one
                 v[i] = u
 
 
-@njit(**ROW)
-def retrace(x, decay, threshold, to_zero, v, u_row, n, one):  # type: ignore[no-untyped-def]
+@row
+def retrace(x, decay, threshold, to_zero, v, u_row, n, one):
     """The membrane before the test, u_row, recomputed; v after the reset."""
     zero = one - one
     if to_zero:
@@ -137,8 +119,8 @@ def retrace(x, decay, threshold, to_zero, v, u_row, n, one):  # type: ignore[no-
             v[i] = u - threshold[i] if u >= threshold[i] else u
 
 
-@njit(**ROW)
-def retrace_refractory(x, decay, threshold, to_zero, refractory, v, wait, u_row, active, n, one):  # type: ignore[no-untyped-def]
+@row
+def retrace_refractory(x, decay, threshold, to_zero, refractory, v, wait, u_row, active, n, one):
     """As `retrace`; active is 1 where v was updated, elsewhere 0 and u_row holds v."""
     zero = one - one
     for i in range(n):
@@ -157,8 +139,8 @@ def retrace_refractory(x, decay, threshold, to_zero, refractory, v, wait, u_row,
                 v[i] = u
 
 
-@njit(**ROW)
-def after_reset(u, threshold, active, masked, to_zero, v, n, one):  # type: ignore[no-untyped-def]
+@row
+def after_reset(u, threshold, active, masked, to_zero, v, n, one):
     """v after the reset, from the u_row (and active, where `masked`) of `retrace`."""
     zero = one - one
     for i in range(n):
@@ -168,8 +150,8 @@ def after_reset(u, threshold, active, masked, to_zero, v, n, one):  # type: igno
         v[i] = (zero if to_zero else u[i] - threshold[i]) if fired else u[i]
 
 
-@njit(**ROW)
-def surrogate_row(kind, peak, scale, u, threshold, g, n, one):  # type: ignore[no-untyped-def]
+@row
+def surrogate_row(kind, peak, scale, u, threshold, g, n, one):
     """g = surrogate derivative at u − threshold; `kind` as in `snnkit.surrogate`."""
     if kind == 0:
         for i in range(n):
@@ -191,8 +173,8 @@ def surrogate_row(kind, peak, scale, u, threshold, g, n, one):  # type: ignore[n
             g[i] = _gaussian(u[i] - threshold[i], peak, scale, one)
 
 
-@njit(**ROW)
-def spike_gradient(grad_s, u, threshold, to_zero, detach, grad_v, g, n):  # type: ignore[no-untyped-def]
+@row
+def spike_gradient(grad_s, u, threshold, to_zero, detach, grad_v, g, n):
     """g ← (∂L/∂s)·g, where an attached reset adds to ∂L/∂s what it does to v."""
     if detach:
         for i in range(n):
@@ -205,15 +187,15 @@ def spike_gradient(grad_s, u, threshold, to_zero, detach, grad_v, g, n):  # type
             g[i] = (grad_s[i] - grad_v[i] * threshold[i]) * g[i]
 
 
-@njit(**ROW)
-def mask_row(active, g, n):  # type: ignore[no-untyped-def]
+@row
+def mask_row(active, g, n):
     """g ← 0 in refractory steps."""
     for i in range(n):
         g[i] = g[i] * active[i]
 
 
-@njit(**ROW)
-def threshold_gradient(u, threshold, active, masked, to_zero, grad_v, g, total, n, one):  # type: ignore[no-untyped-def]
+@row
+def threshold_gradient(u, threshold, active, masked, to_zero, grad_v, g, total, n, one):
     """total ← total − g, and − ∂L/∂v where a reset has subtracted the threshold."""
     zero = one - one
     for i in range(n):
@@ -226,8 +208,8 @@ def threshold_gradient(u, threshold, active, masked, to_zero, grad_v, g, total, 
             total[i] -= grad_v[i] if fired else zero
 
 
-@njit(**ROW)
-def membrane_gradient(u, threshold, active, masked, to_zero, grad_v, g, grad_u, n, one):  # type: ignore[no-untyped-def]
+@row
+def membrane_gradient(u, threshold, active, masked, to_zero, grad_v, g, grad_u, n, one):
     """grad_u = ∂L/∂u from ∂L/∂v after the reset, and g."""
     zero = one - one
     if to_zero and masked:
@@ -242,8 +224,8 @@ def membrane_gradient(u, threshold, active, masked, to_zero, grad_v, g, grad_u, 
             grad_u[i] = grad_v[i] + g[i]
 
 
-@njit(**ROW)
-def back_through_leak(decay, active, masked, grad_u, grad_v, n, one):  # type: ignore[no-untyped-def]
+@row
+def back_through_leak(decay, active, masked, grad_u, grad_v, n, one):
     """grad_v ← ∂L/∂v of the step before; grad_u ← 0 in refractory steps, through which grad_v passes unchanged."""
     zero = one - one
     if masked:
@@ -257,8 +239,8 @@ def back_through_leak(decay, active, masked, grad_u, grad_v, n, one):  # type: i
             grad_v[i] = decay[i] * grad_u[i]
 
 
-@njit(**ROW)
-def add_product(a, b, total, n):  # type: ignore[no-untyped-def]
+@row
+def add_product(a, b, total, n):
     """total ← total + a·b."""
     for i in range(n):
         total[i] += a[i] * b[i]

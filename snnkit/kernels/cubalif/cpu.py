@@ -1,16 +1,12 @@
 """CubaLIF on the CPU: as LIF's kernel, with the synaptic current in front of the membrane."""
 
+# mypy: disable-error-code=no-untyped-def
 from __future__ import annotations
 
-from snnkit._numba import configure
+import numpy as np
 
-configure()
-
-import numpy as np  # noqa: E402
-from numba import njit  # noqa: E402
-
-from snnkit.kernels.rows import (  # noqa: E402
-    KERNEL,
+from snnkit.kernels.cache import kernel
+from snnkit.kernels.rows import (
     add_product,
     after_reset,
     back_through_leak,
@@ -28,10 +24,10 @@ from snnkit.kernels.rows import (  # noqa: E402
     surrogate_row,
     threshold_gradient,
 )
-from snnkit.kernels.threads import BLOCK  # noqa: E402
+from snnkit.kernels.threads import BLOCK
 
 
-@njit(**KERNEL)
+@kernel
 def forward(
     first,
     last,
@@ -51,7 +47,7 @@ def forward(
     i_end,
     v_end,
     wait_end,
-):  # type: ignore[no-untyped-def]
+):
     """x [T, M] → s [T, M], final i_end, v_end, wait_end [M] (empty where not wanted); empty i0, v0, wait0 are zeros."""
     steps, width = x.shape
     one = x.dtype.type(1)
@@ -80,7 +76,7 @@ def forward(
         store(v, lo, n, v_end)
 
 
-@njit(**KERNEL)
+@kernel
 def backward(
     first,
     last,
@@ -109,7 +105,7 @@ def backward(
     grad_syn,
     grad_decay,
     grad_threshold,
-):  # type: ignore[no-untyped-def]
+):
     """Gradients of `forward`; those of i0, v0, the decays and the threshold [M] are left out where empty."""
     steps, width = x.shape
     one = x.dtype.type(1)

@@ -1,20 +1,17 @@
 """LI on the CPU: the whole sequence in one pass over memory in each direction."""
 
+# mypy: disable-error-code=no-untyped-def
 from __future__ import annotations
 
-from snnkit._numba import configure
+import numpy as np
 
-configure()
-
-import numpy as np  # noqa: E402
-from numba import njit  # noqa: E402
-
-from snnkit.kernels.rows import KERNEL, add_product, fill, leak, load, store  # noqa: E402
-from snnkit.kernels.threads import BLOCK  # noqa: E402
+from snnkit.kernels.cache import kernel
+from snnkit.kernels.rows import add_product, fill, leak, load, store
+from snnkit.kernels.threads import BLOCK
 
 
-@njit(**KERNEL)
-def forward(first, last, x, v0, decay, decay_repeat, out):  # type: ignore[no-untyped-def]
+@kernel
+def forward(first, last, x, v0, decay, decay_repeat, out):
     """x [T, M] → out [T, M], the membrane at each step; v0 [M], empty for zeros."""
     steps, width = x.shape
     rows = np.empty((2, BLOCK), x.dtype)
@@ -29,8 +26,8 @@ def forward(first, last, x, v0, decay, decay_repeat, out):  # type: ignore[no-un
             store(v, lo, n, out[t])
 
 
-@njit(**KERNEL)
-def backward(first, last, out, v0, decay, decay_repeat, grad_out, grad_x, grad_v0, grad_decay):  # type: ignore[no-untyped-def]
+@kernel
+def backward(first, last, out, v0, decay, decay_repeat, grad_out, grad_x, grad_v0, grad_decay):
     """Gradients of `forward` from its output; grad_v0 and grad_decay [M] are left out where empty."""
     steps, width = out.shape
     rows = np.empty((4, BLOCK), out.dtype)

@@ -4,17 +4,13 @@ Time runs inside a block of elements, so the membrane never leaves the cache. Th
 input and recomputes the membrane: 20 bytes of traffic per float32 element, both directions together.
 """
 
+# mypy: disable-error-code=no-untyped-def
 from __future__ import annotations
 
-from snnkit._numba import configure
+import numpy as np
 
-configure()
-
-import numpy as np  # noqa: E402
-from numba import njit  # noqa: E402
-
-from snnkit.kernels.rows import (  # noqa: E402
-    KERNEL,
+from snnkit.kernels.cache import kernel
+from snnkit.kernels.rows import (
     add_product,
     after_reset,
     back_through_leak,
@@ -31,13 +27,13 @@ from snnkit.kernels.rows import (  # noqa: E402
     surrogate_row,
     threshold_gradient,
 )
-from snnkit.kernels.threads import BLOCK  # noqa: E402
+from snnkit.kernels.threads import BLOCK
 
 
-@njit(**KERNEL)
+@kernel
 def forward(
     first, last, x, v0, wait0, decay, decay_repeat, threshold, threshold_repeat, to_zero, refractory, s, v_end, wait_end
-):  # type: ignore[no-untyped-def]
+):
     """x [T, M] → s [T, M], final v_end and wait_end [M] (empty where not wanted); v0, wait0 [M], empty for zeros."""
     steps, width = x.shape
     one = x.dtype.type(1)
@@ -61,7 +57,7 @@ def forward(
         store(v, lo, n, v_end)
 
 
-@njit(**KERNEL)
+@kernel
 def backward(
     first,
     last,
@@ -84,7 +80,7 @@ def backward(
     grad_v0,
     grad_decay,
     grad_threshold,
-):  # type: ignore[no-untyped-def]
+):
     """Gradients of `forward`; grad_v0, grad_decay and grad_threshold [M] are left out where empty."""
     steps, width = x.shape
     one = x.dtype.type(1)
