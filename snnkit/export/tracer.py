@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -16,21 +17,22 @@ from snnkit.graph.findings import Finding
 _INTERNAL = (str(Path(torch.__file__).parent), str(Path(__file__).parent), "<eval_with_key>", "<frozen")
 
 
+_LINE = "user_line"
+
+
 def user_line() -> str:
     """File and line of the innermost stack frame that belongs neither to torch nor to the exporter."""
-    for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith(_INTERNAL):
-            return f"{frame.filename}:{frame.lineno}"
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(_INTERNAL):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back
     return "unknown line"
 
 
 def node_line(node: fx.Node) -> str:
     """File and line of the user's code that made an fx node."""
-    found = re.findall(r'File "([^"]+)", line (\d+)', node.stack_trace or "")
-    for file, line in reversed(found):
-        if not file.startswith(_INTERNAL):
-            return f"{file}:{line}"
-    return node.name
+    return str(node.meta.get(_LINE, node.name))
 
 
 class TraceStopError(Exception):
@@ -42,8 +44,13 @@ class ExportTracer(fx.Tracer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.record_stack_traces = True
         self.findings: list[Finding] = []
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        # torch's own record_stack_traces would import its compiler, which takes seconds.
+        node = super().create_node(*args, **kwargs)
+        node.meta[_LINE] = user_line()
+        return node
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
         name = type(m).__module__
