@@ -13,6 +13,7 @@ import pytest
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 
+@pytest.mark.timeout(180)  # compiles the kernels where they are not cached yet
 def test_the_example_runs(tmp_path: Path) -> None:
     """In a fresh process and an empty folder; the data set is cut down only by taking fewer of its batches."""
     (block,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
@@ -29,8 +30,8 @@ def test_commands_and_codes_exist() -> None:
     from snnkit.cli.main import COMMANDS
 
     text = README.read_text(encoding="utf-8")
-    for command in re.findall(r"snnkit ([a-z]+)", text):
-        assert command in COMMANDS, command
+    for command in re.findall(r"^    snnkit ([a-z]+)|`snnkit ([a-z]+)", text, re.MULTILINE):
+        assert "".join(command) in COMMANDS, command
     codes = {c.code for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.SnnkitError)}
     for code in codes - {"SNNKIT"}:
         assert f"`{code}`" in text, code
