@@ -48,7 +48,7 @@ def accuracy_bars(
             error = 100 * float(np.sqrt(value * (1 - value) / samples))
             reach += error
             ax.plot([100 * value - error, 100 * value + error], [row, row], color=style.colour("ink"), lw=1.1)
-        text = f"{100 * value:.2f} %" + (f"  {notes[name]}" if notes and notes.get(name) else "")
+        text = f"{100 * value:.2f} %" + (f" · {notes[name]}" if notes and notes.get(name) else "")
         ax.annotate(style.plain(text), (reach, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9,
                     color=style.colour("ink"), annotation_clip=False)  # fmt: skip
     ax.set_yticks(range(len(accuracy)), [style.plain(n) for n in accuracy])

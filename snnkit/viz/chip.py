@@ -21,6 +21,8 @@ TITLES = {
     "input_axons": "input axons",
     "output_axons": "output axons",
 }
+COLUMNS = 16
+"""Tiles in a row."""
 MAX_CHIPS = 4
 """At most so many chips are drawn; the title says if there are more."""
 
@@ -49,7 +51,7 @@ def core_usage(
     resources: Mapping[str, Any],
     *,
     cores_per_chip: int | None = None,
-    columns: int = 16,
+    columns: int = COLUMNS,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -117,7 +119,7 @@ def _draw_tiles(
 
     def tile(place: int, edge: str, width: float) -> None:
         x, y = corner(place)
-        ax.add_patch(
+        ax.add_artist(
             FancyBboxPatch((x + 0.1, y + 0.1), 0.8, 0.8, boxstyle="round,pad=0.02,rounding_size=0.08",
                            fc=style.colour("tile"), ec=style.colour(edge), lw=width)
         )  # fmt: skip
@@ -137,9 +139,9 @@ def _draw_tiles(
         for b, name in enumerate(bars):
             share = float(np.clip(float(row.get(name, 0)) / available[name], 0, 1))
             left = x + 0.19 + b * width
-            ax.add_patch(Rectangle((left, y + 0.26), 0.72 * width, 0.54, fc=style.colour("grid"), lw=0))
+            ax.add_artist(Rectangle((left, y + 0.26), 0.72 * width, 0.54, fc=style.colour("grid"), lw=0))
             height = max(0.54 * share, 0.012 if share else 0)
-            ax.add_patch(Rectangle((left, y + 0.8 - height), 0.72 * width, height, fc=style.colour(name), lw=0))
+            ax.add_artist(Rectangle((left, y + 0.8 - height), 0.72 * width, height, fc=style.colour(name), lw=0))
         label = str(row.get("layer", ""))
         text = label if first.get(label) == k and label else str(int(row["core"]))
         strong = first.get(label) == k and bool(label)

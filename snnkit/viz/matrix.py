@@ -42,7 +42,7 @@ def confusion(
 
     for i, j in zip(*np.nonzero(matrix)):
         right = i == j
-        ax.add_patch(
+        ax.add_artist(
             Rectangle(
                 (j - 0.5, i - 0.5), 1, 1, lw=0, color=style.colour("torch" if right else "emulator"),
                 alpha=0.12 + 0.6 * float(share[i, j] if right else min(1.0, 4 * share[i, j])),

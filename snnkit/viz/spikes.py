@@ -84,6 +84,7 @@ def rasters(
     names: tuple[str, str] = ("torch", "emulator"),
     dt_us: float | None = None,
     title: str | None = None,
+    width: float = 7.6,
 ) -> Figure:
     """Rasters of several layers below each other on one time axis.
 
@@ -92,10 +93,11 @@ def rasters(
         other: name → the second raster of that layer; layers without one are drawn alone.
         names, dt_us: see `raster`.
         title: above all of them.
+        width: of the figure in inches.
     """
     sizes = {name: _flat(s, f"raster of {name!r}").shape[1] for name, s in layers.items()}
     heights = [0.75 + 0.9 * np.log10(max(n, 4)) / np.log10(256) for n in sizes.values()]
-    figure = style.new_figure(7.6, max(sum(heights) + 0.55, 1.6))
+    figure = style.new_figure(width, max(sum(heights) + 0.55, 1.6))
     grid = figure.subplots(max(len(layers), 1), 1, sharex=True, squeeze=False, height_ratios=heights or [1.0])
     for ax, (name, spikes) in zip(grid[:, 0], layers.items()):
         second = (other or {}).get(name)

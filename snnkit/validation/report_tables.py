@@ -1,0 +1,231 @@
+"""The report's tables: resources, quantisation, findings, counters and energy, origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from snnkit.validation.report_parts import (
+    Block,
+    Cell,
+    Section,
+    Text,
+    Tone,
+    figure,
+    mapping,
+    number,
+    part,
+    percent,
+    sequence,
+    table,
+    words,
+)
+from snnkit.viz.chip import cores, limits
+
+MAX_CORES = 256
+"""Rows of the table of cores; report.json has them all."""
+
+_LABELS = {
+    "synapse_bits": "synapse memory (bits)",
+    "rms_error_of_rms": "rms error / rms",
+    "vth": "threshold mantissas",
+    "scale_min": "scale, smallest",
+    "scale_max": "scale, largest",
+    "decay_error_max": "largest decay error",
+    "threshold_error_max": "largest threshold error",
+    "q_bound": "bound of q",
+    "v_bound": "bound of v",
+}
+_TONES: dict[str, Tone] = {"error": "bad", "warning": "warn"}
+_QUALITY: dict[str, Tone] = {"measured": "good", "assumed": "warn"}
+
+
+def label(key: str) -> str:
+    """A key as the heading of a column."""
+    return _LABELS.get(key, words(key))
+
+
+def used_cores(result: Mapping[str, Any]) -> int:
+    """How many cores the network uses; 0 if that is not known."""
+    return len(cores(mapping(result, "resources")))
+
+
+def saturations(result: Mapping[str, Any]) -> int | None:
+    """Clipped and wrapped values that the emulator counted; None if it counted none of the kind."""
+    names = ("saturation", "overflow", "clip", "wrap")
+    found = [
+        int(v)
+        for key in mapping(result, "counters")
+        if any(n in str(key).lower() for n in names) and (v := figure(result, "counters", key)) is not None
+    ]
+    return sum(found) if found else None
+
+
+def resources(result: Mapping[str, Any]) -> list[Block]:
+    """Totals, and each core with its share of every budget."""
+    given = mapping(result, "resources")
+    rows, available = cores(given), limits(given)
+    blocks: list[Block] = []
+    totals = {k: v for k in mapping(given, "totals") if (v := figure(given, "totals", k)) is not None}
+    if totals:
+        parts = [_count(k, v) for k, v in totals.items() if k in ("cores", "chips", *available)]
+        blocks.append(Text.of("In total: " + ", ".join(parts or [_count(k, v) for k, v in totals.items()]) + "."))
+    names = [n for n in available if any(n in row for row in rows)]
+    if not rows or not names:
+        return blocks
+    body = []
+    for row in rows[:MAX_CORES]:
+        cells: list[Cell | str] = [number(row.get("core")), str(row.get("layer", ""))]
+        for name in names:
+            value = figure(row, name)
+            share = value / available[name] if value is not None and available[name] else None
+            text = (
+                "–" if value is None else number(int(value)) + (f" ({percent(share, 0)})" if share is not None else "")
+            )
+            cells.append(
+                Cell(text, None if share is None else min(max(share, 0.0), 1.0), "bad" if (share or 0) > 1 else "")
+            )
+        body.append(cells)
+    head = ["core", "layer", *(f"{label(n)} / {number(int(available[n]))}" for n in names)]
+    note = "" if len(rows) <= MAX_CORES else f"{len(rows) - MAX_CORES} more cores are in report.json."
+    blocks.append(
+        table(head, body, numbers=len(names), folded=f"All {len(rows)} cores" if len(rows) > 1 else "", note=note)
+    )
+    return blocks
+
+
+def _count(key: str, value: float) -> str:
+    name = words(key)
+    return f"{number(int(value))} {name[:-1] if value == 1 and name.endswith('s') else name}"
+
+
+def quantisation(result: Mapping[str, Any]) -> Section | None:
+    """What rounding did: per layer and per connection."""
+    layers = [x for x in sequence(result, "quantisation") if isinstance(x, Mapping)]
+    if not layers:
+        return None
+    keys = list(dict.fromkeys(k for x in layers for k, v in x.items() if k != "layer" and _scalar(v)))
+    body = [[str(x.get("layer", "")), *(_value(x.get(k)) for k in keys)] for x in layers]
+    blocks: list[Block] = []
+    inner = [
+        (str(x.get("layer", "")), str(name), c)
+        for x in layers
+        for name, c in mapping(x, "connections").items()
+        if isinstance(c, Mapping)
+    ]
+    if inner:
+        columns = list(dict.fromkeys(k for _, _, c in inner for k, v in c.items() if _scalar(v)))
+        rows = [[layer, name, *(_value(c.get(k)) for k in columns)] for layer, name, c in inner]
+        blocks.append(table(["layer", "connection", *map(label, columns)], rows, numbers=len(columns)))
+    blocks.append(
+        table(
+            ["layer", *map(label, keys)],
+            body,
+            numbers=len(keys),
+            folded="Scales, thresholds and decays" if inner else "",
+        )
+    )
+    return Section("From real numbers to the chip's integers", tuple(blocks))
+
+
+def _scalar(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(isinstance(v, (int, float, str)) for v in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, (list, tuple)) and len(value) > 8:
+        return f"{number(list(value[:3]))}, … ({len(value)})"
+    return number(value)
+
+
+def findings(result: Mapping[str, Any]) -> Section | None:
+    """Every finding, errors first."""
+    if not isinstance(part(result, "findings"), (list, tuple)):
+        return None
+    order = {"error": 0, "warning": 1, "note": 2}
+    found = sorted((f for f in sequence(result, "findings") if isinstance(f, Mapping)),
+                   key=lambda f: order.get(str(f.get("severity")), 3))  # fmt: skip
+    if not found:
+        return Section("Findings", (Text.of("None: nothing was lost or overstepped in the export."),))
+    rows = []
+    for f in found:
+        severity = str(f.get("severity", "note"))
+        what = str(f.get("what", ""))
+        if f.get("resource"):
+            what += f" ({words(str(f['resource']))}: needs {number(f.get('needed'))}, "
+            what += f"available {number(f.get('available'))})"
+        rows.append([Cell(severity, tone=_TONES.get(severity, "")), str(f.get("code", "")), str(f.get("where", "")),
+                     what, str(f.get("remedy", ""))])  # fmt: skip
+    return Section("Findings", (table(["", "code", "where", "what", "remedy"], rows),))
+
+
+def activity(result: Mapping[str, Any]) -> Section | None:
+    """Counters of the emulator, and energy with the source of each figure."""
+    blocks: list[Block] = []
+    samples = figure(result, "samples")
+    rows = [
+        [words(k), number(int(v) if v.is_integer() else v), number(float(f"{v / samples:.4g}")) if samples else "–"]
+        for k in mapping(result, "counters")
+        if (v := figure(result, "counters", k)) is not None
+    ]
+    if rows:
+        blocks.append(table(["counted by the emulator", "in total", "per recording"], rows, numbers=2))
+    blocks += _energy(mapping(result, "energy"), samples)
+    return Section("Activity and energy", tuple(blocks)) if blocks else None
+
+
+def _energy(energy: Mapping[str, Any], samples: float | None) -> list[Block]:
+    """Figures with source and quality as a table, other numbers and words as sentences."""
+    rows: list[list[Cell | str]] = []
+    facts: list[str] = []
+    for name, value in _items(energy):
+        if isinstance(value, Mapping):
+            quality = str(value.get("quality", ""))
+            known = ("name", "quality", "source", "note", "count", "counter")
+            plain = [
+                f"{number(v)} {words(k)}" for k, v in value.items() if k not in known and k != "unit" and _scalar(v)
+            ]
+            unit = f" {value['unit']}" if value.get("unit") and plain else ""
+            rows.append([words(name), number(value.get("count")), ", ".join(plain).replace(" value", "") + unit,
+                         Cell(quality, tone=_QUALITY.get(quality, "")),
+                         " ".join(str(value[k]) for k in ("source", "note") if value.get(k))])  # fmt: skip
+        elif _scalar(value) and value not in ("", None):
+            facts.append(f"{words(name)}: {number(value)}")
+    blocks: list[Block] = []
+    if facts:
+        blocks.append(Text.of("Energy, estimated. " + "; ".join(facts) + "."))
+    if rows:
+        blocks.append(table(["energy", "events", "figure", "quality", "source"], rows))
+    return blocks
+
+
+def _items(energy: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Name and value of every entry; lists and plain groups of entries are opened."""
+    out: list[tuple[str, Any]] = []
+    for key, value in energy.items():
+        if isinstance(value, (list, tuple)) and value and all(isinstance(v, Mapping) for v in value):
+            out += [(str(v.get("name", key)), v) for v in value]
+        elif isinstance(value, Mapping) and value and all(isinstance(v, Mapping) for v in value.values()):
+            out += [(str(k), v) for k, v in value.items()]
+        else:
+            out.append((str(key), value))
+    return out
+
+
+def origin(result: Mapping[str, Any]) -> Section | None:
+    """Where data, weights and time came from."""
+    rows = []
+    data = mapping(result, "data")
+    if data:
+        rows.append(["data", f"{data.get('name', '')}, digest {str(data.get('digest', ''))[:12]}"])
+        binning = ", ".join(f"{words(k)} {number(v)}" for k, v in mapping(data, "frames").items() if _scalar(v))
+        if binning:
+            rows.append(["binning", binning])
+    if part(result, "run"):
+        rows.append(["weights", f"digest {str(part(result, 'run'))[:12]}"])
+    seconds = {k: v for k in mapping(result, "seconds") if (v := figure(result, "seconds", k)) is not None}
+    if seconds:
+        rows.append(["seconds", ", ".join(f"{words(k)} {v:.1f}" for k, v in seconds.items())])
+    return Section("How this was made", (table(["", ""], rows),)) if rows else None
