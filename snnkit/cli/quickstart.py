@@ -21,9 +21,7 @@ SMOKE = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out", default="quickstart", metavar="DIR", help="where run and descriptor go (default quickstart)"
-    )
+    parser.add_argument("--out", default="quickstart", metavar="DIR", help="output folder (default quickstart)")
     parser.add_argument("--smoke", action="store_true", help="a minute's version that only shows that everything works")
     parser.add_argument("--target", default="loihi", help="the chip (default loihi)")
 
@@ -56,13 +54,15 @@ def run(args: argparse.Namespace) -> int:
     from snnkit import emulator, kernels
 
     with progress_bars(quiet) as progress:
-        kernels.warm_up(lambda done, of: progress("kernels", done, of))
+        kernels.warm_up(lambda name, done, of: progress("kernels", done, of))
         progress("emulator", 0, 1)
         _tiny_road(args.target)
         progress("emulator", 1, 1)
     lap("compile")
 
     head("3/5 training")
+    from snnkit.training import fit
+
     trained = fit(RECIPE, out / "run", SMOKE if args.smoke else {}, progress=not quiet)
     lap("train")
 
@@ -152,23 +152,20 @@ def _summary(
     accuracy = {k: f"{v * 100:.2f} %" for k, v in result["accuracy"].items()}
     pair = result["differing_spikes"]["graph-emulator"]
     change = result["changed"]["torch-emulator"]
-    print()
-    print(
-        f"verified   {pair['total']} of {pair['of']:,} spikes differ between the integer graph and the {args.target} emulator,"
-    )
-    print(f"           over {result['samples']} test recordings" + ("" if good else "  ** NOT EQUAL **"))
-    print(
-        f"accuracy   torch model {accuracy['torch']}, integer graph {accuracy['graph']}, emulator {accuracy['emulator']} (test)"
-    )
-    print(
-        f"           {change['changed']} predictions changed: {change['right_to_wrong']} right→wrong, {change['wrong_to_right']} wrong→right"
-    )
-    print(f"chip       {used.get('cores', 0)} cores, {used.get('compartments', 0):,} neurons")
-    print(
-        "time       "
-        + ", ".join(f"{k} {v:.0f} s (of {BUDGET_S[k]})" for k, v in spent.items())
-        + f"; total {total:.0f} s"
-    )
-    print(f"files      run {out / 'run'}, descriptor {path}, report {path / 'report.html'}")
+    times = ", ".join(f"{k} {v:.0f} s (of {BUDGET_S[k]})" for k, v in spent.items())
+    lines = [
+        "",
+        f"verified   {pair['total']} of {pair['of']:,} spikes differ between the integer graph and the emulator of "
+        f"{args.target},",
+        f"           over {result['samples']} test recordings" + ("" if good else "  ** NOT EQUAL **"),
+        f"accuracy   torch model {accuracy['torch']}, integer graph {accuracy['graph']}, emulator "
+        f"{accuracy['emulator']} (test)",
+        f"           {change['changed']} predictions changed: {change['right_to_wrong']} right→wrong, "
+        f"{change['wrong_to_right']} wrong→right",
+        f"chip       {used.get('cores', 0)} cores, {used.get('compartments', 0):,} neurons",
+        f"time       {times}; total {total:.0f} s",
+        f"files      run {out / 'run'}, descriptor {path}, report {path / 'report.html'}",
+    ]
     if args.smoke:
-        print("           (--smoke: three batches of training; the accuracies mean nothing)")
+        lines.append("           (--smoke: three batches of training; the accuracies mean nothing)")
+    print("\n".join(lines))

@@ -58,7 +58,7 @@ def export_options(run: Run, data: EventDataModule) -> dict[str, Any]:
         "dt_us": None if window is None or binning.by != "time" else window / binning.T,
         "readout": run.readout,
         "max_count": 1 if binning.binary else 255,
-        "name": run.name,
+        "name": run.name.replace("/", "-"),
     }
 
 
