@@ -76,15 +76,13 @@ def _binning(manifest: Any) -> dict[str, Any]:
 
 
 def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
-    import numpy as np
-
     from snnkit.data import read_atis, to_frames
 
     data = _binning(chip.manifest)
     f = data["frames"]
     stream = read_atis(args.events, sensor_size=tuple(data["sensor_size"]))
-    x = to_frames(stream, T=f["T"], by=f["by"], binary=f["binary"], duration_us=f["window_us"])
-    x = np.asarray(x).astype(np.uint8).reshape(f["T"], 1, -1)
+    binned = to_frames(stream, T=f["T"], by=f["by"], binary=f["binary"], duration_us=f["window_us"])
+    x = binned.astype(np.uint8).reshape(f["T"], 1, -1)
     return {"count": 1, "batches": iter([(x, [-1])]), "classes": data.get("classes")}
 
 

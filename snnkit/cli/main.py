@@ -115,7 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
         parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
         if getattr(module, "PASS_THROUGH", False):
-            args, args.rest = parser.parse_known_args(rest)
+            args, unknown = parser.parse_known_args(rest)
+            args.rest = unknown
         else:
             args = parser.parse_args(rest)
         return int(module.run(args) or 0)

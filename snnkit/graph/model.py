@@ -371,13 +371,18 @@ class Graph:
 
     def node(self, name: str) -> Input | Population:
         """The input or population of that name."""
-        for node in (*self.inputs, *self.populations):
+        for node in self.nodes():
             if node.name == name:
                 return node
         raise GraphError(f"no input or population is called {name!r}", fix=f"known: {', '.join(self.names())}")
 
+    def nodes(self) -> tuple[Input | Population, ...]:
+        """Inputs, then populations."""
+        return (*self.inputs, *self.populations)
+
     def names(self) -> list[str]:
-        return [n.name for n in (*self.inputs, *self.populations)]
+        """Their names."""
+        return [n.name for n in self.nodes()]
 
     def incoming(self, name: str) -> list[Connection]:
         return [c for c in self.connections if c.dst == name]
