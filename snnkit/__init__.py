@@ -6,7 +6,7 @@ Importing this package loads neither torch, numpy nor numba: sub-packages are im
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -29,10 +29,7 @@ _SUBPACKAGES = (
     "viz",
 )
 
-__all__ = ["__version__", *_SUBPACKAGES]  # noqa: PLE0604
-
-if TYPE_CHECKING:
-    from snnkit import data, descriptor, emulator, errors, export, graph, nn, surrogate, targets, training, validation
+__all__ = ["__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -42,4 +39,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_SUBPACKAGES])

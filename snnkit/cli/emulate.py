@@ -82,7 +82,7 @@ def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
     f = data["frames"]
     stream = read_atis(args.events, sensor_size=tuple(data["sensor_size"]))
     binned = to_frames(stream, T=f["T"], by=f["by"], binary=f["binary"], duration_us=f["window_us"])
-    x = binned.astype(np.uint8).reshape(f["T"], 1, -1)
+    x = binned.astype("uint8").reshape(f["T"], 1, -1)
     return {"count": 1, "batches": iter([(x, [-1])]), "classes": data.get("classes")}
 
 

@@ -11,8 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", required=True, help="the chip")
     parser.add_argument("--out", required=True, metavar="NAME.snnx", help="the descriptor to write")
     parser.add_argument("--bias", choices=("gated", "register"), default="gated",
-                        help="gated: the host drives bias axons (exact, default);\nregister: the chip's bias registers, "
-                        "which also act in the ticks before the first frame arrives")  # fmt: skip
+                        help="gated: the host drives bias axons (exact, default);\nregister: the chip's bias "
+                        "registers, which also act in the ticks before the first frame arrives")  # fmt: skip
     parser.add_argument(
         "--allow-code", action="append", default=[], metavar="MODULE", help="module outside snnkit to allow"
     )

@@ -145,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         print(
-            f"[INTERNAL] {type(error).__name__}: {error}\n  fix: a fault of snnkit; run again with --debug and report it",
+            f"[INTERNAL] {type(error).__name__}: {error}\n  fix: a fault of snnkit: report it with --debug's output",
             file=sys.stderr,
         )
         return 2

@@ -25,7 +25,27 @@ from snnkit.graph.model import (
 )
 
 __all__ = [
-    "LI", "LIF", "Chain", "Connection", "Conv", "CubaLIF", "Dense", "Finding", "Graph", "Input", "LoihiNeuron",
-    "LoihiWeightFormat", "Neuron", "Pool", "Population", "Readout", "Scale", "Select", "Severity", "Sparse", "Synapse", "finding_errors",
+    "LI",
+    "LIF",
+    "Chain",
+    "Connection",
+    "Conv",
+    "CubaLIF",
+    "Dense",
+    "Finding",
+    "Graph",
+    "Input",
+    "LoihiNeuron",
+    "LoihiWeightFormat",
+    "Neuron",
+    "Pool",
+    "Population",
+    "Readout",
+    "Scale",
+    "Select",
+    "Severity",
+    "Sparse",
+    "Synapse",
+    "finding_errors",
     "has_errors",
-]  # fmt: skip
+]

@@ -159,7 +159,7 @@ class Conv:
     def index(self) -> tuple[Array, Array, Array]:
         """(dst, src, weight index) of every synapse, zeros included, in dst-major order."""
         c_out, oh, ow = self.out_shape
-        c_in, h, w = self.in_shape
+        _, h, w = self.in_shape
         c_group, kh, kw = (int(s) for s in self.weight.shape[1:])
         o, y, x, c, i, j = np.meshgrid(
             np.arange(c_out), np.arange(oh), np.arange(ow), np.arange(c_group), np.arange(kh), np.arange(kw),
