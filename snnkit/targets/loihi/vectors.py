@@ -131,7 +131,7 @@ def _open(path: str | os.PathLike[str]) -> _File:
     if not path.is_file():
         raise ReplayFormatError(f"{path}: there is no such file")
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files}
     except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise ReplayFormatError(
