@@ -15,7 +15,6 @@ _numba.configure()
 import numpy as np  # noqa: E402
 from numba import njit  # noqa: E402
 
-
 _ONES, _GATHER = np.uint64(0x0101010101010101), np.uint64(0x0102040810204080)
 _BITS = (np.arange(256)[:, None] >> np.arange(8)) & 1
 _NUMBER = _BITS.sum(1)

@@ -211,7 +211,7 @@ def _small_weights(lists: Lists) -> tuple[Array, int, Array]:
         if not _fits(w >> (unit + exponent), np.int8):
             exponent[:] = 0
         small = w >> (unit + exponent)
-    for dtype in (np.int8, np.int16, np.int32):
+    for dtype in (np.int8, np.int32):
         if _fits(small, dtype):
             return small.astype(dtype), unit, exponent
     raise DescriptorError("a synaptic weight does not fit 32 bits", fix="the file is damaged; export it again")

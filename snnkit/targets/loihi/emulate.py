@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from snnkit._dialect import instantiate
 from snnkit.descriptor import Descriptor
 from snnkit.emulator.chip import Stimulus, Traces
+from snnkit.emulator.pool import spread
 from snnkit.emulator.rows import Lists, Rows, build, ragged
 from snnkit.errors import DescriptorError
 from snnkit.targets.loihi import arithmetic, schema, spec
@@ -39,21 +40,23 @@ class LoihiChip:
 
     def run(self, stimulus: Stimulus) -> Traces:
         """Run a batch from u = v = 0 (see `emulator.chip.Chip`)."""
-        from snnkit.targets.loihi.kernel import COUNTERS, run_batch
+        from snnkit.targets.loihi.kernel import COUNTERS, run_samples
 
         batch, ticks = stimulus.raster.shape[1], stimulus.ticks
         noise_u, noise_v = self._noise(stimulus.noise)
-        exact = self.rows.bound * stimulus.max_count < 2**31
+        exact = self.rows.bound * stimulus.max_count < 2**31 and self.rows.weights.dtype == np.int8
         rings = np.zeros((batch, self.rows.depth, self.n_neurons), np.int32 if exact else np.int64)
         spikes = np.empty((ticks, batch, self.n_neurons), np.uint8)
         u = np.empty((ticks, batch, len(stimulus.record)), np.int32)
         v = np.empty_like(u)
         counters = np.zeros((batch, len(COUNTERS)), np.int64)
-        run_batch(
-            np.ascontiguousarray(stimulus.raster), stimulus.max_count > 1, stimulus.gate_from, stimulus.gate_to, ticks, self.rows.arguments(),
-            self.rows.events, self.packets, self.rows.unit, self.neurons, rings, noise_u, noise_v, stimulus.record,
-            spikes, u, v, counters,
+        raster = np.ascontiguousarray(stimulus.raster)
+        shared = (
+            raster if raster.flags.writeable else raster.copy(), stimulus.max_count > 1, stimulus.gate_from,
+            stimulus.gate_to, ticks, self.rows.arguments(), self.rows.events, self.packets, self.rows.unit,
+            self.neurons, rings, noise_u, noise_v, stimulus.record, spikes, u, v, counters,
         )  # fmt: skip
+        spread(lambda begin, end: run_samples(begin, end, *shared), batch)
         return Traces(spikes, u, v, {name: counters[:, i] for i, name in enumerate(COUNTERS)})
 
     def _noise(self, noise: Array | None) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Loihi's tick loop, compiled: one call runs a whole batch, samples in parallel, spikes by event."""
+"""Loihi's tick loop, compiled: whole samples in one call, spikes by event."""
 
 # mypy: disable-error-code=no-untyped-def
 from __future__ import annotations
@@ -8,7 +8,7 @@ from snnkit import _numba
 _numba.configure()
 
 import numpy as np  # noqa: E402
-from numba import njit, prange  # noqa: E402
+from numba import njit  # noqa: E402
 
 from snnkit._dialect import instantiate  # noqa: E402
 from snnkit.emulator.delivery import active, deliver_all  # noqa: E402
@@ -69,90 +69,73 @@ def _update(u, v, r, acc, unit, noise_u, s, du, dv, level, bias, vmin, vmax, ref
 
 
 @njit(**_numba.OPTIONS)
-def _sample(
-    b, raster, several, gate_from, gate_to, ticks, rows, events, packets, unit, neurons, ring, noise_u, noise_v, record,
-    out_s, out_u, out_v, counters,
+def run_samples(
+    begin, end, raster, several, gate_from, gate_to, ticks, rows, events, packets, unit, neurons, rings, noise_u,
+    noise_v, record, out_s, out_u, out_v, counters,
 ):  # fmt: skip
-    """Sample b of the batch (see `run_batch`); `ring` [depth, N] and `counters` are its own."""
+    """Samples begin to end - 1 of a batch, each from the initial state.
+
+    raster [T, B, L], `several` if it may hold counts above 1; rings [B, depth, N] zeros; noise_u, noise_v int32
+    [ticks or 0, B or 1, N]; record [K] recorded compartments; out_s [ticks, B, N]; counters [B, len(COUNTERS)].
+    Samples do not touch each other, so the result is the same however they are spread over threads.
+    """
     ptr, dst, size, weight_at, index_at, delay, factor, weights, indices, pattern = rows
     du, dv, level, bias, vmin, vmax, refract = neurons
     n_lines = raster.shape[2]
     n_gates = gate_from.shape[0]
+    first_neuron = n_lines + n_gates
     n = out_s.shape[2]
-    u = np.zeros(n, np.int32)
-    v = np.zeros(n, np.int32)
-    r = np.zeros(n, np.int32)
-    longest = max(n_lines, n)
-    found = np.empty(longest + longest // 8 + n_gates + 10, np.int64)
-    counts = np.empty(n_lines + n_gates, np.uint8)
-    none = counts[:0]
+    longest = n + n_lines + n_gates
+    found = np.empty(longest + longest // 8 + 10, np.int64)
+    counts = np.ones(longest if several else 0, np.uint8)
     no_noise = np.zeros(n, np.int32)
-    bu = min(b, noise_u.shape[1] - 1)
-    bv = min(b, noise_v.shape[1] - 1)
-    for t in range(ticks):
+    u = np.empty(n, np.int32)
+    v = np.empty(n, np.int32)
+    r = np.empty(n, np.int32)
+    for b in range(begin, end):
+        u[:] = 0
+        v[:] = 0
+        r[:] = 0
+        ring = rings[b]
+        bu = min(b, noise_u.shape[1] - 1)
+        bv = min(b, noise_v.shape[1] - 1)
         hits = 0
-        if t < raster.shape[0]:
-            line = raster[t, b]
-            hits = active(line, 0, found)
+        for t in range(ticks):
+            # in `found`: the neurons that fired in the step before; now the host's lines of this step
             if several:
-                for k in range(hits):
-                    counts[k] = line[found[k]]
-                    counters[1] += events[found[k]] * (counts[k] - 1)
-                    counters[3] += packets[found[k]] * (counts[k] - 1)
-        for g in range(n_gates):
-            if gate_from[g] <= t < gate_to[g]:
-                found[hits] = n_lines + g
-                counts[hits] = 1
-                hits += 1
-        for k in range(hits):
-            counters[1] += events[found[k]]
-            counters[3] += packets[found[k]]
-        deliver_all(
-            found[:hits], counts[:hits] if several else none, t, ptr, dst, size, weight_at, index_at, delay, factor,
-            weights, indices, pattern, ring,
-        )  # fmt: skip
-        noise = noise_u[t, bu] if noise_u.shape[0] > 0 else no_noise
-        drive = bias + noise_v[t, bv] if noise_v.shape[0] > 0 else bias
-        s = out_s[t, b]
-        _update(u, v, r, ring[t % ring.shape[0]], unit, noise, s, du, dv, level, drive, vmin, vmax, refract, counters)
-        hits = active(s, n_lines + n_gates, found)
-        for k in range(hits):
-            counters[1] += events[found[k]]
-            counters[4] += packets[found[k]]
-        deliver_all(
-            found[:hits],
-            none,
-            t + 1,
-            ptr,
-            dst,
-            size,
-            weight_at,
-            index_at,
-            delay,
-            factor,
-            weights,
-            indices,
-            pattern,
-            ring,
-        )
-        for k in range(record.shape[0]):
-            out_u[t, b, k] = u[record[k]]
-            out_v[t, b, k] = v[record[k]]
-
-
-@njit(parallel=True, **_numba.OPTIONS)
-def run_batch(
-    raster, several, gate_from, gate_to, ticks, rows, events, packets, unit, neurons, rings, noise_u, noise_v, record,
-    out_s, out_u, out_v, counters,
-):  # fmt: skip
-    """All samples from the initial state: raster [T, B, L], `several` if it holds counts above 1, out_s [ticks, B, N], counters [B, len(COUNTERS)].
-
-    rings [B, depth, N] zeros; noise_u, noise_v int32 [ticks or 0, B or 1, N]; record [K] recorded compartments.
-    The samples do not touch each other, so the result is the same for any number of threads.
-    """
-    for p in prange(raster.shape[1]):
-        b = np.int64(p)
-        _sample(
-            b, raster, several, gate_from, gate_to, ticks, rows, events, packets, unit, neurons, rings[b], noise_u, noise_v,
-            record, out_s, out_u, out_v, counters[b],
-        )  # fmt: skip
+                counts[:hits] = 1
+            if t < raster.shape[0]:
+                line = raster[t, b]
+                old = hits
+                hits += active(line, np.int64(0), found[old:])
+                if several:
+                    for k in range(old, hits):
+                        counts[k] = line[found[k]]
+                        counters[b, 1] += events[found[k]] * (counts[k] - 1)
+                        counters[b, 3] += packets[found[k]] * (counts[k] - 1)
+            for g in range(n_gates):
+                if gate_from[g] <= t < gate_to[g]:
+                    found[hits] = n_lines + g
+                    if several:
+                        counts[hits] = 1
+                    hits += 1
+            for k in range(hits):
+                i = found[k]
+                counters[b, 1] += events[i]
+                if i < first_neuron:
+                    counters[b, 3] += packets[i]
+                else:
+                    counters[b, 4] += packets[i]
+            deliver_all(
+                found[:hits], counts, t, ptr, dst, size, weight_at, index_at, delay, factor, weights, indices, pattern,
+                ring,
+            )  # fmt: skip
+            noise = noise_u[t, bu] if noise_u.shape[0] > 0 else no_noise
+            drive = bias + noise_v[t, bv] if noise_v.shape[0] > 0 else bias
+            s = out_s[t, b]
+            acc = ring[t % ring.shape[0]]
+            _update(u, v, r, acc, unit, noise, s, du, dv, level, drive, vmin, vmax, refract, counters[b])
+            hits = active(s, first_neuron, found)
+            for k in range(record.shape[0]):
+                out_u[t, b, k] = u[record[k]]
+                out_v[t, b, k] = v[record[k]]

@@ -1,0 +1,51 @@
+"""Samples over threads: compiled code releases the interpreter lock, and no sample touches another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+_CHUNKS_PER_THREAD = 4
+
+
+def threads() -> int:
+    """Threads to use: numba's number for this thread (`numba.set_num_threads`, NUMBA_NUM_THREADS)."""
+    import numba
+
+    return int(numba.get_num_threads())
+
+
+def spread(work: Callable[[int, int], None], n: int) -> None:
+    """Call `work(begin, end)` over 0..n in pieces, several at a time. The first error is raised after all have ended."""
+    count = min(threads(), n)
+    if count <= 1:
+        work(0, n)
+        return
+    pieces = min(n, count * _CHUNKS_PER_THREAD)
+    edges = [n * k // pieces for k in range(pieces + 1)]
+    waiting = list(zip(edges, edges[1:]))
+
+    def worker() -> None:
+        while True:
+            try:
+                begin, end = waiting.pop()  # atomic
+            except IndexError:
+                return
+            work(begin, end)
+
+    futures = [_pool(os.getpid(), count).submit(worker) for _ in range(count - 1)]
+    try:
+        worker()
+    finally:
+        for future in futures:
+            future.exception()
+    for future in futures:
+        future.result()
+
+
+@cache
+def _pool(process: int, count: int) -> ThreadPoolExecutor:
+    """One pool per process (a fork must not inherit it) and size."""
+    return ThreadPoolExecutor(count, thread_name_prefix="snnkit-emulator")
