@@ -99,7 +99,7 @@ def _runs(order: Array, feasible: Callable[[Array], bool], most: int) -> tuple[A
 def _grid(
     shape: tuple[int, ...], feasible: Callable[[Array], bool], measure: Measure, limits: Usage, most: int
 ) -> tuple[Array, ...] | None:
-    """The smallest grid of equal tiles that fits; among equal sizes the one that fills its cores least."""
+    """The smallest grid of equal tiles that fits; among equal numbers the one whose tiles need the least of a core."""
     c, h, w = shape
     fewest = -(-(c * h * w) // most)
     for count in range(fewest, max(MORE_TILES * fewest, 2 * MORE_TILES) + 1):
@@ -109,7 +109,7 @@ def _grid(
             if len(tile) <= most:
                 usage = measure(tile)
                 if fits(usage, limits):
-                    ranked.append((max(usage.get(k, 0) / max(v, 1) for k, v in limits.items()), cuts))
+                    ranked.append((sum(usage.get(k, 0) / max(v, 1) for k, v in limits.items()), cuts))
         for _, cuts in sorted(ranked)[:RANKED]:
             tiles = tuple(_tile(shape, cuts, index) for index in np.ndindex(*cuts))
             if all(feasible(t) for t in tiles):

@@ -79,7 +79,7 @@ def _structure(graph: Graph) -> Iterator[Finding]:
     try:
         graph.validate()
     except GraphError as error:
-        yield Finding("GRAPH", graph.name, error.what, remedy=error.fix)
+        yield Finding("GRAPH", graph.name, error.what, remedy=error.fix or "names, sizes and delays must agree")
         return
     for node in graph.inputs:
         if node.max_count > 1:
@@ -113,11 +113,11 @@ def _float_population(graph: Graph, p: Population) -> Iterator[Finding]:
         value = getattr(neuron, key, None)
         if value is not None:
             yield from _finite(p.name, key, value)
-            low, high = np.nanmin(value), np.nanmax(value)
-            if low < 0 or high > 1:
+            bad = value[(value < 0) | (value > 1) & np.isfinite(value)]
+            if bad.size:
                 yield Finding(
-                    "DECAY_RANGE", p.name, f"{key} is {float(low if low < 0 else high):g}", resource=key,
-                    needed=float(low if low < 0 else high), available=1, remedy="use decays from 0 to 1",
+                    "DECAY_RANGE", p.name, f"{key} is {float(bad[0]):g}", resource=key, needed=float(bad[0]),
+                    available=1, remedy="use decays from 0 to 1",
                 )  # fmt: skip
     if p.bias is not None:
         yield from _finite(p.name, "bias", p.bias)
@@ -131,11 +131,11 @@ def _float_population(graph: Graph, p: Population) -> Iterator[Finding]:
             yield Finding("LI_NOT_READOUT", p.name, "an LI that is not read out", remedy="read it out, or leave it out")
         return
     yield from _finite(p.name, "threshold", neuron.threshold)
-    if np.nanmin(neuron.threshold) <= 0:
+    low = neuron.threshold[neuron.threshold <= 0]
+    if low.size:
         yield Finding(
-            "THRESHOLD_RANGE", p.name, f"the threshold is {float(np.nanmin(neuron.threshold)):g}",
-            remedy="use a threshold above 0",
-        )  # fmt: skip
+            "THRESHOLD_RANGE", p.name, f"the threshold is {float(low[0]):g}", remedy="use a threshold above 0"
+        )
     if neuron.reset == "subtract":
         yield Finding(
             "SUBTRACT_RESET", p.name, "the threshold is subtracted on a spike; a compartment resets to 0",
@@ -207,7 +207,7 @@ def _loops(graph: Graph) -> Iterator[Finding]:
     text = " -> ".join(reversed(loop))
     need = len(delays)
     yield Finding(
-        "LOOP_DELAY", text, f"the delays add up to {sum(delays)} steps, but the loop's {need} connections take one each",
+        "LOOP_DELAY", text, f"the delays add up to {sum(delays)} steps, the loop's {need} connections take one each",
         resource="loop delay", needed=need, available=sum(delays),
         remedy=f"give the feedback connection a delay of at least {max(delays) + need - sum(delays)}",
     )  # fmt: skip
