@@ -9,8 +9,10 @@ lose no bits under any reading of the disputed rules A1-A5. The chip fires iff v
 threshold * s equal to that level for one of at most eight levels (a core has eight threshold registers). Where
 weights and threshold are dyadic, s is a power of two and the weights are exact.
 
-Proved for binary sources, whatever they do: the synaptic input stays inside 22 bits and u inside 24 bits (no wrap),
-and a non-firing neuron stays below the highest threshold over the run length in the graph.
+Proved for binary sources, whatever they do: the synaptic input stays inside 22 bits, u and u + bias inside 24 bits (no
+wrap), and a non-firing neuron stays below the highest threshold over the run length in the graph. Where weights are
+exact, v also stays above its lower limit wherever some power of two allows it; elsewhere v may saturate there, as the
+chip does, and the emulator counts it.
 """
 
 from __future__ import annotations
@@ -46,6 +48,11 @@ E_MIN = -1
 LEVEL_MAX = spec.VTH_MANTISSA_MAX << spec.VTH_SHIFT
 Q_LIMIT = (1 << (spec.Q_BITS - 1)) - 1
 U_LIMIT = (1 << (spec.U_BITS - 1)) - 1
+V_LIMIT = spec.vmax(spec.VMAX_EXPONENT_MAX)
+"""-vmin and vmax of the neurons that are made here."""
+REACH = K_MAX << (7 + spec.WEIGHT_EXPONENT_MAX)
+"""The largest weight."""
+BIAS_REACH = spec.BIAS_MANTISSA_LIMIT << spec.BIAS_EXPONENT_MAX
 DECAY_ONE = 1 << spec.DECAY_BITS
 CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
@@ -139,36 +146,72 @@ class _Layer:
         self.groups = int(self.group.max()) + 1 if n else 0
         self.incoming = [_flatten(c, self.group, c.src in gates) for c in self.incoming_connections]
         self.rates = rates
-        self.reach: dict[str, Array] = {}  # per connection: the largest weight of each group that is not clipped
         self.report: dict[str, Any] = {"layer": population.name, "neurons": n, "scale_groups": self.groups}
 
     # ---------------------------------------------------------------------------------------------------------- scale
     def solve(self) -> tuple[LoihiNeuron, dict[str, Connection]]:
         threshold = self._threshold()
-        exact = self._exact_scale(threshold)
+        exact = self._exact(threshold)
         if exact is not None:
-            # The level lies 63 units below threshold * s (v >= threshold also holds for the last unit lost to a
-            # decay), so the largest power of two that fits makes this the smallest share of the threshold.
-            for shift in range(spec.WEIGHT_EXPONENT_MAX - E_MIN, -1, -1):
-                scale = np.full(self.groups, float(exact << shift))
-                vth = None if threshold is None else np.rint(threshold * scale[0] / UNIT) - 1
-                weights = self._weights(scale)
-                fits = all(_format(c).exponent <= spec.WEIGHT_EXPONENT_MAX for c in weights.values())
-                if fits and self._is_exact(scale, weights) and self._excess(scale, weights, threshold) <= 1.0:
-                    return self._finish(scale, vth, weights, exact=True)
-        self.reach.clear()
+            return self._finish(*exact, exact=True)
         scale = self._ideal_scale()
         for _ in range(24):
+            vth = None
             if threshold is not None:
                 scale, vth = self._snap(scale, threshold)
-            else:
-                vth = None
             weights = self._weights(scale)
             over = self._excess(scale, weights, threshold)
-            if over <= 1.0:
+            if np.all(over <= 1.0):
                 return self._finish(scale, vth, weights, exact=False)
-            scale = scale / (over * 1.001)
-        raise GraphError(f"layer {self.population.name!r}: no scale keeps its sums inside the chip's registers")
+            if not np.all(np.isfinite(over)):
+                break
+            scale = np.where(over > 1.0, scale / (over * 1.001), scale)
+        self.findings.append(self._no_scale(over, threshold))
+        scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
+        return self._finish(scale, vth, weights, exact=False)
+
+    def _no_scale(self, over: Array, threshold: Array | None) -> Finding:
+        name = self.population.name
+        if not np.all(np.isfinite(over)):
+            return Finding(
+                "RUN_LENGTH",
+                name,
+                "without a leak its sums grow for as long as the network runs, and the graph does not say how long",
+                remedy="export with the number of steps of a sample (steps=T), or use a decay below 1",
+            )
+        worst = int(np.flatnonzero(self.group == np.argmax(over))[0])
+        level = "the read-out's range" if threshold is None else f"its threshold of {float(threshold[worst]):g}"
+        return Finding(
+            "SCALE",
+            f"{name}[{worst}]",
+            f"the weights of this neuron are too large beside {level}",
+            resource="range of its registers at the lowest threshold",
+            needed=float(np.max(over)),
+            available=1.0,
+            remedy="raise the threshold of this layer, or divide its weights and biases",
+        )
+
+    def _exact(self, threshold: Array | None) -> tuple[Array, Array | None, dict[str, Connection]] | None:
+        """Scale, thresholds and weights without any rounding, if there are such.
+
+        The level lies 63 units below threshold * s (v >= threshold also holds for the last unit lost to a decay), so
+        the largest power of two makes this the smallest share of the threshold. v must not reach its lower limit,
+        though: the largest power for which that is proved is taken, or the smallest one where it is not for any.
+        """
+        smallest = self._exact_scale(threshold)
+        if smallest is None:
+            return None
+        found = None
+        for shift in range(spec.WEIGHT_EXPONENT_MAX - E_MIN, -1, -1):
+            scale = np.full(self.groups, float(smallest << shift))
+            vth = None if threshold is None else np.rint(threshold * scale[0] / UNIT) - 1
+            weights = self._weights(scale)
+            if not self._is_exact(scale, weights) or np.any(self._excess(scale, weights, threshold) > 1.0):
+                continue
+            found = scale, vth, weights
+            if self._lowest(weights) <= V_LIMIT:
+                break
+        return found
 
     def _threshold(self) -> Array | None:
         neuron = self.population.neuron
@@ -199,31 +242,32 @@ class _Layer:
 
     def _ideal_scale(self) -> Array:
         """The scale of each group at which its weights fill the mantissa (the finest of its connections)."""
-        candidates = []
+        candidates: list[Array] = []
+        biases: list[Array] = []
         for incoming in self.incoming:
-            if incoming.is_bias or incoming.values.size == 0:
+            if incoming.values.size == 0:
                 continue
             top = np.zeros(self.groups)
             np.maximum.at(top, incoming.group, np.abs(incoming.values))
-            clip = (
-                self._clip(incoming, top) if self.options.clip_search and not self.is_readout else np.ones(self.groups)
-            )
-            candidates.append(np.where(top > 0, K_MAX * UNIT / np.maximum(top * clip, 1e-300), np.nan))
-        if not candidates or np.all(np.isnan(candidates)):
-            return np.full(self.groups, float(K_MAX * UNIT))
-        table = np.array(candidates)
-        finest = np.nanmax(np.where(np.isnan(table), -np.inf, table), axis=0)
-        coarsest = np.nanmin(np.where(np.isnan(table), np.inf, table), axis=0)
-        scale = np.minimum(finest, coarsest * 8)  # three exponents between the connections of one neuron
-        known = np.isfinite(scale)
-        return np.where(known, scale, np.max(scale[known]))
+            search = self.options.clip_search and not self.is_readout and not incoming.is_bias
+            clip = self._clip(incoming, top) if search else np.ones(self.groups)
+            full = np.where(top > 0, K_MAX * UNIT / np.maximum(top * clip, 1e-300), np.nan)
+            (biases if incoming.is_bias else candidates).append(full)
+        scale = np.full(self.groups, np.nan)
+        if candidates:
+            table = np.array(candidates)
+            finest = np.max(np.where(np.isnan(table), -np.inf, table), axis=0)
+            coarsest = np.min(np.where(np.isnan(table), np.inf, table), axis=0)
+            scale = np.minimum(finest, coarsest * 8)  # three exponents between the connections of one neuron
+            scale[~np.isfinite(scale)] = np.nan
+        for full in biases:  # a neuron that only its bias drives
+            scale = np.where(np.isnan(scale), full, scale)
+        known = ~np.isnan(scale)
+        return np.where(known, scale, np.max(scale[known], initial=float(K_MAX * UNIT)))
 
     def _clip(self, incoming: _Incoming, top: Array) -> Array:
         """The clip factor of each group with the smallest expected squared error of its synaptic input."""
-        rate = self.rates.get(incoming.connection.src)
-        use = np.ones(incoming.values.size)
-        if rate is not None and incoming.source.size and incoming.source[0] >= 0:
-            use = np.asarray(rate, np.float64).reshape(-1)[incoming.source] + 1e-6
+        use = self._use(incoming)
         best, best_error = np.ones(self.groups), np.full(self.groups, np.inf)
         for clip in CLIPS:
             step = np.maximum(top * clip / K_MAX, 1e-300)[incoming.group]
@@ -232,6 +276,13 @@ class _Layer:
             better = error < best_error * (1 - 1e-9)
             best, best_error = np.where(better, clip, best), np.where(better, error, best_error)
         return best
+
+    def _use(self, incoming: _Incoming) -> Array:
+        """How often each weight counts: the firing probability of its source, where known."""
+        rate = self.rates.get(incoming.connection.src)
+        if rate is None or not incoming.source.size or incoming.source[0] < 0:
+            return np.ones(incoming.values.size)
+        return np.asarray(rate, np.float64).reshape(-1)[incoming.source] + 1e-6
 
     def _snap(self, scale: Array, threshold: Array) -> tuple[Array, Array]:
         """Lower each group's scale so that its threshold is one of few levels 64*vth + 1."""
@@ -260,11 +311,18 @@ class _Layer:
                     fine_name = replace(incoming.connection, name=name + FINE)
                     out[name + FINE] = _integer(fine_name, fine, E_MIN)
             else:
-                reach = self.reach.get(name)  # what is beyond it is clipped
-                size = np.abs(target) if reach is None else reach * scale
-                e = _exponent(float(size.max(initial=0)))
+                e = self._fitting_exponent(incoming, target, scale)
                 out[name] = _integer(incoming.connection, _round_k(target, e), e)
         return out
+
+    def _fitting_exponent(self, incoming: _Incoming, target: Array, scale: Array) -> int:
+        """The exponent that reaches the largest weight, or the next finer one where clipping that weight costs less."""
+        e = _exponent(float(np.abs(target).max(initial=0)))
+        if e == E_MIN or self.is_readout or not self.options.clip_search:
+            return e
+        use = self._use(incoming) / scale[incoming.group] ** 2
+        errors = [float(np.sum(use * (_round_k(target, k) * 2.0 ** (7 + k) - target) ** 2)) for k in (e, e - 1)]
+        return e if errors[0] <= errors[1] else e - 1
 
     def _bounds(self, weights: Mapping[str, Connection]) -> tuple[Array, Array]:
         """Largest and smallest possible synaptic input of each neuron in one step, for binary sources."""
@@ -280,24 +338,40 @@ class _Layer:
             down += np.asarray(minus.sum(axis=1)).reshape(-1) * unit * count
         return up, down
 
-    def _excess(self, scale: Array, weights: Mapping[str, Connection], threshold: Array | None) -> float:
-        """By what factor the worst register limit is exceeded; <= 1 is proved to fit."""
+    def _excess(self, scale: Array, weights: Mapping[str, Connection], threshold: Array | None) -> Array:
+        """By what factor each scale group exceeds its worst register limit; <= 1 is proved to fit."""
         up, down = self._bounds(weights)
-        size = float(max(up.max(initial=0), -down.min(initial=0)))
-        ratio = size / Q_LIMIT
+        size = np.maximum(up, -down)
+        bias = np.zeros(size.shape) if self.population.bias is None else np.asarray(self.population.bias, np.float64)
+        bias = np.abs(bias * scale[self.group])
+        ratio = np.maximum(size / Q_LIMIT, bias / BIAS_REACH)
         neuron = self.population.neuron
-        if isinstance(neuron, CubaLIF):
-            eff = _current_decay(neuron)
-            ratio = max(ratio, float((np.maximum(up, -down) * _geometric(eff, self.ticks)).max(initial=0)) / U_LIMIT)
+        current = _times(size, _geometric(_current_decay(neuron), self.ticks)) if isinstance(neuron, CubaLIF) else size
+        ratio = np.maximum(ratio, (current + bias) / U_LIMIT)
         if isinstance(neuron, LI):
-            dv = _dv(neuron.decay)
-            bound = float((np.maximum(up, -down) * _geometric(dv, self.ticks)).max(initial=0))
-            self.report["v_bound"] = bound
-            ratio = max(ratio, bound / LEVEL_MAX)
+            bound = _times(size + bias, _geometric(_dv(neuron.decay), self.ticks))
+            self.report["v_bound"] = float(bound.max(initial=0))
+            ratio = np.maximum(ratio, bound / LEVEL_MAX)
         if threshold is not None:
-            ratio = max(ratio, float((threshold * scale[self.group]).max(initial=0)) / (LEVEL_MAX + 1))
-        self.report["q_bound"] = size
-        return ratio
+            ratio = np.maximum(ratio, threshold * scale[self.group] / (LEVEL_MAX + 1))
+        self.report["q_bound"] = float(size.max(initial=0))
+        worst = np.zeros(self.groups)
+        np.maximum.at(worst, self.group, ratio)
+        for incoming in self.incoming:  # what no exponent reaches would be cut off unseen
+            np.maximum.at(worst, incoming.group, np.abs(incoming.values) * scale[incoming.group] / REACH)
+        return worst
+
+    def _lowest(self, weights: Mapping[str, Connection]) -> float:
+        """How far below 0 some v may fall if all inhibition arrives in every step of a run."""
+        neuron = self.population.neuron
+        if isinstance(neuron, LI):
+            return 0.0  # `_excess` has its bound
+        assert isinstance(neuron, LIF | CubaLIF)
+        drop = -self._bounds(weights)[1]
+        if isinstance(neuron, CubaLIF):
+            drop = _times(drop, _geometric(_current_decay(neuron), self.ticks))
+        decay = neuron.decay if isinstance(neuron, LIF) else neuron.decay_mem
+        return float(_times(drop, _geometric(_dv(decay), self.ticks)).max(initial=0))
 
     # --------------------------------------------------------------------------------------------------------- finish
     def _finish(
@@ -318,7 +392,7 @@ class _Layer:
         pair = np.stack([du, dv], axis=1)
         merged = _cluster(pair, spec.COMPARTMENT_PROFILES_PER_CORE)
         mantissa, exponent = self._bias_register(scale)
-        self._describe(scale, weights, level, merged, pair, exact)
+        self._describe(scale, weights, level, merged, ds, exact)
         registers = np.stack([merged[:, 0], merged[:, 1], level, mantissa, exponent, np.full(n, refract)])
         made_du, made_dv, made_vth, made_mant, made_exp, made_refract = registers.astype(np.int32)
         return LoihiNeuron(made_du, made_dv, made_vth, made_mant, made_exp, made_refract, ds), weights
@@ -353,8 +427,17 @@ class _Layer:
             )
         return clipped.astype(np.int64), exponent
 
+    def _decay_error(self, merged: Array, ds: int) -> float:
+        """The largest difference between a decay of the model and what its register, shared with others, stands for."""
+        neuron = self.population.neuron
+        v = neuron.decay_mem if isinstance(neuron, CubaLIF) else neuron.decay  # type: ignore[union-attr]
+        errors = [1.0 - merged[:, 1] / DECAY_ONE - v]
+        if isinstance(neuron, CubaLIF):
+            errors.append(1.0 - (merged[:, 0] + ds) / DECAY_ONE - neuron.decay_syn)
+        return float(np.abs(errors).max(initial=0))
+
     def _describe(
-        self, scale: Array, weights: Mapping[str, Connection], level: Array, merged: Array, pair: Array, exact: bool
+        self, scale: Array, weights: Mapping[str, Connection], level: Array, merged: Array, ds: int, exact: bool
     ) -> None:
         rows = {}
         for incoming in self.incoming:
@@ -379,7 +462,7 @@ class _Layer:
             "scale_max": float(scale.max(initial=0)),
             "vth": sorted({int(v) for v in level}),
             "profiles": len(np.unique(merged, axis=0)),
-            "decay_error_max": float(np.abs(merged - pair).max(initial=0) / DECAY_ONE),
+            "decay_error_max": self._decay_error(merged, ds),
             "connections": rows,
         }
 
@@ -460,6 +543,11 @@ def _geometric(decay: Array, ticks: int | None) -> Array:
         return endless
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(decay > 0, (1 - keep**ticks) / np.maximum(1 - keep, 1e-12), float(ticks))
+
+
+def _times(size: Array, factor: Array) -> Array:
+    """size * factor, where 0 times infinity is 0."""
+    return np.where(size > 0, size * np.where(size > 0, factor, 0.0), 0.0)
 
 
 def _levels(wanted: Array, limit: int) -> Array:
