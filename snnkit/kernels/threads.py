@@ -14,8 +14,11 @@ from typing import Any
 
 import torch
 
-BLOCK = 1024
-"""Elements per block: several float32 rows of it fit into the first-level cache."""
+SCRATCH = 1 << 16
+"""Elements of a block over all its steps at most, so that its recomputed history stays in the second-level cache."""
+
+BLOCK_RANGE = (256, 4096)
+"""Fewest and most elements of a block. Long rows use each memory page well, short ones leave work for every thread."""
 
 SHARES = 4
 """Portions per thread, so that a thread that is held up leaves its later portions to others."""
@@ -41,15 +44,24 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return pool
 
 
-def run_blocks(kernel: Callable[..., None], steps: int, width: int, *args: Any) -> None:
-    """kernel(first, last, *args) for portions that together cover all blocks of `width` elements.
+def block_size(steps: int, width: int, threads: int) -> int:
+    """Elements per block. It decides the speed and no value."""
+    fewest, most = BLOCK_RANGE
+    size = min(most, SCRATCH // max(steps, 1), -(-width // (threads * SHARES)))
+    return max(fewest, 1 << max(size, 1).bit_length() - 1)
 
-    Uses as many threads as torch does, no more than there are processors.
+
+def run_blocks(kernel: Callable[..., None], steps: int, width: int, *args: Any) -> None:
+    """kernel(first, last, block, *args) for portions that together cover all blocks of `width` elements.
+
+    Uses as many threads as torch does, no more than there are processors, and one for little work.
     """
-    blocks = -(-width // BLOCK)
-    threads = min(torch.get_num_threads(), _processors(), blocks)
-    if threads <= 1 or steps * width < WORTH:
-        kernel(0, blocks, *args)
+    threads = min(torch.get_num_threads(), _processors()) if steps * width >= WORTH else 1
+    block = block_size(steps, width, threads)
+    blocks = -(-width // block)
+    threads = min(threads, blocks)
+    if threads <= 1:
+        kernel(0, blocks, block, *args)
         return
     portions = min(blocks, threads * SHARES)
     bounds = [blocks * k // portions for k in range(portions + 1)]
@@ -57,7 +69,7 @@ def run_blocks(kernel: Callable[..., None], steps: int, width: int, *args: Any) 
 
     def work() -> None:
         while (k := next(turn)) < portions:
-            kernel(bounds[k], bounds[k + 1], *args)
+            kernel(bounds[k], bounds[k + 1], block, *args)
 
     others = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
     try:

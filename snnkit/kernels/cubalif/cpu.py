@@ -24,13 +24,13 @@ from snnkit.kernels.rows import (
     surrogate_row,
     threshold_gradient,
 )
-from snnkit.kernels.threads import BLOCK
 
 
 @kernel
 def forward(
     first,
     last,
+    block,
     x,
     i0,
     v0,
@@ -51,12 +51,12 @@ def forward(
     """x [T, M] → s [T, M], final i_end, v_end, wait_end [M] (empty where not wanted); empty i0, v0, wait0 are zeros."""
     steps, width = x.shape
     one = x.dtype.type(1)
-    rows = np.empty((5, BLOCK), x.dtype)
+    rows = np.empty((5, block), x.dtype)
     a, th, v, ai, cur = rows[0], rows[1], rows[2], rows[3], rows[4]
-    wait = np.empty(BLOCK, np.int32)
+    wait = np.empty(block, np.int32)
     for b in range(first, last):
-        lo = b * BLOCK
-        n = min(BLOCK, width - lo)
+        lo = b * block
+        n = min(block, width - lo)
         fill(syn, syn_repeat, lo, n, ai)
         fill(decay, decay_repeat, lo, n, a)
         fill(threshold, threshold_repeat, lo, n, th)
@@ -80,6 +80,7 @@ def forward(
 def backward(
     first,
     last,
+    block,
     x,
     i0,
     v0,
@@ -110,16 +111,16 @@ def backward(
     steps, width = x.shape
     one = x.dtype.type(1)
     masked = refractory > 0
-    rows = np.empty((11, BLOCK), x.dtype)
+    rows = np.empty((11, block), x.dtype)
     a, th, v, g, gv, ga, gth = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
     ai, cur, gi, gai = rows[7], rows[8], rows[9], rows[10]
-    us = np.empty((steps, BLOCK), x.dtype)
-    currents = np.empty((steps if grad_syn.shape[0] > 0 else 1, BLOCK), x.dtype)
-    on = np.empty((steps if masked else 1, BLOCK), x.dtype)
-    wait = np.empty(BLOCK if masked else 1, np.int32)
+    us = np.empty((steps, block), x.dtype)
+    currents = np.empty((steps if grad_syn.shape[0] > 0 else 1, block), x.dtype)
+    on = np.empty((steps if masked else 1, block), x.dtype)
+    wait = np.empty(block if masked else 1, np.int32)
     for b in range(first, last):
-        lo = b * BLOCK
-        n = min(BLOCK, width - lo)
+        lo = b * block
+        n = min(block, width - lo)
         fill(syn, syn_repeat, lo, n, ai)
         fill(decay, decay_repeat, lo, n, a)
         fill(threshold, threshold_repeat, lo, n, th)

@@ -7,18 +7,17 @@ import numpy as np
 
 from snnkit.kernels.cache import kernel
 from snnkit.kernels.rows import add_product, fill, leak, load, store
-from snnkit.kernels.threads import BLOCK
 
 
 @kernel
-def forward(first, last, x, v0, decay, decay_repeat, out):
+def forward(first, last, block, x, v0, decay, decay_repeat, out):
     """x [T, M] → out [T, M], the membrane at each step; v0 [M], empty for zeros."""
     steps, width = x.shape
-    rows = np.empty((2, BLOCK), x.dtype)
+    rows = np.empty((2, block), x.dtype)
     a, v = rows[0], rows[1]
     for b in range(first, last):
-        lo = b * BLOCK
-        n = min(BLOCK, width - lo)
+        lo = b * block
+        n = min(block, width - lo)
         fill(decay, decay_repeat, lo, n, a)
         load(v0, lo, n, v)
         for t in range(steps):
@@ -27,14 +26,14 @@ def forward(first, last, x, v0, decay, decay_repeat, out):
 
 
 @kernel
-def backward(first, last, out, v0, decay, decay_repeat, grad_out, grad_x, grad_v0, grad_decay):
+def backward(first, last, block, out, v0, decay, decay_repeat, grad_out, grad_x, grad_v0, grad_decay):
     """Gradients of `forward` from its output; grad_v0 and grad_decay [M] are left out where empty."""
     steps, width = out.shape
-    rows = np.empty((4, BLOCK), out.dtype)
+    rows = np.empty((4, block), out.dtype)
     a, gv, ga, v = rows[0], rows[1], rows[2], rows[3]
     for b in range(first, last):
-        lo = b * BLOCK
-        n = min(BLOCK, width - lo)
+        lo = b * block
+        n = min(block, width - lo)
         fill(decay, decay_repeat, lo, n, a)
         for i in range(n):
             gv[i] = 0

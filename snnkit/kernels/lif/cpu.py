@@ -27,22 +27,35 @@ from snnkit.kernels.rows import (
     surrogate_row,
     threshold_gradient,
 )
-from snnkit.kernels.threads import BLOCK
 
 
 @kernel
 def forward(
-    first, last, x, v0, wait0, decay, decay_repeat, threshold, threshold_repeat, to_zero, refractory, s, v_end, wait_end
+    first,
+    last,
+    block,
+    x,
+    v0,
+    wait0,
+    decay,
+    decay_repeat,
+    threshold,
+    threshold_repeat,
+    to_zero,
+    refractory,
+    s,
+    v_end,
+    wait_end,
 ):
     """x [T, M] → s [T, M], final v_end and wait_end [M] (empty where not wanted); v0, wait0 [M], empty for zeros."""
     steps, width = x.shape
     one = x.dtype.type(1)
-    rows = np.empty((3, BLOCK), x.dtype)
+    rows = np.empty((3, block), x.dtype)
     a, th, v = rows[0], rows[1], rows[2]
-    wait = np.empty(BLOCK, np.int32)
+    wait = np.empty(block, np.int32)
     for b in range(first, last):
-        lo = b * BLOCK
-        n = min(BLOCK, width - lo)
+        lo = b * block
+        n = min(block, width - lo)
         fill(decay, decay_repeat, lo, n, a)
         fill(threshold, threshold_repeat, lo, n, th)
         load(v0, lo, n, v)
@@ -61,6 +74,7 @@ def forward(
 def backward(
     first,
     last,
+    block,
     x,
     v0,
     wait0,
@@ -85,14 +99,14 @@ def backward(
     steps, width = x.shape
     one = x.dtype.type(1)
     masked = refractory > 0
-    rows = np.empty((7, BLOCK), x.dtype)
+    rows = np.empty((7, block), x.dtype)
     a, th, v, g, gv, ga, gth = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
-    us = np.empty((steps, BLOCK), x.dtype)
-    on = np.empty((steps if masked else 1, BLOCK), x.dtype)
-    wait = np.empty(BLOCK, np.int32)
+    us = np.empty((steps, block), x.dtype)
+    on = np.empty((steps if masked else 1, block), x.dtype)
+    wait = np.empty(block, np.int32)
     for b in range(first, last):
-        lo = b * BLOCK
-        n = min(BLOCK, width - lo)
+        lo = b * block
+        n = min(block, width - lo)
         fill(decay, decay_repeat, lo, n, a)
         fill(threshold, threshold_repeat, lo, n, th)
         load(v0, lo, n, v)

@@ -1,0 +1,1 @@
+"""Our speed beside the memory floor and the peers that are installed, measured in one run."""
