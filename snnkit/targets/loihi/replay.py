@@ -22,9 +22,10 @@ from snnkit.graph.rules.loihi import READINGS, LoihiReading, effective_weight
 from snnkit.graph.run import run
 from snnkit.targets.comparison import ArrayVerdict, judge
 from snnkit.targets.fresh import Job, run_fresh
-from snnkit.targets.loihi.describe import describe
+from snnkit.targets.loihi import TARGET
 from snnkit.targets.loihi.lower import Lowered, LowerOptions, lower
 from snnkit.targets.loihi.vectors import ReplayCase, load, recognise
+from snnkit.targets.manifest import build_manifest
 
 Array = np.ndarray[Any, Any]
 
@@ -116,6 +117,9 @@ class ReplayResult:
             {**asdict(replace(p, findings=())), "findings": [f.to_dict() for f in p.findings]} for p in self.placements
         ]
         return {**plain, "ok": self.ok, "refused": self.refused}
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
 
     def lines(self) -> list[str]:
         """The result as text."""
@@ -245,7 +249,9 @@ def _write(case: ReplayCase, p: _Placement, *, vectors: bool) -> None:
     """Write the descriptor under names that it takes; with the file's spikes as its own vectors only if kept."""
     assert p.folder is not None
     names = p.names
+    title = "".join("_" if ord(ch) < 32 or ch in "/\\" else ch for ch in case.name)[:200] or "vectors"
     graph = case.graph.with_(
+        name=title,
         inputs=tuple(replace(i, name=names[i.name]) for i in case.graph.inputs),
         populations=tuple(replace(q, name=names[q.name]) for q in case.graph.populations),
         connections=(),
@@ -259,8 +265,8 @@ def _write(case: ReplayCase, p: _Placement, *, vectors: bool) -> None:
         spikes = {names[q.name]: case.expected[f"s_{q.name}"][:, None] for q in case.graph.populations}
         proof = descriptor.Vectors({names[k]: v for k, v in case.inputs.items()}, spikes).encode()
     provenance = {"vectors": case.name, "made_by": case.source, "placement": p.kind}
-    title = "".join("_" if ord(ch) < 32 or ch in "/\\" else ch for ch in case.name)[:200] or "vectors"
-    descriptor.write(p.folder, describe(graph, p.lowered, name=title, provenance=provenance), arrays, proof)
+    manifest = build_manifest(TARGET, graph, p.lowered, provenance=provenance)
+    descriptor.write(p.folder, manifest, arrays, proof)
 
 
 def _keep(works: Sequence[_Work], results: list[ReplayResult], keep: Path) -> list[ReplayResult]:

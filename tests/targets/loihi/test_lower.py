@@ -14,10 +14,10 @@ from snnkit import descriptor, emulator
 from snnkit.graph import Connection, Conv, Dense, Graph, Input, LoihiNeuron, LoihiWeightFormat, Population
 from snnkit.graph.rules.loihi import effective_weight
 from snnkit.graph.run import run
-from snnkit.targets.loihi import plan, spec
-from snnkit.targets.loihi.describe import describe
+from snnkit.targets.loihi import TARGET, plan, spec
 from snnkit.targets.loihi.lower import Lowered, LowerOptions, lower
 from snnkit.targets.loihi.schema import check_images, decode_synapses
+from snnkit.targets.manifest import build_manifest
 
 from .networks import mantissas, random_graph, stimulus
 
@@ -90,7 +90,7 @@ def test_images_hold_exactly_the_network(seed: int, way: LowerOptions) -> None:
 
 
 def emulate(graph: Graph, lowered: Lowered, inputs: dict[str, Array], folder: Path) -> emulator.EmulationResult:
-    descriptor.write(folder, describe(graph, lowered), lowered.arrays, {})
+    descriptor.write(folder, build_manifest(TARGET, graph, lowered), lowered.arrays, {})
     return emulator.open(folder).run(inputs, probes=("s", "u", "v"))
 
 
