@@ -19,7 +19,7 @@ PASS_THROUGH = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `snnkit finetune`."""
-    parser.add_argument("start", metavar="RUN", help="the folder of the run to start from")
+    parser.usage = "snnkit finetune RUN [--key.sub VALUE …] [--freeze LAYERS] [--out DIR] [--resume] [options]"
     parser.add_argument("--out", type=Path, metavar="DIR", help="the new run's folder (default: RUN-finetuned)")
     parser.add_argument(
         "--freeze",
@@ -36,14 +36,18 @@ def run(args: argparse.Namespace) -> int:
     check_threads(args.threads)
     if args.resume and args.out is None:
         raise UsageError("--resume needs --out", fix="add --out with the folder of the run to go on with")
-    from snnkit.training.recipes import parse_overrides
+    from snnkit.training.recipes import split_words
 
-    overrides = parse_overrides(args.rest)
+    plain, overrides = split_words(args.rest)
+    if not plain:
+        raise UsageError("no run given to start from", fix="snnkit finetune RUN")
+    if len(plain) > 1:
+        raise UsageError(f"unexpected argument {plain[1]!r}", fix="change settings with --key.sub VALUE")
     from snnkit.training.fitting import finetune, next_free
     from snnkit.training.run import load_run
 
-    start = load_run(args.start, args.allow_code)
-    path = Path(args.start)
+    start = load_run(plain[0], args.allow_code)
+    path = Path(plain[0])
     out = args.out or next_free(path.with_name(f"{path.name}-finetuned"))
     done = finetune(
         start,

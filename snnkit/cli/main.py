@@ -47,7 +47,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         hint = ""
         if "unrecognized arguments" in message or "invalid choice" in message:
-            words = message.split(": ", 1)[-1].replace("'", " ").split()
+            words = message.rsplit("invalid choice: ", 1)[-1].split(": ", 1)[-1].replace("'", " ").split()
             known = [s for a in self._actions for s in a.option_strings]
             known += [str(c) for a in self._actions for c in (a.choices or ())]
             hint = did_you_mean(words[0], known) if words else ""

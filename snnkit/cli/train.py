@@ -26,7 +26,7 @@ PASS_THROUGH = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `snnkit train`."""
-    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a YAML file or a shipped name such as nmnist/conv")
+    parser.usage = "snnkit train RECIPE [--key.sub VALUE …] [--out DIR] [--resume] [options]"
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/NAME)")
     add_training_options(parser)
 
@@ -52,7 +52,7 @@ def check_threads(threads: int | None) -> None:
         raise UsageError(f"--threads is {threads}", fix="give at least 1")
 
 
-def settings_of(out: Path, rest: list[str]) -> dict[str, Any]:
+def settings_of(out: Path) -> dict[str, Any]:
     """The settings of an interrupted run, to go on with."""
     from snnkit.training.run import read_record
 
@@ -62,23 +62,26 @@ def settings_of(out: Path, rest: list[str]) -> dict[str, Any]:
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when done."""
     check_threads(args.threads)
-    if args.recipe is None and not (args.resume and args.out):
+    from snnkit.training.recipes import find, split_words
+
+    plain, overrides = split_words(args.rest)
+    if len(plain) > 1:
+        raise UsageError(f"unexpected argument {plain[1]!r}", fix="change settings with --key.sub VALUE")
+    named = plain[0] if plain else None
+    if named is None and not (args.resume and args.out):
         raise UsageError(
             "no recipe given", fix="snnkit recipes list shows the shipped ones; to go on: --resume --out RUN"
         )
     if args.resume and args.out is None:
         raise UsageError("--resume needs --out", fix="add --out with the folder of the run to go on with")
-    from snnkit.training.recipes import find, parse_overrides
-
-    overrides = parse_overrides(args.rest)
-    recipe: Any = args.recipe
-    if recipe is not None:
-        find(recipe)
+    recipe: Any = named
+    if named is not None:
+        find(named)
     else:
-        recipe = settings_of(args.out, args.rest)
+        recipe = settings_of(args.out)
     from snnkit.training.fitting import fit, next_free
 
-    name = str(args.recipe or "").removesuffix(".yaml").removeprefix("recipes/").strip("./")
+    name = str(named or "").removesuffix(".yaml").removeprefix("recipes/").strip("./")
     out = args.out or next_free(Path("runs") / name.replace("/", "-"))
     done = fit(
         recipe,

@@ -26,8 +26,8 @@ from snnkit.training.metrics import warnings_about  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
 
 ProgressCallback = Callable[[dict[str, Any]], None]
-"""Called with {"compiling": kernel, "done", "total"} before training, {"epoch", "epochs", "batch", "batches"} after each
-batch, {"row": figures} after each epoch, and {"warnings": [texts]} at the end."""
+"""Called with {"compiling": kernel, "done", "total"} before training, {"epoch", "epochs", "batch", "batches"} after
+each batch, {"row": figures} after each epoch, and {"warnings": [texts]} at the end."""
 
 
 def no_report(event: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ class RunFolder(Checkpoint):
         def rank(r: dict[str, Any]) -> tuple[float, ...]:
             if select == "val_loss":
                 return (-r["val_loss"],)
-            return (r["val_accuracy"], -r["val_loss"])
+            return (r["val_accuracy"],)
 
         return rank(row) >= rank(self.best)
 

@@ -113,8 +113,9 @@ def fit(
             f"{out} exists already", fix="add --resume to go on with that run, or give another folder with --out"
         )
     show = bool(progress)
+    _resolve(settings, reader, 1, (1, 1, 1))  # mistakes in the recipe are told before data are prepared
     data, settings = _prepare_data(settings, reader, show)
-    settings = _resolve(settings, reader, data)
+    settings = _resolve(settings, reader, data.num_classes, data.input_shape)
     record = _record(recipe, settings, data, reader, start)
     if before is not None:
         _check_same(before, record)
@@ -209,20 +210,20 @@ def _prepare_data(settings: dict[str, Any], reader: Reader, show: bool) -> tuple
     return data, {**settings, "seed_everything": seed, "data": spec}
 
 
-def _resolve(settings: dict[str, Any], reader: Reader, data: EventDataModule) -> dict[str, Any]:
+def _resolve(settings: dict[str, Any], reader: Reader, num_classes: int, input_shape: Sequence[int]) -> dict[str, Any]:
     """The complete settings in their fixed order; the network's sizes come from the data where left open."""
     model = dict(settings.get("model") or {})
     if "net" not in model:
         raise UsageError("the recipe has no model.net", fix="add net: with class_path: snnkit.models.ConvClassifier")
-    links = {"num_classes": data.num_classes, "input_shape": list(data.input_shape)}
+    links = {"num_classes": num_classes, "input_shape": list(input_shape)}
     net = reader.spec(model.pop("net"), torch.nn.Module, "model.net", links)
     rest = reader.arguments(
-        SpikingClassifier, model, "model", {"seed": settings["seed_everything"], "optimizer": {}}, skip=("net",)
+        SpikingClassifier, model, "model", {"seed": settings.get("seed_everything", 0), "optimizer": {}}, skip=("net",)
     )
     return {
-        "seed_everything": settings["seed_everything"],
+        "seed_everything": settings.get("seed_everything", 0),
         "model": {"net": net, **rest},
-        "data": settings["data"],
+        "data": settings.get("data"),
         "trainer": reader.arguments(TrainerSettings, settings.get("trainer"), "trainer"),
     }
 

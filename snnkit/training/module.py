@@ -73,8 +73,7 @@ class SpikingClassifier(L.LightningModule):
         optimizer: learning rate and schedule.
         ema: decay per step of an exponential moving average of the weights, which is then what is evaluated, selected
             and saved; None: the weights themselves. The average of n steps uses min(ema, (1 + n)/(10 + n)).
-        select: which epoch's weights are kept: "val_loss" (lowest) or "val_accuracy" (highest, ties to the lower loss,
-            then to the later epoch).
+        select: which epoch's weights are kept: "val_accuracy" (highest) or "val_loss" (lowest); ties go to the later.
         seed: randomness inside the network (dropout) at a step derives from (seed, epoch, step) alone.
 
     Shapes: x [T, B, …] → [T, B, C].
@@ -90,7 +89,7 @@ class SpikingClassifier(L.LightningModule):
         wrong_rate: float = 0.1,
         optimizer: OptimizerSettings | None = None,
         ema: float | None = None,
-        select: Selection = "val_loss",
+        select: Selection = "val_accuracy",
         seed: int = 0,
     ) -> None:
         super().__init__()

@@ -121,29 +121,30 @@ def dump(recipe: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
 
 
-def parse_overrides(rest: Sequence[str]) -> list[tuple[str, Any]]:
-    """`--key.sub value` and `--key.sub=value` from a command line as (key, value) pairs; values are YAML.
+def split_words(rest: Sequence[str]) -> tuple[list[str], list[tuple[str, Any]]]:
+    """A command line's words as (plain words, settings): `--key.sub value` or `--key.sub=value`; values are YAML.
 
     Raises:
-        UsageError: a word that is no option, or an option without a value.
+        UsageError: a setting without a value, or a value that is no YAML.
     """
-    pairs, words = [], list(rest)
+    plain: list[str] = []
+    pairs: list[tuple[str, Any]] = []
+    words = list(rest)
     while words:
         word = words.pop(0)
         if not word.startswith("--") or word == "--":
-            raise UsageError(f"unexpected argument {word!r}", fix="change settings with --key.sub VALUE")
+            plain.append(word)
+            continue
         key, equals, text = word[2:].partition("=")
         if not equals:
-            if not words:
+            if not words or words[0].startswith("--"):
                 raise UsageError(f"--{key} has no value", fix=f"give --{key} VALUE")
             text = words.pop(0)
         try:
             pairs.append((key, yaml.load(text, Loader=_Loader)))
         except yaml.YAMLError as error:
-            raise UsageError(
-                f"--{key}: {text!r} is no YAML value", fix="put texts with special signs in quotes"
-            ) from error
-    return pairs
+            raise UsageError(f"--{key}: {text!r} is no YAML value", fix="quote special signs") from error
+    return plain, pairs
 
 
 def override(recipe: dict[str, Any], changes: Sequence[tuple[str, Any]] | Mapping[str, Any]) -> dict[str, Any]:

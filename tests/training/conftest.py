@@ -16,6 +16,7 @@ TINY: dict[str, Any] = {
         "loss_scale": 0.25,
         "label_smoothing": 0.1,
         "ema": 0.9,
+        "select": "val_loss",
         "optimizer": {"lr": 0.01, "warmup_epochs": 1},
     },
     "data": {

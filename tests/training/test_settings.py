@@ -148,7 +148,9 @@ def test_yaml_numbers_duplicates_and_top_keys() -> None:
 
 def test_overrides() -> None:
     recipe = {"model": {"net": {"class_path": "a.B", "init_args": {"n": 1}}, "lr": 1}}
-    pairs = recipes.parse_overrides(["--model.net.n", "2", "--model.lr=2e-3", "--trainer.max_epochs", "5"])
+    words = ["--model.net.n", "2", "name", "--model.lr=2e-3", "--trainer.max_epochs", "5"]
+    plain, pairs = recipes.split_words(words)
+    assert plain == ["name"]
     changed = recipes.override(recipe, pairs)
     assert changed["model"] == {"net": {"class_path": "a.B", "init_args": {"n": 2}}, "lr": 2e-3}
     assert changed["trainer"] == {"max_epochs": 5}
