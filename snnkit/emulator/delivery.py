@@ -47,55 +47,83 @@ def deliver(source, count, tick, ptr, dst, size, weight_at, index_at, delay, fac
 
 
 @njit(**_numba.OPTIONS)
-def deliver_eight(sources, tick, ptr, dst, size, weight_at, delay, factor, weights, ring):
-    """One spike of each of eight sources whose rows are dense, int8 and cover the same targets (equal `pattern`).
+def _add_eight(target, weights, at, f):
+    """target += f * (eight rows of `weights` that start at `at`). Eight bytes add up without overflow in 16 bits."""
+    n = target.shape[0]
+    a = weights[at[0] : at[0] + n]
+    b = weights[at[1] : at[1] + n]
+    c = weights[at[2] : at[2] + n]
+    d = weights[at[3] : at[3] + n]
+    e = weights[at[4] : at[4] + n]
+    g = weights[at[5] : at[5] + n]
+    h = weights[at[6] : at[6] + n]
+    i = weights[at[7] : at[7] + n]
+    if f == 1:
+        for j in range(n):
+            target[j] += np.int16(a[j] + b[j] + c[j] + d[j] + e[j] + g[j] + h[j] + i[j])
+    else:
+        for j in range(n):
+            target[j] += np.int16(a[j] + b[j] + c[j] + d[j] + e[j] + g[j] + h[j] + i[j]) * f
 
-    Eight bytes add up without overflow in 16 bits, so the accumulator is touched once instead of eight times.
+
+@njit(**_numba.OPTIONS)
+def deliver_eight(sources, tick, ptr, dst, size, weight_at, delay, factor, weights, zero_at, ring, at):
+    """One spike of each of up to eight sources whose rows are dense, int8 and cover the same targets (equal `pattern`).
+
+    The accumulator is touched once instead of eight times. Missing sources are rows of zeros; `at` is scratch [8].
     """
-    depth = ring.shape[0]
-    p0, p1, p2, p3 = ptr[sources[0]], ptr[sources[1]], ptr[sources[2]], ptr[sources[3]]
-    p4, p5, p6, p7 = ptr[sources[4]], ptr[sources[5]], ptr[sources[6]], ptr[sources[7]]
-    for k in range(ptr[sources[0] + 1] - p0):
-        n = size[p0 + k]
-        first = dst[p0 + k]
-        target = ring[(tick + delay[p0 + k]) % depth, first : first + n]
-        f = factor[p0 + k]
-        a = weights[weight_at[p0 + k] : weight_at[p0 + k] + n]
-        b = weights[weight_at[p1 + k] : weight_at[p1 + k] + n]
-        c = weights[weight_at[p2 + k] : weight_at[p2 + k] + n]
-        d = weights[weight_at[p3 + k] : weight_at[p3 + k] + n]
-        e = weights[weight_at[p4 + k] : weight_at[p4 + k] + n]
-        g = weights[weight_at[p5 + k] : weight_at[p5 + k] + n]
-        h = weights[weight_at[p6 + k] : weight_at[p6 + k] + n]
-        i = weights[weight_at[p7 + k] : weight_at[p7 + k] + n]
-        if f == 1:
-            for j in range(n):
-                target[j] += np.int16(a[j] + b[j] + c[j] + d[j] + e[j] + g[j] + h[j] + i[j])
-        else:
-            for j in range(n):
-                target[j] += np.int16(a[j] + b[j] + c[j] + d[j] + e[j] + g[j] + h[j] + i[j]) * f
+    p = ptr[sources[0]]
+    m = sources.shape[0]
+    for k in range(ptr[sources[0] + 1] - p):
+        for which in range(m):
+            at[which] = weight_at[ptr[sources[which]] + k]
+        for which in range(m, 8):
+            at[which] = zero_at
+        first = dst[p + k]
+        target = ring[(tick + delay[p + k]) % ring.shape[0], first : first + size[p + k]]
+        _add_eight(target, weights, at, factor[p + k])
 
 
 @njit(**_numba.OPTIONS)
 def deliver_all(
-    sources, counts, tick, ptr, dst, size, weight_at, index_at, delay, factor, weights, indices, pattern, ring
+    sources,
+    counts,
+    tick,
+    ptr,
+    dst,
+    size,
+    weight_at,
+    index_at,
+    delay,
+    factor,
+    weights,
+    indices,
+    pattern,
+    zero_at,
+    ring,
+    at,
 ):
-    """Deliver the spikes of `sources` (global numbers); `counts` gives their multiplicity, empty for 1."""
+    """Deliver the spikes of `sources` (global numbers); `counts` gives their multiplicity, empty for 1.
+
+    `at` int64 [8] is scratch.
+    """
     n = sources.shape[0]
+    single = counts.shape[0] == 0
     k = 0
     while k < n:
         p = pattern[sources[k]]
-        same = p >= 0 and k + 8 <= n and counts.shape[0] == 0
-        if same:
-            for j in range(k + 1, k + 8):
-                same = same and pattern[sources[j]] == p
-        if same:
-            deliver_eight(sources[k : k + 8], tick, ptr, dst, size, weight_at, delay, factor, weights, ring)
-            k += 8
+        m = 1
+        if p >= 0 and single:
+            while m < 8 and k + m < n and pattern[sources[k + m]] == p:
+                m += 1
+        if m > 1:
+            deliver_eight(
+                sources[k : k + m], tick, ptr, dst, size, weight_at, delay, factor, weights, zero_at, ring, at
+            )
         else:
-            count = np.int64(counts[k]) if counts.shape[0] > 0 else 1
+            count = 1 if single else np.int64(counts[k])
             deliver(sources[k], count, tick, ptr, dst, size, weight_at, index_at, delay, factor, weights, indices, ring)
-            k += 1
+        k += m
 
 
 @njit(**_numba.OPTIONS)

@@ -44,6 +44,7 @@ class Emulator:
         self.descriptor = descriptor
         self.manifest = descriptor.manifest
         self._chip: Chip = _target(self.manifest.target).open_chip(descriptor)
+        self._where = {name: _columns(neurons) for name, neurons in self._chip.placement.items()}
         self._data = [p for p in self.manifest.ports if p.gate_from is None]
         self._gates = [p for p in self.manifest.ports if p.gate_from is not None]
 
@@ -89,7 +90,7 @@ class Emulator:
         if readout is not None and readout.rule != "count":
             recorded.add(readout.layer)
         columns = {name: self._chip.placement[name] for name in wanted if name in recorded}
-        record = np.unique(np.concatenate([*columns.values(), np.zeros(0, np.int64)])).astype(np.int64)
+        record = np.unique(np.concatenate(list(columns.values()))) if columns else np.zeros(0, np.int64)
         draws = None if noise is None else self._noise(noise, ticks, batch, continuous)
         gate_from = np.repeat([p.gate_from for p in self._gates], [p.n for p in self._gates]).astype(np.int64)
         max_count = max((p.max_count for p in self._data), default=1)
@@ -102,20 +103,15 @@ class Emulator:
         else:
             traces = self._run_chunks(stimulus, batch, progress)
 
-        def pick(trace: Array, column: Array) -> Array:
-            if len(column) and np.array_equal(column, np.arange(column[0], column[0] + len(column))):
-                return trace[:, :, column[0] : column[0] + len(column)]
-            return trace[:, :, column]
-
-        where = {name: np.searchsorted(record, column) for name, column in columns.items()}
-        spikes = {name: pick(traces.spikes, self._chip.placement[name]) for name in wanted}
-        v = {name: pick(traces.v, where[name]) for name in columns}
+        where = {name: _columns(np.searchsorted(record, column)) for name, column in columns.items()}
+        spikes = {name: traces.spikes[:, :, self._where[name]] for name in wanted}
+        v = {name: traces.v[:, :, where[name]] for name in columns}
         answer = scores = None
         if readout is not None:
             answer, scores = read_out(self.manifest, spikes[readout.layer], v.get(readout.layer), steps)
         return EmulationResult(
             spikes={name: s for name, s in spikes.items() if "s" in wanted[name]},
-            u={name: pick(traces.u, where[name]) for name in columns if "u" in wanted[name]},
+            u={name: traces.u[:, :, where[name]] for name in columns if "u" in wanted[name]},
             v={name: trace for name, trace in v.items() if "v" in wanted[name]},
             counters=traces.counters,
             answer=answer,
@@ -226,6 +222,13 @@ class Emulator:
                 raise ShapeError(f"noise of layer {name!r} has shape {list(a.shape)}, expected [{ticks}, {batch}, {n}]")
             full[:, :, self._chip.placement[name]] = a[:ticks]
         return full
+
+
+def _columns(neurons: Array) -> Array | slice:
+    """Neighbouring columns as a slice, so that picking them copies nothing."""
+    if len(neurons) and (np.diff(neurons) == 1).all():
+        return slice(int(neurons[0]), int(neurons[-1]) + 1)
+    return neurons
 
 
 def _target(name: str) -> Any:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 
 _CHUNKS_PER_THREAD = 4
 
@@ -18,14 +19,14 @@ def threads() -> int:
 
 
 def spread(work: Callable[[int, int], None], n: int) -> None:
-    """Call `work(begin, end)` over 0..n in pieces, several at a time. The first error is raised after all have ended."""
+    """Call `work(begin, end)` over 0..n in pieces, several at a time; an error is raised after all have ended."""
     count = min(threads(), n)
     if count <= 1:
         work(0, n)
         return
     pieces = min(n, count * _CHUNKS_PER_THREAD)
     edges = [n * k // pieces for k in range(pieces + 1)]
-    waiting = list(zip(edges, edges[1:]))
+    waiting = list(pairwise(edges))
 
     def worker() -> None:
         while True:

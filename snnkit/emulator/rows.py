@@ -44,12 +44,13 @@ class Rows:
     weights: Array
     indices: Array
     pattern: Array
+    zero_at: int
     unit: int
     bound: int
     events: Array
     depth: int
 
-    def arguments(self) -> tuple[Array, ...]:
+    def arguments(self) -> tuple[Any, ...]:
         """The arrays in the order `deliver` takes them."""
         return (
             self.ptr,
@@ -62,6 +63,7 @@ class Rows:
             self.weights,
             self.indices,
             self.pattern,
+            self.zero_at,
         )
 
 
@@ -124,6 +126,8 @@ def build(lists: Lists, source: Array, list_of: Array, base: Array, n_sources: i
     factor = np.int64(1) << exponent
     row_ptr = np.searchsorted(src, np.arange(n_sources + 1)).astype(np.int64)
     largest = int(np.abs(weights.astype(np.int64)).max(initial=0)) * int(factor.max(initial=1))
+    # rows of zeros fill up groups of eight sources
+    zero_at, weights = len(weights), np.concatenate([weights, np.zeros(int(size.max(initial=0)), weights.dtype)])
     return Rows(
         ptr=row_ptr,
         dst=dst.astype(np.int64),
@@ -135,6 +139,7 @@ def build(lists: Lists, source: Array, list_of: Array, base: Array, n_sources: i
         weights=weights,
         indices=lists.target.astype(np.int32),
         pattern=_patterns(row_ptr, dst, size, index_at, delay, factor, weights.dtype == np.int8),
+        zero_at=zero_at,
         unit=unit,
         bound=largest * len(src),
         events=np.bincount(src, weights=size, minlength=n_sources).astype(np.int64),

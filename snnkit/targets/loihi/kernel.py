@@ -79,7 +79,7 @@ def run_samples(
     [ticks or 0, B or 1, N]; record [K] recorded compartments; out_s [ticks, B, N]; counters [B, len(COUNTERS)].
     Samples do not touch each other, so the result is the same however they are spread over threads.
     """
-    ptr, dst, size, weight_at, index_at, delay, factor, weights, indices, pattern = rows
+    ptr, dst, size, weight_at, index_at, delay, factor, weights, indices, pattern, zero_at = rows
     du, dv, level, bias, vmin, vmax, refract = neurons
     n_lines = raster.shape[2]
     n_gates = gate_from.shape[0]
@@ -88,6 +88,7 @@ def run_samples(
     longest = n + n_lines + n_gates
     found = np.empty(longest + longest // 8 + 10, np.int64)
     counts = np.ones(longest if several else 0, np.uint8)
+    at = np.empty(8, np.int64)
     no_noise = np.zeros(n, np.int32)
     u = np.empty(n, np.int32)
     v = np.empty(n, np.int32)
@@ -104,6 +105,9 @@ def run_samples(
             # in `found`: the neurons that fired in the step before; now the host's lines of this step
             if several:
                 counts[:hits] = 1
+            sent_by_neurons = 0
+            for k in range(hits):
+                sent_by_neurons += packets[found[k]]
             if t < raster.shape[0]:
                 line = raster[t, b]
                 old = hits
@@ -119,16 +123,17 @@ def run_samples(
                     if several:
                         counts[hits] = 1
                     hits += 1
+            synaptic = 0
+            sent = 0
             for k in range(hits):
-                i = found[k]
-                counters[b, 1] += events[i]
-                if i < first_neuron:
-                    counters[b, 3] += packets[i]
-                else:
-                    counters[b, 4] += packets[i]
+                synaptic += events[found[k]]
+                sent += packets[found[k]]
+            counters[b, 1] += synaptic
+            counters[b, 3] += sent - sent_by_neurons
+            counters[b, 4] += sent_by_neurons
             deliver_all(
                 found[:hits], counts, t, ptr, dst, size, weight_at, index_at, delay, factor, weights, indices, pattern,
-                ring,
+                zero_at, ring, at,
             )  # fmt: skip
             noise = noise_u[t, bu] if noise_u.shape[0] > 0 else no_noise
             drive = bias + noise_v[t, bv] if noise_v.shape[0] > 0 else bias
