@@ -1,4 +1,7 @@
-"""Validation: torch model ↔ integer graph ↔ emulator, first divergence, reports."""
+"""Validation: torch model ↔ integer graph ↔ emulator, first divergence, reports.
+
+`validate` and `deploy` live in modules of their own names: `from snnkit.validation.validate import validate`.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,7 @@ from typing import Any
 _WHERE = {
     "ChipGraph": "pipeline",
     "check_model": "pipeline",
-    "deploy": "deploy",
     "to_chip": "pipeline",
-    "validate": "validate",
     "validate_run": "deploy",
     "write_descriptor": "pipeline",
 }

@@ -55,17 +55,26 @@ class ChipGraph:
     findings: list[Finding] = field(default_factory=list)
 
 
+def chip_timeline(graph: Graph, bias: Bias = "gated") -> Graph:
+    """A float graph with lags and, if `bias` is gated, with its biases as lines that the host drives."""
+    graph = add_lag(graph)
+    return gate_bias(graph) if bias == "gated" else graph
+
+
 def check_model(
-    model: torch.nn.Module, input_shape: Sequence[int], target: Target | str, **options: Any
+    model: torch.nn.Module, input_shape: Sequence[int], target: Target | str, *, bias: Bias = "gated", **options: Any
 ) -> tuple[Graph | None, list[Finding]]:
     """Every finding about a model and a chip at once, and the graph if there is one.
 
+    The chip sees the graph as it will run: with the delays that balance its paths and the axons of its biases.
     `options` are those of `snnkit.export.to_graph` (steps, dt_us, readout, max_count, name).
     """
     target = resolve(target)
     graph, findings = to_graph(model, input_shape, strict=False, **options)
     if graph is not None:
-        findings = [*findings, *target.check(graph)]
+        loops = loop_findings(graph)
+        found = target.check(graph if loops else chip_timeline(graph, bias))
+        findings = [*findings, *found, *([] if has_errors(found) else loops)]
     return graph, findings
 
 
@@ -85,13 +94,10 @@ def to_chip(
         FindingsError: something does not fit; carries every finding.
     """
     target = resolve(target)
-    graph, findings = check_model(model, input_shape, target, **options)
+    graph, findings = check_model(model, input_shape, target, bias=bias, **options)
     if graph is None or has_errors(findings):
         raise FindingsError(f"{options.get('name', 'the model')} does not fit {target.name}", findings)
-    assert not loop_findings(graph)
-    chip = add_lag(graph)
-    if bias == "gated":
-        chip = gate_bias(chip)
+    chip = chip_timeline(graph, bias)
     rates = _rates(chip, calibration, progress)
     made = target.quantize(chip, rates)
     findings = [*findings, *made.findings]
@@ -114,9 +120,10 @@ def rasters(graph: Graph, samples: Samples) -> dict[str, Array]:
     """Samples [T, B, features…] as uint8 rasters [T, B, n] by input name.
 
     Raises:
-        UsageError: one array for several inputs, or an input without samples.
+        UsageError: one array for several inputs, an input without samples, or values that no host could send.
     """
-    names = [i.name for i in graph.inputs if i.gate_from is None]
+    data = {i.name: i for i in graph.inputs if i.gate_from is None}
+    names = list(data)
     if not isinstance(samples, Mapping):
         if len(names) != 1:
             raise UsageError(f"the model has the inputs {', '.join(names)}", fix="give a dict of samples by input name")
@@ -124,7 +131,19 @@ def rasters(graph: Graph, samples: Samples) -> dict[str, Array]:
     missing = [n for n in names if n not in samples]
     if missing:
         raise UsageError(f"no samples for the input {missing[0]!r}")
-    return {n: np.asarray(samples[n]).reshape(*np.shape(samples[n])[:2], -1).astype(np.uint8) for n in names}
+    return {n: _raster(n, np.asarray(samples[n]), i.max_count) for n, i in data.items()}
+
+
+def _raster(name: str, samples: Array, most: int) -> Array:
+    out = samples.reshape(*samples.shape[:2], -1).astype(np.uint8)
+    if samples.dtype not in (np.bool_, np.uint8) and not np.array_equal(out, samples.reshape(out.shape)):
+        raise UsageError(
+            f"the samples of {name!r} are no whole numbers from 0 to {most}", fix="bin the events as counts"
+        )
+    if out.size and out.max() > most:
+        raise UsageError(f"the samples of {name!r} go up to {out.max()}, the network takes up to {most}",
+                         fix="bin the events as binary frames")  # fmt: skip
+    return out
 
 
 def write_descriptor(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,10 @@ def torch_answers(model: torch.nn.Module, graph: Graph, samples: Samples) -> Ans
     inputs = [torch.from_numpy(np.ascontiguousarray(arrays[i.name], dtype=np.float32)) for i in graph.inputs]
     inputs = [x.reshape(*x.shape[:2], *i.shape) for x, i in zip(inputs, graph.inputs)]
     neurons = {p.name: p for p in graph.populations}
-    recorded = [name for name, m in model.named_modules() if name in neurons and not isinstance(m, snn.MaxPool2d)]
-    with torch.no_grad(), snn.record(model.eval(), spikes=True, v=recorded) as rec:
+    pools = {name: m for name, m in model.named_modules() if name in neurons and isinstance(m, snn.MaxPool2d)}
+    recorded = [name for name, _ in model.named_modules() if name in neurons and name not in pools]
+    pooled: dict[str, torch.Tensor] = {}
+    with torch.no_grad(), snn.record(model.eval(), spikes=True, v=recorded) as rec, _outputs(pools, pooled):
         out = model(*inputs)
     steps, batch = out.shape[:2]
     flat = out.reshape(steps, batch, -1)
@@ -42,13 +45,29 @@ def torch_answers(model: torch.nn.Module, graph: Graph, samples: Samples) -> Ans
         "max": lambda: flat.max(0).values,
         "last": lambda: flat[-1],
     }[rule]()
-    spikes = {n: s.reshape(steps, batch, -1).to(torch.uint8).numpy() for n, s in rec.spikes.items() if n in neurons}
+    seen = {**rec.spikes, **pooled}  # max pooling of spikes is a layer of neurons on a chip
+    spikes = {n: s.reshape(steps, batch, -1).to(torch.uint8).numpy() for n, s in seen.items() if n in neurons}
     for name, p in neurons.items():
         if isinstance(p.neuron, LI):
             spikes[name] = np.zeros((steps, batch, p.n), np.uint8)
     v = {n: s.reshape(steps, batch, -1).numpy() for n, s in rec.v.items()}
     threshold = {n: p.neuron.threshold for n, p in neurons.items() if not isinstance(p.neuron, LI)}  # type: ignore[union-attr]
     return Answers(spikes, scores.argmax(1).numpy(), v, threshold)
+
+
+@contextlib.contextmanager
+def _outputs(modules: Mapping[str, torch.nn.Module], into: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Keeps what some modules return."""
+
+    def keep(name: str) -> Callable[..., None]:
+        return lambda module, args, out: into.__setitem__(name, out)
+
+    hooks = [m.register_forward_hook(keep(name)) for name, m in modules.items()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def graph_answers(graph: Graph, samples: Samples) -> Answers:
@@ -85,11 +104,11 @@ def validate(
     model: torch.nn.Module,
     chip: ChipGraph,
     path: str | Path,
-    batches: Iterable[tuple[Array, Array]],
+    batches: Iterable[tuple[Samples, Array]],
     *,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Compare the three on `batches` of (samples [T, B, …], labels [B]).
+    """Compare the three on `batches` of (samples [T, B, …], or such a dict by input name, and labels [B]).
 
     The emulator reads the descriptor at `path`; the integer graph is `chip.graph`, made anew from the model, so a
     descriptor of another model shows as differing spikes.
@@ -105,7 +124,8 @@ def validate(
     seconds = dict.fromkeys(("torch", "graph", "emulator"), 0.0)
     raster: dict[str, Any] | None = None
     for samples, labels in batches:
-        steps = samples.shape[0]
+        first = next(iter(samples.values())) if isinstance(samples, Mapping) else samples
+        steps = first.shape[0]
         clock = time.perf_counter()
         said = {"torch": torch_answers(model, chip.float_graph, samples)}
         seconds["torch"] += time.perf_counter() - clock
@@ -125,7 +145,7 @@ def validate(
         for name, answers in said.items():
             right[name] += int((answers.answer == labels).sum())
         if raster is None:
-            raster = _raster(said, samples, int(labels[0]), order)
+            raster = _raster(said, first, int(labels[0]), order)
         total += len(labels)
         if progress is not None:
             progress(len(labels))
