@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -80,10 +82,43 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, canonical_json(value))
 
 
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two paths in one step of the file system (Linux renameat2); False where that is not possible."""
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def _swap_in(temp: Path, target: Path) -> None:
+    """`temp` takes the place of the folder `target`, which is then removed."""
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    try:
+        if _exchange(temp, target):
+            os.replace(temp, old / "x")
+        else:  # between these two steps a kill leaves the old folder beside its place
+            os.replace(target, old / "x")
+            try:
+                os.replace(temp, target)
+            except BaseException:
+                os.replace(old / "x", target)
+                raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def replace_folder(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> None:
-    """Build a folder beside `path` with `fill(folder)` and swap it in; on any error `path` is as before."""
+    """Build a folder beside `path` with `fill(folder)` and swap it in; on any error `path` is as before.
+
+    Raises:
+        NotADirectoryError: `path` is a file.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "a file is in the place of the folder", str(target))
     temp = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
     try:
         fill(temp)
@@ -93,15 +128,7 @@ def replace_folder(path: str | os.PathLike[str], fill: Callable[[Path], None]) -
                 with open(file, "rb+") as f:
                     os.fsync(f.fileno())
         if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-            os.replace(target, old / "x")
-            try:
-                os.replace(temp, target)
-            except BaseException:
-                os.replace(old / "x", target)
-                raise
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
+            _swap_in(temp, target)
         else:
             os.replace(temp, target)
         _sync_folder(target.parent)
