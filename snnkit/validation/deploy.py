@@ -13,7 +13,7 @@ from snnkit.errors import UsageError
 from snnkit.graph.findings import Finding
 from snnkit.graph.model import Graph
 from snnkit.targets.base import Target
-from snnkit.validation.pipeline import Bias, ChipGraph, Progress, check_model, to_chip, write_descriptor
+from snnkit.validation.pipeline import Bias, ChipGraph, Progress, check_model, check_place, to_chip, write_descriptor
 from snnkit.validation.report import write_reports
 from snnkit.validation.validate import validate
 
@@ -90,7 +90,9 @@ def deploy(
 
     Raises:
         FindingsError: it does not fit; carries every finding.
+        UsageError: the path does not end in .snnx, or something else is there already.
     """
+    path = check_place(path)
     data = opened(run, data)
     chip = chip_graph(run, target, data, bias=bias, progress=progress)
     samples, _ = frames(data, "validation", spread(len(data.labels("validation")), VECTOR_SAMPLES))

@@ -146,6 +146,20 @@ def _raster(name: str, samples: Array, most: int) -> Array:
     return out
 
 
+def check_place(path: str | Path) -> Path:
+    """The path of a descriptor to be written.
+
+    Raises:
+        UsageError: it does not end in .snnx, or something that is no descriptor is there already.
+    """
+    path = Path(path)
+    if path.suffix != ".snnx":
+        raise UsageError(f"{path} does not end in .snnx", fix=f"--out {path.with_suffix('.snnx')}")
+    if path.exists() and not (path.is_dir() and ((path / "manifest.json").exists() or not any(path.iterdir()))):
+        raise UsageError(f"{path} exists and is no descriptor", fix="give another name, or move it away")
+    return path
+
+
 def write_descriptor(
     path: str | Path,
     chip: ChipGraph,
@@ -161,10 +175,9 @@ def write_descriptor(
 
     Raises:
         FindingsError: it does not fit the chip's cores.
+        UsageError: the path does not end in .snnx, or something else is there already.
     """
-    target, path = resolve(target), Path(path)
-    if path.suffix != ".snnx":
-        raise UsageError(f"{path} does not end in .snnx", fix=f"--out {path.with_suffix('.snnx')}")
+    target, path = resolve(target), check_place(path)
     if progress is not None:
         progress("map", 0, 1)
     lowered = target.lower(chip.graph)

@@ -172,3 +172,8 @@ def test_a_descriptor_needs_its_suffix(dense_network: Case, tmp_path: Path) -> N
     with pytest.raises(UsageError, match=r"\.snnx"):
         write_descriptor(tmp_path / "net.bin", chip, "loihi", samples)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine.snnx").mkdir()
+    (tmp_path / "mine.snnx" / "notes.txt").write_text("keep")
+    with pytest.raises(UsageError, match="no descriptor"):
+        write_descriptor(tmp_path / "mine.snnx", chip, "loihi", samples)
+    assert [p.name for p in tmp_path.rglob("*")] == ["mine.snnx", "notes.txt"]
