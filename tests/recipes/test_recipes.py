@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -47,3 +49,32 @@ def test_find_by_path_and_by_name() -> None:
 def test_a_dumped_recipe_reads_back() -> None:
     recipe = recipes.load("nmnist/conv")
     assert recipes.parse(recipes.dump(recipe)) == recipe
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_recipes_are_lightning_cli_configurations(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`snnkit train` reads recipes with its own strict reader; LightningCLI understands the same files."""
+    from lightning.pytorch.cli import LightningCLI
+
+    from snnkit.data import EventDataModule
+    from snnkit.training.callbacks import quiet
+
+    (tmp_path / "Train" / "0").mkdir(parents=True)
+    monkeypatch.setattr("sys.argv", ["snnkit"])
+    words = ["--config", str(recipes.find(name)), "--trainer.logger=false", "--trainer.accelerator=cpu"]
+    if name.startswith("nmnist/"):
+        words.append(f"--data.init_args.root={tmp_path}")
+    with quiet():
+        cli = LightningCLI(
+            SpikingClassifier,
+            EventDataModule,
+            subclass_mode_data=True,
+            run=False,
+            save_config_callback=None,
+            seed_everything_default=False,
+            args=words,
+        )
+    recipe = recipes.load(name)
+    assert cli.model.optimizer_settings.lr == recipe["model"]["optimizer"]["lr"]
+    assert recipe["data"]["init_args"]["T"] == cli.datamodule.T
+    assert cli.trainer.max_epochs == recipe["trainer"]["max_epochs"]
