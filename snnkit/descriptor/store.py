@@ -172,7 +172,7 @@ def _read(file: Path, limit: int, expected: int | None = None) -> bytes:
         raise DescriptorError(
             f"{file} cannot be read as a regular file ({error.strerror})", fix="a descriptor holds no links"
         ) from None
-    with os.fdopen(handle, "rb") as f:
+    try:
         info = os.fstat(handle)
         if not stat.S_ISREG(info.st_mode):
             raise DescriptorError(f"{file} is not a regular file", fix="a descriptor holds plain files only")
@@ -180,7 +180,10 @@ def _read(file: Path, limit: int, expected: int | None = None) -> bytes:
             raise DescriptorError(f"{file}: has {info.st_size} bytes, {MANIFEST} says {expected}", fix=DAMAGED)
         if info.st_size > limit:
             raise DescriptorError(f"{file}: has {info.st_size} bytes, at most {limit} are read", fix=DAMAGED)
-        data = f.read(info.st_size + 1)
+        with os.fdopen(handle, "rb", closefd=False) as f:
+            data = f.read(info.st_size + 1)
+    finally:
+        os.close(handle)
     if len(data) != info.st_size:
         raise DescriptorError(f"{file}: changed while it was read", fix="try again")
     return data
