@@ -117,6 +117,24 @@ class MissingPackageError(SnnkitError):
     code = "MISSING_PACKAGE"
 
 
+class OutOfMemoryError(SnnkitError):
+    """The machine has too little memory for what was asked."""
+
+    code = "MEMORY"
+
+
+class SystemCallError(SnnkitError):
+    """The operating system refused something: a missing file, a full disk, no permission."""
+
+    code = "OS"
+
+
+class InternalError(SnnkitError):
+    """A fault of snnkit itself."""
+
+    code = "INTERNAL"
+
+
 class FindingsError(SnnkitError):
     """The network does not fit or would lose meaning: carries every finding at once.
 

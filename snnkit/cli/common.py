@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,9 +23,17 @@ def console() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """A result on standard output, for programs."""
-    json.dump(value, sys.stdout, indent=1, default=str)
+    """A result on standard output, for programs. NaN and infinity, which JSON does not have, become null."""
+    json.dump(_finite(value), sys.stdout, indent=1, default=str)
     sys.stdout.write("\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -44,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
     body["samples_per_s"] = round(result.samples / max(result.seconds, 1e-9), 1)
     body["same_data"] = data.digest == loaded.data["digest"]
     if args.json:
-        import json
+        from snnkit.cli.common import print_json
 
-        print(json.dumps(body, indent=1))
+        print_json(body)
         return 0
     if not body["same_data"]:
         print("note: these are other data than the run was trained with")

@@ -19,7 +19,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from snnkit import __version__
-from snnkit.errors import SnnkitError, UsageError, did_you_mean
+from snnkit.errors import (
+    InternalError,
+    MissingPackageError,
+    OutOfMemoryError,
+    SnnkitError,
+    SystemCallError,
+    UsageError,
+    did_you_mean,
+)
 
 COMMANDS: dict[str, str] = {
     "quickstart": "make data, train, export to Loihi, emulate, validate, report: the whole road in minutes",
@@ -74,6 +82,23 @@ def _help() -> str:
     return "\n".join(lines)
 
 
+def _as_ours(error: Exception) -> SnnkitError:
+    """Any error as one of ours, so that it is printed in one way."""
+    if isinstance(error, SnnkitError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(f"out of memory: {error}", fix="a smaller batch, or fewer samples at once")
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return SystemCallError(f"{where}{error.strerror or error}")
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("snnkit"):
+        package = str(error.name).split(".")[0]
+        return MissingPackageError(
+            f"the package {package!r} is not installed", fix="snnkit doctor tells what is missing"
+        )
+    return InternalError(f"{type(error).__name__}: {error}", fix="a fault of snnkit: report it with --debug's output")
+
+
 def _fail(error: SnnkitError, as_json: bool) -> int:
     if as_json:
         import json
@@ -109,7 +134,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
         module = importlib.import_module(f"snnkit.cli.{name}")
         parser = _Parser(
-            prog=f"snnkit {name}", description=module.__doc__, formatter_class=argparse.RawTextHelpFormatter
+            prog=f"snnkit {name}",
+            description=module.__doc__,
+            formatter_class=argparse.RawTextHelpFormatter,
+            allow_abbrev=False,  # `--json` must be seen before the options are parsed
         )
         module.add_arguments(parser)
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -120,35 +148,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             args = parser.parse_args(rest)
         return int(module.run(args) or 0)
-    except SnnkitError as error:
-        if debug:
-            raise
-        return _fail(error, as_json)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except MemoryError as error:
-        if debug:
-            raise
-        print(f"[MEMORY] out of memory: {error}\n  fix: a smaller batch or fewer samples at once", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if debug:
-            raise
-        where = f" {error.filename}" if error.filename else ""
-        print(f"[OS]{where}: {error.strerror or error}", file=sys.stderr)
-        return 2
     except Exception as error:
         if debug:
-            raise
-        print(
-            f"[INTERNAL] {type(error).__name__}: {error}\n  fix: a fault of snnkit: report it with --debug's output",
-            file=sys.stderr,
-        )
-        return 2
+            import traceback
+
+            traceback.print_exc()
+        return _fail(_as_ours(error), as_json)
 
 
 if __name__ == "__main__":

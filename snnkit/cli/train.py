@@ -100,9 +100,9 @@ def show(run: Run, as_json: bool) -> None:
     """Print what came out of a run."""
     m = run.metrics
     if as_json:
-        import json
+        from snnkit.cli.common import print_json
 
-        print(json.dumps({"run": str(run.path), **m}, indent=1))
+        print_json({"run": str(run.path), **m})
         return
     test = m["test"]
     print(f"run         {run.path}")
