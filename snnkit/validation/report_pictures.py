@@ -103,22 +103,39 @@ def _raster(result: Mapping[str, Any]) -> tuple[str, str] | None:
     steps = _steps(result, [d for a, b, _ in found.values() for d in (a, b) if d is not None])
     ones: dict[str, Array] = {}
     others: dict[str, Array] = {}
+    silent: list[str] = []
     total = differing = 0
     for name, (a, b, n) in found.items():
         one = _dense(a, steps, n)
         other = None if b is None else _dense(b, steps, n)
+        both = one if other is None else one | other
+        if not both.any():
+            silent.append(name)
+            continue
         total += int(one.sum())
         differing += 0 if other is None else int((one != other).sum())
-        keep = _shown(one if other is None else one | other, None if other is None else one != other)
-        title = f"layer {name}" if len(keep) == n else f"layer {name} ({len(keep)} of {n} neurons)"
+        keep = _shown(both, None if other is None else one != other)
+        of = max(n, _neurons(result, name))
+        title = f"layer {name}" if len(keep) == of else f"layer {name} ({len(keep):,} of {of:,} neurons)"
         ones[title] = one[:, keep]
         if other is not None:
             others[title] = other[:, keep]
+    if not ones:
+        return None
     drawn = viz.rasters(ones, others, dt_us=figure(result, "dt_us"), width=WIDTH)
-    what = f"The network on this recording: {total:,} spikes"
+    what = f"What the network did: {total:,} spikes"
     if others:
-        what += f", torch model and emulator over each other; {differing:,} differ."
+        what += f", torch model and emulator over each other; {differing:,} differ"
+    what += f". Layers without a spike: {', '.join(silent)}." if silent else "."
     return what, viz.to_svg(drawn, "raster", what)
+
+
+def _neurons(result: Mapping[str, Any], layer: str) -> int:
+    """The size of a layer, where the quantiser's report tells it; 0 otherwise."""
+    for entry in sequence(result, "quantisation"):
+        if part(entry, "layer") == layer:
+            return int(figure(entry, "neurons") or 0)
+    return 0
 
 
 def _chip(result: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -140,5 +140,8 @@ def _dashes(ax: Axes, spikes: np.ndarray[Any, Any], unit: float, colour: str) ->
     path.should_simplify = False
     box = ax.get_position()
     tall = box.height * ax.figure.get_size_inches()[1] * 72  # type: ignore[union-attr]
-    width = float(np.clip(0.72 * tall / max(neurons, 1), 0.9, 3.2))
-    ax.add_patch(PathPatch(path, fill=False, ec=colour, lw=width, capstyle="butt"))
+    row = 0.72 * tall / max(neurons, 1)
+    busiest = np.bincount(t, minlength=1).max(initial=1)
+    # Thin enough that a dense layer does not become a black block, as thick as a row where rows are thick.
+    width = float(np.clip(0.5 * tall / max(busiest, 1), min(row, 0.9), 0.9)) if row < 0.9 else min(row, 3.2)
+    ax.add_patch(PathPatch(path, fill=False, ec=colour, lw=width, capstyle="butt", snap=False))

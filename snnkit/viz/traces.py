@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +14,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+COLOURS = ("torch", "emulator", "graph", "output_axons", "off", "input_axons", "compartments", "differ")
+"""Colours of single neurons, in this order."""
+
+
 def membrane(
     v: Any,
     threshold: float | None = None,
     spikes: Any = None,
     *,
+    highlight: Sequence[int] = (),
     dt_us: float | None = None,
     unit: str = "",
     title: str | None = None,
@@ -26,16 +32,17 @@ def membrane(
     """The membrane v of one neuron, or of a few, step by step.
 
     Args:
-        v: [T] or [T, N]; beyond 8 neurons the lines are thin and grey, their mean is drawn in ink.
+        v: [T] or [T, N]; beyond 8 neurons the lines are thin and grey, and their mean is drawn in ink.
         threshold: level to mark.
         spikes: [T] or [T, N]: small marks at the steps in which the neuron fired.
+        highlight: neurons to draw in colour; all others are grey.
         dt_us: length of a step in µs, for an axis in ms.
         unit: of v, for the axis.
         title: above the picture.
         ax: axes to draw on.
 
     Raises:
-        ShapeError: v is not [T] or [T, N], or spikes have another shape.
+        ShapeError: v is not [T] or [T, N], spikes have another shape, or a highlighted neuron is not there.
     """
     values = style.array(v).astype(float)
     if values.ndim == 1:
@@ -45,24 +52,27 @@ def membrane(
     ax = style.axes_or_new(ax, 6.4, 2.8)
     step = 1.0 if dt_us is None else dt_us / 1000.0
     time = np.arange(len(values)) * step
-    names = ("torch", "emulator", "graph", "output_axons", "off", "input_axons", "compartments", "differ")
-    many = values.shape[1] > len(names)
-    for k in range(values.shape[1]):
-        shade = style.colour("muted" if many else names[k])
-        label = f"neuron {k}" if 1 < values.shape[1] <= len(names) else None
-        ax.plot(time, values[:, k], color=shade, lw=0.5 if many else 1.4, alpha=0.5 if many else 1.0, label=label)
-    if many:
+    n = values.shape[1]
+    chosen = [int(k) for k in highlight] or list(range(n if n <= len(COLOURS) else 0))
+    if any(not 0 <= k < n for k in chosen):
+        raise ShapeError(f"highlight is {[int(k) for k in highlight]}, v has {n} neurons")
+    shades = {k: style.colour(COLOURS[i % len(COLOURS)]) for i, k in enumerate(chosen)}
+    for k in sorted(range(n), key=lambda k: k in shades):
+        strong = k in shades
+        label = f"neuron {k}" if strong and n > 1 else None
+        ax.plot(time, values[:, k], color=shades.get(k, style.colour("muted")), lw=1.5 if strong else 0.7,
+                alpha=1.0 if strong else 0.55, label=label)  # fmt: skip
+    if not chosen and n:
         ax.plot(time, values.mean(1), color=style.colour("ink"), lw=1.6, label="mean")
     if spikes is not None:
         fired = style.array(spikes).reshape(len(values), -1) != 0
         if fired.shape != values.shape:
             raise ShapeError(f"spikes have shape {list(fired.shape)}, v has {list(values.shape)}")
-        level = np.nanmax(values) if threshold is None else max(threshold, float(np.nanmax(values, initial=threshold)))
-        span = max(level - float(np.nanmin(values, initial=level)), 1e-9)
-        for k in range(values.shape[1]):
+        low, high = float(np.min(values, initial=0.0)), float(np.max(values, initial=threshold or 0.0))
+        for k in range(n):
             at = time[fired[:, k]]
-            ax.plot(at, np.full(len(at), level + 0.08 * span), "|", ms=7, mew=1.3, color=style.colour(
-                "muted" if many else names[k]))  # fmt: skip
+            ax.plot(at, np.full(len(at), high + 0.08 * max(high - low, 1e-9)), "|", ms=7, mew=1.3,
+                    color=shades.get(k, style.colour("muted")))  # fmt: skip
     if threshold is not None:
         ax.axhline(threshold, color=style.colour("muted"), lw=0.9, ls=(0, (4, 3)))
         ax.annotate("threshold", (1.0, threshold), xycoords=("axes fraction", "data"), xytext=(-2, 3),
@@ -72,6 +82,6 @@ def membrane(
     )
     if dt_us is None:
         style.whole_ticks(ax.xaxis)
-    if many or values.shape[1] > 1:
+    if n > 1:
         style.legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax

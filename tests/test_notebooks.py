@@ -1,0 +1,73 @@
+"""The notebooks are stored without outputs, and run from top to bottom without a network."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+SMALL = {"subset=480": "subset=80", "epochs = 6": "epochs = 1"}
+"""What a short run changes."""
+
+
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_stored_without_outputs(path: Path) -> None:
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    for cell in book.cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs
+            assert cell.execution_count is None
+
+
+def execute(path: Path, folder: Path, changes: dict[str, str]) -> tuple[Any, float]:
+    """Run a notebook in its own kernel and folder; the package is the one under test."""
+    from nbclient import NotebookClient
+
+    book = nbformat.read(path, as_version=4)
+    for old, new in changes.items():
+        assert any(old in cell.source for cell in book.cells), old
+        for cell in book.cells:
+            cell.source = cell.source.replace(old, new)
+    start = time.perf_counter()
+    NotebookClient(book, timeout=240, resources={"metadata": {"path": str(folder)}}).execute()
+    return book, time.perf_counter() - start
+
+
+def pictures(book: Any) -> int:
+    outputs = [o for cell in book.cells if cell.cell_type == "code" for o in cell.outputs]
+    return sum("image/png" in o.get("data", {}) for o in outputs)
+
+
+@pytest.fixture(autouse=True)
+def _package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]))
+
+
+@pytest.mark.timeout(240)  # compiles kernels where they are not cached yet
+def test_first_network_in_short(tmp_path: Path) -> None:
+    """Every cell, on few recordings."""
+    book, _ = execute(FOLDER / "01_first_network.ipynb", tmp_path, SMALL)
+    assert pictures(book) == 6
+    assert (tmp_path / "first_network.snnx" / "report.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_first_network_as_it_stands(tmp_path: Path) -> None:
+    """At full size: it learns, and ends with no spike of difference."""
+    book, seconds = execute(FOLDER / "01_first_network.ipynb", tmp_path, {})
+    text = "".join(o.get("text", "") for cell in book.cells if cell.cell_type == "code" for o in cell.outputs)
+    assert float(text.split("epoch 5: ")[1].split("accuracy ")[1].split("%")[0]) > 75
+    assert "graph-emulator       0 of" in text
+    print(f"{seconds:.0f} s")
