@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,13 +26,22 @@ from snnkit.training.checkpoint import save_tensors  # noqa: E402
 from snnkit.training.metrics import warnings_about  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
 
+EARLY_EPOCHS = 3
+"""Silent layers are warned of after so many epochs, early enough to stop, and at the end."""
+
 ProgressCallback = Callable[[dict[str, Any]], None]
 """Called with {"compiling": kernel, "done", "total"} before training, {"epoch", "epochs", "batch", "batches"} after
-each batch, {"row": figures} after each epoch, and {"warnings": [texts]} at the end."""
+each batch, {"row": figures} after each epoch, and {"warnings": [texts]} early on and at the end."""
 
 
 def no_report(event: dict[str, Any]) -> None:
     """Tell nobody."""
+
+
+def warn(event: dict[str, Any]) -> None:
+    """Print warnings and nothing else."""
+    for text in event.get("warnings", ()):
+        print(f"warning: {text}", file=sys.stderr)
 
 
 @contextmanager
@@ -115,11 +125,15 @@ class RunFolder(Checkpoint):
             self.best = {key: row[key] for key in ("epoch", "val_loss", "val_accuracy")}
             state = {name: t.detach().cpu().clone() for name, t in pl_module.evaluated.state_dict().items()}
             save_tensors(self.folder / "model.ckpt", {"epoch": epoch, "state_dict": state})
+        for logger in trainer.loggers:
+            logger.log_metrics({"samples_per_s": self.timing[-1]["samples_per_s"]}, trainer.global_step)
         write_text(self.folder / "history.csv", to_csv(self.history))
         write_text(self.folder / "timing.csv", to_csv(self.timing))
         with atomic_path(self.last) as temp:
             trainer.save_checkpoint(temp)
         self.report({"row": row, "epochs": trainer.max_epochs})
+        if len(self.history) == EARLY_EPOCHS:
+            self.report({"warnings": warnings_about(pl_module.val_activity)})
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -146,20 +160,20 @@ class RunFolder(Checkpoint):
 
 @contextmanager
 def training_progress(enabled: bool) -> Iterator[ProgressCallback]:
-    """A rich progress bar on standard error as a `ProgressCallback`; silent where that is no terminal."""
+    """A rich progress bar on standard error as a `ProgressCallback`; only warnings where that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     if not enabled or not console.is_terminal:
-        yield no_report
+        yield warn if enabled else no_report
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("training")
 
         def report(event: dict[str, Any]) -> None:
-            if "compiling" in event:
+            if event.get("done", 1) < event.get("total", 0):
                 bar.update(task, description=f"compiling {event['compiling']}", total=None)
             elif "batches" in event:
                 per = event["batches"]
