@@ -11,15 +11,17 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snnkit import descriptor as store
-from snnkit import emulator
-from snnkit.descriptor import Layer, Manifest, Port, Readout
-from snnkit.targets.loihi import schema, spec
+from snnkit import descriptor, emulator
+from snnkit.errors import FindingsError
+from snnkit.graph import Connection, Conv, Dense, Graph, Input, LoihiNeuron, LoihiWeightFormat, Population, Readout
+from snnkit.targets.loihi import TARGET
+from snnkit.targets.manifest import build_manifest
 
 Array = np.ndarray[Any, Any]
 
@@ -27,112 +29,116 @@ PEER_SECONDS = 0.88
 """nengo-loihi 1.1.0 on the first workload, 2 cores: 16 samples one after the other, stepping only."""
 
 
-def dense_network(weights: Sequence[Array], thresholds: Sequence[int], folder: Path, *, name: str = "dense") -> Path:
-    """Write a descriptor of dense layers: `weights` [n_dst, n_src] even mantissas, 8 bits mixed.
+@dataclass(frozen=True)
+class Workload:
+    """Layers of LIF neurons: synapses and threshold mantissas, driven at a rate of `activity` per line and step."""
 
-    Every layer is cut over cores by synapse memory; the layers are called h0, h1, ...
-    """
-    fmt = schema.SynapseFormat(compression=spec.DENSE)
-    n_src = weights[0].shape[1]
-    cores: list[tuple[int, int, int]] = []  # (layer, first, end)
-    for k, w in enumerate(weights):
-        n_dst, n_in = w.shape
-        most = min(spec.COMPARTMENTS_PER_CORE, n_dst)
-        while fmt.list_words(most) * n_in > spec.SYNAPSE_WORDS_PER_CORE:
-            most -= 1
-        cores += [(k, at, min(at + most, n_dst)) for at in range(0, n_dst, most)]
-    tables: dict[str, list[Array]] = {t: [] for t in schema.TABLES}
-    placement = [np.zeros((len(w), 2), np.int32) for w in weights]
-    empty = schema.SynapseFormat(*[0] * len(schema.FORMAT_COLUMNS))
-    for c, (k, first, end) in enumerate(cores):
-        part = weights[k][first:end].T
-        n, m = part.shape
-        words, at = schema.encode_synapses([empty, fmt], np.ones(n), np.arange(n + 1) * m, part.reshape(-1))
-        after = [i for i, core in enumerate(cores) if core[0] == k + 1]
-        local, target = np.meshgrid(np.arange(m), after, indexing="ij")
-        zero = np.zeros(local.size, np.int64)
-        tables["core"].append(np.array([[1, 23, 7, 0]]))
-        tables["compartment_profile"].append(np.array([[4095, 256, 1]]))
-        tables["threshold_profile"].append(np.array([thresholds[k]]))
-        tables["compartment"].append(np.zeros((m, 4), int))
-        tables["synapse_format"].append(np.array([empty, fmt]))
-        tables["synapse_memory"].append(words)
-        tables["input_axon"].append(
-            np.stack([np.full(n, spec.DISCRETE), np.ones(n), at, np.full(n, m), np.zeros(n)], axis=1)
-        )
-        tables["output_axon"].append(
-            np.stack([local.reshape(-1), target.reshape(-1), local.reshape(-1) + first, zero, zero], axis=1)
-        )
-        if k == 0:
-            line = np.arange(n)
-            tables["host_input"].append(np.stack([line * 0, line, line * 0 + c, line, line * 0], axis=1))
-        placement[k][first:end] = np.stack([np.full(m, c), np.arange(m)], axis=1)
-    arrays: dict[str, Array] = {
-        t: np.concatenate(tables[t]).astype(dtype) for t, (dtype, _) in schema.TABLES.items() if tables[t]
-    }
-    rows = np.array([[len(tables[t][c]) for t in schema.POINTER_COLUMNS] for c in range(len(cores))])
-    arrays["core_ptr"] = np.concatenate([np.zeros((1, rows.shape[1]), int), np.cumsum(rows, 0)]).astype(np.int64)
-    arrays |= {f"{schema.PLACEMENT}h{k}": p for k, p in enumerate(placement)}
-    section = schema.LoihiSection(n_cores=len(cores), n_chips=1 + len(cores) // spec.CORES_PER_CHIP)
-    manifest = Manifest(
-        target=spec.NAME,
-        revision=spec.REVISION,
-        name=name,
-        evidence="open-simulator",
-        layers=tuple(Layer(name=f"h{k}", shape=(len(w),), n=len(w), lag=k) for k, w in enumerate(weights)),
-        ports=(Port(name="in", shape=(n_src,), n=n_src),),
-        readout=Readout(layer=f"h{len(weights) - 1}", rule="count"),
-        chip=section.model_dump(mode="json"),
+    name: str
+    shape: tuple[int, ...]
+    layers: tuple[tuple[Dense | Conv, int], ...]
+    activity: float = 0.05
+    steps: int = 100
+    samples: int = 16
+    peer: float | None = None
+
+
+def _mantissas(rng: np.random.Generator, *shape: int) -> Array:
+    return (rng.integers(-20, 24, shape) * 2).astype(np.int32)
+
+
+def workloads(quick: bool) -> list[Workload]:
+    """The dense network of the peer; unless quick, one wide layer and a convolutional network on 34 x 34 events too."""
+    rng = np.random.default_rng(0)
+    dense = ((Dense(_mantissas(rng, 512, 1024)), 1400), (Dense(_mantissas(rng, 10, 512)), 2500))
+    found = [Workload("dense 1024-512-10", (1024,), dense, peer=PEER_SECONDS)]
+    if not quick:
+        wide = ((Dense(_mantissas(rng, 4096, 1024)), 1400),)
+        first = Conv(_mantissas(rng, 16, 2, 5, 5), (2, 34, 34), stride=(2, 2))
+        second = Conv(_mantissas(rng, 32, 16, 3, 3), first.out_shape, stride=(2, 2))
+        layers = ((first, 200), (second, 300), (Dense(_mantissas(rng, 10, second.n_dst)), 1500))
+        found += [
+            Workload("wide 1024-4096", (1024,), wide),
+            Workload("conv 2x34x34-16c5-32c3-10", (2, 34, 34), layers, activity=0.02),
+        ]
+    return found
+
+
+def network(work: Workload) -> Graph:
+    """The workload as an integer graph on the chip's timeline."""
+    populations, connections = [], []
+    before = "in"
+    for k, (synapse, vth) in enumerate(work.layers):
+        shape = synapse.out_shape if isinstance(synapse, Conv) else (synapse.n_dst,)
+        n = synapse.n_dst
+
+        def full(value: int, n: int = n) -> Array:
+            return np.full(n, value, np.int32)
+
+        neuron = LoihiNeuron(full(4095), full(256), full(vth), full(0), full(0), full(1))
+        populations.append(Population(f"h{k}", shape, neuron, lag=k))
+        connections.append(Connection(f"{before}-h{k}", before, f"h{k}", synapse, min(k, 1), LoihiWeightFormat()))
+        before = f"h{k}"
+    return Graph(
+        work.name.replace(" ", "_"),
+        (Input("in", work.shape),),
+        tuple(populations),
+        tuple(connections),
+        readout=Readout(before, "count"),
+        steps=work.steps,
+        timeline="chip",
     )
-    path = folder / f"{name}.snnx"
-    store.write(path, manifest, arrays, {})
+
+
+def export(work: Workload, folder: Path) -> Path:
+    """Lower the workload and write its descriptor."""
+    graph = network(work)
+    lowered = TARGET.lower(graph)
+    if not lowered.ok:
+        raise FindingsError(f"the workload {work.name!r} does not fit the chip", lowered.findings)
+    path = folder / f"{graph.name}.snnx"
+    descriptor.write(path, build_manifest(TARGET, graph, lowered), lowered.arrays, {})
     return path
 
 
-def _even(rng: np.random.Generator, n_dst: int, n_src: int, low: int = -20, high: int = 24) -> Array:
-    return rng.integers(low, high, (n_dst, n_src)) * 2
-
-
-def _time(emu: emulator.Emulator, raster: Array, repeats: int) -> tuple[float, float, dict[str, int]]:
+def _time(emu: emulator.Emulator, raster: Array, repeats: int) -> tuple[Sequence[float], dict[str, int]]:
     counters = emu.run({"in": raster}, ticks=len(raster)).totals()
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
         emu.run({"in": raster}, ticks=len(raster))
         seconds.append(time.perf_counter() - start)
-    return min(seconds), statistics.median(seconds), counters
+    return seconds, counters
 
 
 def run(quick: bool = False) -> list[dict[str, Any]]:
-    """Rows of `snnkit bench emulator`: best and median seconds of a batched call, events and updates per second."""
-    rng = np.random.default_rng(0)
+    """Rows of `snnkit bench emulator`: best and median seconds of one batched call, events and updates per second.
+
+    `times_nengo_loihi` is the best time against `PEER_SECONDS`, where the workload is the peer's.
+    """
+    rng = np.random.default_rng(1)
     rows = []
-    repeats = 5 if quick else 30
     with tempfile.TemporaryDirectory() as folder:
-        work: list[tuple[str, list[Array], list[int], tuple[int, int]]] = [
-            ("dense 1024-512-10", [_even(rng, 512, 1024), _even(rng, 10, 512)], [1400, 2500], (100, 16)),
-        ]
-        if not quick:
-            work.append(("wide 2048-8192", [_even(rng, 8192, 2048)], [3000], (100, 16)))
-        for title, weights, thresholds, (steps, batch) in work:
-            path = dense_network(weights, thresholds, Path(folder), name=title.replace(" ", "_"))
+        for work in workloads(quick):
+            path = export(work, Path(folder))
             start = time.perf_counter()
             emu = emulator.open(path)
             loading = time.perf_counter() - start
-            raster = (rng.random((steps, batch, weights[0].shape[1])) < 0.05).astype(np.uint8)
-            best, median, counters = _time(emu, raster, repeats)
+            n = int(np.prod(work.shape))
+            raster = (rng.random((work.steps, work.samples, n)) < work.activity).astype(np.uint8)
+            seconds, counters = _time(emu, raster, 5 if quick else 30)
+            best = min(seconds)
             rows.append(
                 {
-                    "workload": title,
-                    "samples": batch,
-                    "steps": steps,
-                    "load_s": loading,
-                    "best_s": best,
-                    "median_s": median,
-                    "events_per_s": counters["synaptic_events"] / best,
-                    "updates_per_s": counters["neuron_updates"] / best,
-                    "spikes": counters["spikes"],
-                    "times_nengo_loihi": PEER_SECONDS / best if title.startswith("dense") else None,
+                    "workload": work.name,
+                    "samples": work.samples,
+                    "steps": work.steps,
+                    "cores": int(emu.manifest.resources.totals.get("cores", 0)),
+                    "load_s": round(loading, 3),
+                    "best_ms": round(best * 1e3, 2),
+                    "median_ms": round(statistics.median(seconds) * 1e3, 2),
+                    "events_per_s": round(counters["synaptic_events"] / best),
+                    "updates_per_s": round(counters["neuron_updates"] / best),
+                    "times_nengo_loihi": round(work.peer / best) if work.peer else None,
                 }
             )
     return rows

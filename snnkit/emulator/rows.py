@@ -12,8 +12,10 @@ from snnkit.errors import DescriptorError
 Array = np.ndarray[Any, Any]
 
 MAX_SEGMENTS = 2**26
-_FEW_ROWS, _LONG_ROWS = 16, 4
-"""Rows are added eight at a time only where they are few and long enough to gain by it."""
+ALIGN = 16
+"""Dense rows start and end at multiples of this many targets."""
+_FEW_ROWS = 16
+"""Sources with more rows than this are delivered one at a time."""
 LONG_RUN = 8
 """Lists whose runs of neighbouring targets are at least this long on average are delivered as dense segments."""
 
@@ -32,7 +34,8 @@ class Lists:
 @dataclass(frozen=True)
 class Rows:
     """Segments by source. `unit`: weights are stored divided by 2**unit. `bound`: no sum of one step, divided by
-    2**unit and for counts of 1, is larger. `events`: synapses by source. `depth`: accumulator slots needed."""
+    2**unit and for counts of 1, is larger. `events`: synapses by source. `depth`, `width`: shape of the
+    accumulators that the rows reach into."""
 
     ptr: Array
     dst: Array
@@ -49,6 +52,7 @@ class Rows:
     bound: int
     events: Array
     depth: int
+    width: int
 
     def arguments(self) -> tuple[Any, ...]:
         """The arrays in the order `deliver` takes them."""
@@ -74,6 +78,23 @@ def ragged(start: Array, size: Array) -> Array:
     return np.arange(total) + np.repeat(np.asarray(start, np.int64) - (ends - size), size)
 
 
+@dataclass(frozen=True)
+class _Segments:
+    """Rows of sources: targets dst.. (dense) or dst + indices (sparse), weights from `at` on, all [S]."""
+
+    src: Array
+    dst: Array
+    size: Array
+    at: Array
+    delay: Array
+    exponent: Array
+    dense: Array
+
+    def take(self, which: Array) -> _Segments:
+        """The rows at these places."""
+        return _Segments(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+
 def build(lists: Lists, source: Array, list_of: Array, base: Array, n_sources: int) -> Rows:
     """Rows of all sources.
 
@@ -96,55 +117,92 @@ def build(lists: Lists, source: Array, list_of: Array, base: Array, n_sources: i
         )
     piece = ragged(piece_ptr[list_of], n_pieces)
     src = np.repeat(source, n_pieces)
-    dst = np.repeat(base, n_pieces) + offset[piece]
-    order = np.lexsort((dst, exponent[at[piece]], delay[piece], ~is_dense[piece], src))
-    piece, src, dst = piece[order], src[order], dst[order]
-    size, at, delay, dense = size[piece], at[piece].astype(np.int64), delay[piece], is_dense[piece]
-    exponent = exponent[at] if len(at) else np.zeros(0, np.int64)
-
-    copies = int(size[dense].sum())
-    index_at = np.where(dense, -1, at)
-    if copies <= max(4 * len(weights), 2**22):
-        # each source gets its own copy of its dense rows, so that rows on neighbouring cores become one
-        own = np.cumsum(np.where(dense, size, 0)) - np.where(dense, size, 0)
-        sparse_part = len(weights) if (~dense).any() else 0
-        weights = np.concatenate([weights[:sparse_part], weights[ragged(at[dense], size[dense])]])
-        at = np.where(dense, own + sparse_part, at)
-        joins = np.zeros(len(src), bool)
-        joins[1:] = (
-            dense[1:]
-            & dense[:-1]
-            & (src[1:] == src[:-1])
-            & (delay[1:] == delay[:-1])
-            & (exponent[1:] == exponent[:-1])
-            & (dst[1:] == dst[:-1] + size[:-1])
-        )
-        head = np.flatnonzero(~joins)
-        if len(head):
-            size = np.add.reduceat(size, head)
-        src, dst, at, index_at, delay, exponent = (a[head] for a in (src, dst, at, index_at, delay, exponent))
-    factor = np.int64(1) << exponent
-    row_ptr = np.searchsorted(src, np.arange(n_sources + 1)).astype(np.int64)
+    rows = _Segments(
+        src, np.repeat(base, n_pieces) + offset[piece], size[piece], at[piece], delay[piece],
+        exponent[at[piece]] if len(piece) else np.zeros(0, np.int64), is_dense[piece],
+    )  # fmt: skip
+    rows = rows.take(np.lexsort((rows.dst, rows.exponent, rows.delay, ~rows.dense, rows.src)))
+    # a sparse row may name a target more than once; a dense one cannot
+    repeated = np.where(_rises(lists, at, size) | is_dense, 1, size)[piece]
+    events = np.bincount(rows.src, weights=rows.size, minlength=n_sources).astype(np.int64)
+    rows, weights = _own_rows(rows, weights)
+    factor = np.int64(1) << rows.exponent
+    row_ptr = np.searchsorted(rows.src, np.arange(n_sources + 1)).astype(np.int64)
     largest = int(np.abs(weights.astype(np.int64)).max(initial=0)) * int(factor.max(initial=1))
-    # rows of zeros fill up groups of eight sources
-    zero_at, weights = len(weights), np.concatenate([weights, np.zeros(int(size.max(initial=0)), weights.dtype)])
+    # a row of zeros fills up groups of eight sources
+    zero_at, weights = len(weights), np.concatenate([weights, np.zeros(int(rows.size.max(initial=0)), weights.dtype)])
+    index_at = np.where(rows.dense, -1, rows.at)
     return Rows(
         ptr=row_ptr,
-        dst=dst.astype(np.int64),
-        size=size.astype(np.int64),
-        weight_at=at.astype(np.int64),
-        index_at=index_at.astype(np.int64),
-        delay=delay.astype(np.int64),
+        dst=rows.dst,
+        size=rows.size,
+        weight_at=rows.at,
+        index_at=index_at,
+        delay=rows.delay,
         factor=factor,
         weights=weights,
         indices=lists.target.astype(np.int32),
-        pattern=_patterns(row_ptr, dst, size, index_at, delay, factor, weights.dtype == np.int8),
+        pattern=_patterns(row_ptr, rows, weights.dtype == np.int8),
         zero_at=zero_at,
         unit=unit,
-        bound=largest * len(src),
-        events=np.bincount(src, weights=size, minlength=n_sources).astype(np.int64),
-        depth=int(delay.max(initial=0)) + 1,
+        bound=largest * int(repeated.sum()),
+        events=events,
+        depth=int(rows.delay.max(initial=0)) + 1,
+        width=max(int((rows.dst + np.where(rows.dense, rows.size, 1)).max(initial=0)), 1),
     )
+
+
+def _own_rows(rows: _Segments, weights: Array) -> tuple[_Segments, Array]:
+    """Give each source its own copy of its dense rows, joined over cores and aligned; unless that takes much memory.
+
+    Rows with the same delay and scale join if less than `ALIGN` targets lie between them, then start and end at
+    multiples of `ALIGN`. The gaps hold zeros. So the rows of most sources cover the same targets even where a lowering
+    left out single zeros, and the inner loops have no remainders.
+    """
+    dense = rows.dense
+    joins = np.zeros(len(dense), bool)
+    end = rows.dst + rows.size
+    gap = rows.dst[1:] - end[:-1]
+    same = (rows.src, rows.delay, rows.exponent)
+    joins[1:] = dense[1:] & dense[:-1] & (gap >= 0) & (gap < ALIGN)
+    for key in same:
+        joins[1:] &= key[1:] == key[:-1]
+    head = np.flatnonzero(~joins)
+    if not len(head):
+        return rows, weights
+    joined = rows.take(head)
+    first = joined.dst // ALIGN * ALIGN
+    last = -(-np.append(end[head[1:] - 1], end[-1]) // ALIGN) * ALIGN
+    length = np.where(joined.dense, last - first, 0)
+    if int(length.sum()) > max(8 * len(weights), 2**22):
+        return rows, weights
+    old = len(weights) if (~dense).any() else 0
+    at = old + np.cumsum(length) - length
+    own = np.zeros(old + int(length.sum()), weights.dtype)
+    own[:old] = weights[:old]
+    run = np.cumsum(~joins) - 1
+    to = at[run] + rows.dst - first[run]
+    own[ragged(to[dense], rows.size[dense])] = weights[ragged(rows.at[dense], rows.size[dense])]
+    aligned = _Segments(
+        joined.src,
+        np.where(joined.dense, first, joined.dst),
+        np.where(joined.dense, length, joined.size),
+        np.where(joined.dense, at, joined.at),
+        joined.delay,
+        joined.exponent,
+        joined.dense,
+    )
+    return aligned, own
+
+
+def _rises(lists: Lists, at: Array, size: Array) -> Array:
+    """Whether the targets of each piece (entries at.. of the lists) strictly rise."""
+    if not len(at):
+        return np.zeros(0, bool)
+    falls = np.zeros(len(lists.target), np.int64)
+    falls[1:] = np.diff(lists.target) <= 0
+    falls[at] = 0
+    return np.asarray(np.add.reduceat(falls, at) == 0)
 
 
 def _pieces(lists: Lists) -> tuple[Array, Array, Array, Array, Array, Array, Lists]:
@@ -176,22 +234,20 @@ def _pieces(lists: Lists) -> tuple[Array, Array, Array, Array, Array, Array, Lis
     return piece_ptr, size, head, offset, lists.delay[head].astype(np.int64), is_dense, lists
 
 
-def _patterns(ptr: Array, dst: Array, size: Array, index_at: Array, delay: Array, factor: Array, int8: bool) -> Array:
+def _patterns(ptr: Array, rows: _Segments, int8: bool) -> Array:
     """Sources whose dense rows cover the same targets share a number >= 0; -1 where `deliver_eight` cannot be used."""
     n_rows = np.diff(ptr)
     pattern = np.full(len(n_rows), -1, np.int64)
-    if not int8:
+    if not int8 or not len(rows.src):
         return pattern
-    key = np.stack([dst, size, delay, factor, (index_at >= 0).astype(np.int64)], axis=1)
+    key = np.stack([rows.dst, rows.size, rows.delay, rows.exponent, rows.dense.astype(np.int64)], axis=1)
     _, kind = np.unique(key, axis=0, return_inverse=True)
     kind = kind.reshape(-1)
-    # a source's rows as one number: sources are compared by the sequence of their rows' kinds
+    sparse = np.concatenate([[0], np.cumsum(~rows.dense)])
+    usable = np.flatnonzero((n_rows > 0) & (n_rows <= _FEW_ROWS) & (sparse[ptr[1:]] == sparse[ptr[:-1]]))
     known: dict[bytes, int] = {}
-    few = np.flatnonzero((n_rows > 0) & (n_rows <= _FEW_ROWS))
-    for source in few:
-        rows = slice(ptr[source], ptr[source + 1])
-        if (index_at[rows] < 0).all() and size[rows].sum() >= _LONG_ROWS:
-            pattern[source] = known.setdefault(kind[rows].tobytes(), len(known))
+    for source in usable:
+        pattern[source] = known.setdefault(kind[ptr[source] : ptr[source + 1]].tobytes(), len(known))
     return pattern
 
 

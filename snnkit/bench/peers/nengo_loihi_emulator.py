@@ -11,6 +11,7 @@ only, without building. Prints one JSON line.
 import json
 import platform
 import time
+from itertools import pairwise
 
 import nengo_loihi
 import numpy as np
@@ -76,7 +77,7 @@ def one_run(raster, matrices):
 
 def main():
     rng = np.random.RandomState(0)
-    matrices = [rng.randint(-20, 24, size=(a, b)) * 2 for a, b in zip(SIZES, SIZES[1:])]
+    matrices = [rng.randint(-20, 24, size=(a, b)) * 2 for a, b in pairwise(SIZES)]
     rasters = rng.rand(SAMPLES, STEPS, SIZES[0]) < 0.05
     best, spikes = None, None
     for _ in range(3):

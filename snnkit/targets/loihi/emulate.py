@@ -45,7 +45,8 @@ class LoihiChip:
         batch, ticks = stimulus.raster.shape[1], stimulus.ticks
         noise_u, noise_v = self._noise(stimulus.noise)
         exact = self.rows.bound * stimulus.max_count < 2**31 and self.rows.weights.dtype == np.int8
-        rings = np.zeros((batch, self.rows.depth, self.n_neurons), np.int32 if exact else np.int64)
+        width = max(self.rows.width, self.n_neurons)
+        rings = np.zeros((batch, self.rows.depth, width), np.int32 if exact else np.int64)
         spikes = np.empty((ticks, batch, self.n_neurons), np.uint8)
         u = np.empty((ticks, batch, len(stimulus.record)), np.int32)
         v = np.empty_like(u)

@@ -280,5 +280,6 @@ def test_any_damage_is_refused_or_runs(seed):
     rows = chip.rows
     assert (rows.dst >= 0).all()
     dense = rows.index_at < 0
-    assert (rows.dst + np.where(dense, rows.size, 1) <= chip.n_neurons).all()
+    assert (rows.dst + np.where(dense, rows.size, 1) <= -(-chip.n_neurons // 16) * 16).all()
+    assert (rows.dst + rows.size <= rows.width)[dense].all()
     assert (rows.weight_at + rows.size <= len(rows.weights)).all()
