@@ -150,7 +150,7 @@ def summarise(result: dict[str, Any], run: Run, path: str | Path, data: EventDat
     result = result | {
         "split": split,
         "references": list(target.part("spec").REFERENCES),
-        "energy": target.part("energy").estimate(result["counters"]),
+        "energy": target.part("energy").estimate(result["counters"], samples=result["samples"]),
         "data": data.describe(),
         "run": run.digest,
     }

@@ -178,6 +178,9 @@ def _tiles(result: Mapping[str, Any]) -> tuple[Tile, ...]:
         compartments = figure(mapping(result, "resources"), "totals", "compartments")
         note = "" if compartments is None else f"{int(compartments):,} compartments"
         tiles.append(Tile("cores used", f"{used:,}", note))
+    energy = tables.energy_range(result)
+    if energy is not None:
+        tiles.append(Tile("energy, estimated", energy[0], f"dynamic, per recording; {energy[1]}"))
     saturations = tables.saturations(result)
     if saturations is not None:
         tiles.append(

@@ -29,7 +29,7 @@ h2 { font-size: 17px; margin: 0 0 14px }
 .verdict.good { background: var(--good-soft) } .verdict.good b { background: var(--good) }
 .verdict.bad { background: var(--bad-soft) } .verdict.bad b { background: var(--bad) }
 .verdict.warn { background: var(--warn-soft) } .verdict.warn b { background: var(--warn) }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: 12px; margin: 14px 0 0 }
+.tiles { display: grid; grid-template-columns: repeat(3, 1fr); gap: 12px; margin: 14px 0 0 }
 .tile, section { background: var(--viz-surface); border: 1px solid var(--viz-grid); border-radius: 12px }
 .tile { padding: 14px 16px }
 .tile span { display: block; font-size: 13px; color: var(--viz-muted); line-height: 1.35 }
@@ -54,6 +54,7 @@ td.good { color: var(--good); font-weight: 600 } td.bad { color: var(--bad); fon
 td.warn { color: var(--warn); font-weight: 600 }
 summary { cursor: pointer; color: var(--viz-muted); margin: 0 0 10px; font-size: 14px }
 footer { color: var(--viz-muted); font-size: 13px; margin: 18px 4px 0 }
+@media (max-width: 640px) { .tiles { grid-template-columns: repeat(2, 1fr) } .tile strong { font-size: 20px } }
 @media print { body { background: none } section, .tile { break-inside: avoid } main { padding: 0 } }
 """
 

@@ -172,46 +172,51 @@ def activity(result: Mapping[str, Any]) -> Section | None:
     ]
     if rows:
         blocks.append(table(["counted by the emulator", "in total", "per recording"], rows, numbers=2))
-    blocks += _energy(mapping(result, "energy"), samples)
+    blocks += _energy(mapping(result, "energy"))
     return Section("Activity and energy", tuple(blocks)) if blocks else None
 
 
-def _energy(energy: Mapping[str, Any], samples: float | None) -> list[Block]:
-    """Figures with source and quality as a table, other numbers and words as sentences."""
+def _energy(energy: Mapping[str, Any]) -> list[Block]:
+    """One row per set of published figures, with its source; words and other numbers as a sentence."""
+    unit = str(part(energy, "unit") or "").replace("uJ", "µJ")
     rows: list[list[Cell | str]] = []
     facts: list[str] = []
-    for name, value in _items(energy):
+    for name, value in energy.items():
+        if isinstance(value, Mapping) and "parts" not in value and "low" not in value:
+            value = {"parts": {k: v for k, v in value.items() if _scalar(v)}, **value}
         if isinstance(value, Mapping):
             quality = str(value.get("quality", ""))
-            known = ("name", "quality", "source", "note", "count", "counter")
-            plain = [
-                f"{number(v)} {words(k)}" for k, v in value.items() if k not in known and k != "unit" and _scalar(v)
-            ]
-            unit = f" {value['unit']}" if value.get("unit") and plain else ""
-            rows.append([words(name), number(value.get("count")), ", ".join(plain).replace(" value", "") + unit,
-                         Cell(quality, tone=_QUALITY.get(quality, "")),
-                         " ".join(str(value[k]) for k in ("source", "note") if value.get(k))])  # fmt: skip
-        elif _scalar(value) and value not in ("", None):
+            parts = ", ".join(f"{words(k)} {span(v)}" for k, v in mapping(value, "parts").items())
+            total = span([value.get("low"), value.get("high")]) if "low" in value else "–"
+            rows.append([words(name), total, parts, Cell(quality, tone=_QUALITY.get(quality, "")),
+                         str(value.get("source", ""))])  # fmt: skip
+        elif name != "unit" and _scalar(value) and value not in ("", None):
             facts.append(f"{words(name)}: {number(value)}")
     blocks: list[Block] = []
-    if facts:
-        blocks.append(Text.of("Energy, estimated. " + "; ".join(facts) + "."))
     if rows:
-        blocks.append(table(["energy", "events", "figure", "quality", "source"], rows))
+        blocks.append(table(["set of figures", unit or "in total", "of which", "quality", "source"], rows))
+    if facts:
+        blocks.append(Text.of("Energy is estimated from these counts. " + "; ".join(facts) + "."))
     return blocks
 
 
-def _items(energy: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Name and value of every entry; lists and plain groups of entries are opened."""
-    out: list[tuple[str, Any]] = []
-    for key, value in energy.items():
-        if isinstance(value, (list, tuple)) and value and all(isinstance(v, Mapping) for v in value):
-            out += [(str(v.get("name", key)), v) for v in value]
-        elif isinstance(value, Mapping) and value and all(isinstance(v, Mapping) for v in value.values()):
-            out += [(str(k), v) for k, v in value.items()]
-        else:
-            out.append((str(key), value))
-    return out
+def span(value: Any) -> str:
+    """A range of numbers, or the number where both ends are equal."""
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        low, high = number(value[0]), number(value[1])
+        return low if low == high else f"{low}–{high}"
+    return number(value)
+
+
+def energy_range(result: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The range over all sets of figures with its unit, and what it is made of; None if there is no estimate."""
+    sets = [v for v in mapping(result, "energy").values() if figure(v, "low") is not None]
+    highs = [v for x in sets if (v := figure(x, "high")) is not None]
+    if not highs:
+        return None
+    unit = str(part(result, "energy", "unit") or "").replace("uJ", "µJ").split(" ")[0]
+    many = f"{len(sets)} published sets of figures" if len(sets) > 1 else "one published set of figures"
+    return f"{span([min(float(x['low']) for x in sets), max(highs)])} {unit}".rstrip(), many
 
 
 def origin(result: Mapping[str, Any]) -> Section | None:

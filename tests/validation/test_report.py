@@ -58,9 +58,11 @@ def result(**changes: Any) -> dict[str, Any]:
         "resources": {"totals": {"cores": 3, "chips": 1, "compartments": 600}, "limits": limits, "cores": cores},
         "counters": {"spikes": 1234, "synaptic_events": 99999, "u_wraps": 0, "v_clips": 0},
         "energy": {
-            "total_uj": 1.5,
-            "figures": [{"name": "synaptic event", "count": 99999, "value": 23.6, "unit": "pJ", "quality": "measured",
-                         "source": "Davies 2018"}],
+            "unit": "uJ per sample, dynamic",
+            "davies": {"low": 1.25, "high": 2.5, "parts": {"synapses": [1.0, 1.0], "neurons": [0.25, 1.5]},
+                       "quality": "simulated", "source": "Davies 2018"},
+            "other": {"low": 2.0, "high": 3.5, "quality": "secondary", "source": "a fitted set"},
+            "not_included": "static power",
         },
         "quantisation": [
             {"layer": "conv", "neurons": 800, "exact_weights": False, "vth": [120, 130], "decay_error_max": 0.0,
@@ -144,6 +146,8 @@ def test_three_files_that_say_the_same(tmp_path: Path) -> None:
         assert "TIGHT" in text
         assert "Davies 2018" in text
         assert "neuron 77" in text
+        assert "1.25–3.5 µJ" in text
+        assert "synapses 1, neurons 0.25–1.5" in text
     assert page.tags.count("svg") == 4
     assert "made up" in page.text
     ids = [v for _, k, v in page.attributes if k == "id"]
