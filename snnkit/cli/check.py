@@ -21,10 +21,11 @@ def run(args: argparse.Namespace) -> int:
     from snnkit.training import load_run
     from snnkit.validation.deploy import check_run
 
+    targets = registry.resolve(args.target)
     trained = load_run(args.run, args.allow_code)
     answers: dict[str, Any] = {}
     good = True
-    for target in registry.resolve(args.target):
+    for target in targets:
         graph, findings = check_run(trained, target)
         fits = not has_errors(findings)
         good &= fits

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from snnkit.errors import UsageError
+
 Stage = Callable[[str, int, int], None]
 """Called with (stage, done, of); a bar appears per stage."""
 
@@ -20,6 +22,12 @@ Stage = Callable[[str, int, int], None]
 def console() -> Console:
     """Where people read; standard output stays free for results when --json is given."""
     return Console(stderr=True, highlight=False)
+
+
+def at_least_one(option: str, value: int | None) -> None:
+    """Raise UsageError for a number below 1; None is fine."""
+    if value is not None and value < 1:
+        raise UsageError(f"{option} is {value}", fix="give at least 1")
 
 
 def print_json(value: Any) -> None:
@@ -68,15 +76,21 @@ def progress_bars(quiet: bool = False) -> Iterator[Stage]:
         yield lambda stage, done, of: None
         return
     columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console()) as bars:
-        tasks: dict[str, Any] = {}
+    bars = Progress(*columns, console=console())
+    tasks: dict[str, Any] = {}
 
-        def advance(stage: str, done: int, of: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=of)
-            bars.update(tasks[stage], completed=done, total=of)
+    def advance(stage: str, done: int, of: int) -> None:
+        if not tasks:
+            bars.start()  # not before there is a bar: an empty one would print a blank line before an error
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=of)
+        bars.update(tasks[stage], completed=done, total=of)
 
+    try:
         yield advance
+    finally:
+        if tasks:
+            bars.stop()
 
 
 def print_findings(findings: Sequence[Any]) -> None:

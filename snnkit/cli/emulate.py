@@ -22,9 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from snnkit import emulator
-    from snnkit.cli.common import print_json, print_table, progress_bars
+    from snnkit.cli.common import at_least_one, print_json, print_table, progress_bars
     from snnkit.errors import UsageError
 
+    at_least_one("--limit", args.limit)
+    at_least_one("--batch", args.batch)
     chip = emulator.open(args.descriptor)
     port = next((p for p in chip.manifest.ports if p.gate_from is None), None)
     if port is None:

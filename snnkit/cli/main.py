@@ -113,9 +113,8 @@ def _fail(error: SnnkitError, as_json: bool) -> int:
     return error.exit_code
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+def _command(argv: list[str]) -> int:
+    """Find the command, parse its options, run it."""
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if argv else 2
@@ -123,31 +122,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"snnkit {__version__}")
         return 0
     name, rest = argv[0], argv[1:]
-    debug = "--debug" in rest
-    as_json = "--json" in rest
-    try:
-        if name not in COMMANDS:
-            raise UsageError(
-                f"there is no command {name!r}{did_you_mean(name, COMMANDS)}", fix="snnkit --help lists the commands"
-            )
-        # Huge pages make large tensors 1.2-1.9x faster, and torch reads this only while it loads.
-        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-        module = importlib.import_module(f"snnkit.cli.{name}")
-        parser = _Parser(
-            prog=f"snnkit {name}",
-            description=module.__doc__,
-            formatter_class=argparse.RawTextHelpFormatter,
-            allow_abbrev=False,  # `--json` must be seen before the options are parsed
+    if name not in COMMANDS:
+        raise UsageError(
+            f"there is no command {name!r}{did_you_mean(name, COMMANDS)}", fix="snnkit --help lists the commands"
         )
-        module.add_arguments(parser)
-        parser.add_argument("--json", action="store_true", help="print the result as JSON")
-        parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-        if getattr(module, "PASS_THROUGH", False):
-            args, unknown = parser.parse_known_args(rest)
-            args.rest = unknown
-        else:
-            args = parser.parse_args(rest)
-        return int(module.run(args) or 0)
+    # Huge pages make large tensors 1.2-1.9x faster, and torch reads this only while it loads.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    module = importlib.import_module(f"snnkit.cli.{name}")
+    parser = _Parser(
+        prog=f"snnkit {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+        allow_abbrev=False,  # `--json` must be seen before the options are parsed
+    )
+    module.add_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    if getattr(module, "PASS_THROUGH", False):
+        args, unknown = parser.parse_known_args(rest)
+        args.rest = unknown
+    else:
+        args = parser.parse_args(rest)
+    return int(module.run(args) or 0)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _command(argv)
+        sys.stdout.flush()  # a reader that went away is noticed here, not while the interpreter ends
+        return code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
@@ -155,11 +160,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if debug:
+        if "--debug" in argv:
             import traceback
 
             traceback.print_exc()
-        return _fail(_as_ours(error), as_json)
+        return _fail(_as_ours(error), "--json" in argv)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from snnkit.cli.common import console, print_json, progress_bars
+    from snnkit.targets import registry
 
+    registry.get(args.target)  # a misspelt one is told before a minute has passed
     say = console()
     quiet = args.json
     spent: dict[str, float] = {}

@@ -17,6 +17,9 @@ def run(args: argparse.Namespace) -> int:
     from snnkit.bench.reproduce import FIGURES, reproduce
     from snnkit.cli.common import print_json, print_table, progress_bars
 
+    if args.name is None and args.json:
+        print_json({k: {"what": f.text, "bars": f.bars} for k, f in FIGURES.items()})
+        return 0
     if args.name is None:
         rows = [[k, f.text, "; ".join(f"{n} {s} {v:g}" for n, (s, v) in f.bars.items())] for k, f in FIGURES.items()]
         print_table("figures", ["name", "what", "bars"], rows)

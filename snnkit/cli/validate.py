@@ -17,10 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from snnkit.cli.common import print_json, progress_bars
+    from snnkit.cli.common import at_least_one, print_json, progress_bars
     from snnkit.training import load_run
     from snnkit.validation.deploy import opened, validate_run
 
+    at_least_one("--limit", args.limit)
     trained = load_run(args.run, args.allow_code)
     data = opened(trained)
     count = len(data.labels(args.split)) if args.limit is None else min(args.limit, len(data.labels(args.split)))

@@ -53,4 +53,6 @@ def get(name: str) -> Target:
 def resolve(choice: str) -> list[Target]:
     """The chips of a `--target` option: a name, names with commas, or `all`."""
     wanted = names() if choice == "all" else [c.strip() for c in choice.split(",") if c.strip()]
+    if not wanted:
+        raise UsageError(f"{choice!r} names no target", fix=f"all, or some of: {', '.join(names())}")
     return [get(name) for name in wanted]
