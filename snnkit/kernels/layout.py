@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,22 +13,23 @@ from torch import Tensor
 
 from snnkit.kernels.state import state_dtype
 
-_fused: ContextVar[bool] = ContextVar("snnkit_fused", default=True)
+_fused = True
 
 
 @contextlib.contextmanager
 def reference_only() -> Iterator[None]:
-    """Within it, neuron layers run step by step in plain torch operations instead of a fused kernel."""
-    token = _fused.set(False)
+    """Within it, neuron layers run step by step in plain torch operations, in all threads."""
+    global _fused
+    before, _fused = _fused, False
     try:
         yield
     finally:
-        _fused.reset(token)
+        _fused = before
 
 
 def runs_fused(x: Tensor) -> bool:
     """Whether a fused CPU kernel takes this input; otherwise the reference does."""
-    return x.device.type == "cpu" and _fused.get()
+    return _fused and x.device.type == "cpu"
 
 
 class Layout(NamedTuple):

@@ -7,6 +7,7 @@ passing them through their own code. It is per thread and per task (`contextvars
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -70,35 +71,52 @@ class Recorder(Protocol):
 _pass: ContextVar[Pass | None] = ContextVar("snnkit_pass", default=None)
 _recorders: ContextVar[tuple[Recorder, ...]] = ContextVar("snnkit_recorders", default=())
 
+# torch.compile cannot look into a ContextVar. It sees this flag, true while any thread is inside a pass or a
+# recording: a model compiled outside stays one graph, and inside it falls back to plain calls instead of losing state.
+_busy = False
+_entered = 0
+_lock = threading.Lock()
+
+
+def _count(change: int) -> None:
+    global _busy, _entered
+    with _lock:
+        _entered += change
+        _busy = _entered > 0
+
 
 def current_pass() -> Pass | None:
     """The pass going on, or None."""
-    return _pass.get()
+    return _pass.get() if _busy else None
 
 
 def recorders() -> tuple[Recorder, ...]:
     """Those who are recording."""
-    return _recorders.get()
+    return _recorders.get() if _busy else ()
 
 
 @contextlib.contextmanager
 def enter_pass(new: Pass | None) -> Iterator[Pass | None]:
     """Make `new` the current pass (None: no pass)."""
+    _count(1)
     token = _pass.set(new)
     try:
         yield new
     finally:
         _pass.reset(token)
+        _count(-1)
 
 
 @contextlib.contextmanager
 def enter_recorder(recorder: Recorder) -> Iterator[None]:
     """Let `recorder` see the layers."""
+    _count(1)
     token = _recorders.set((*_recorders.get(), recorder))
     try:
         yield
     finally:
         _recorders.reset(token)
+        _count(-1)
 
 
 def module_paths(model: torch.nn.Module) -> dict[int, str]:

@@ -50,8 +50,13 @@ def fire(u: Tensor, v: Tensor, wait: Tensor, params: LIFParams) -> tuple[Tensor,
     if params.refractory:
         active = wait == 0
         s = s * active
-    r = s.detach() if params.detach_reset else s
-    after = u * (1 - r) if params.reset_to_zero else u - params.threshold * r
+    r = s.detach()
+    if params.reset_to_zero:
+        after = torch.where(r > 0, 0.0, u)
+        if not params.detach_reset:  # adds 0, and the gradient of u·(1 − s) with respect to s
+            after = after + (r - s) * torch.nan_to_num(u.detach())
+    else:
+        after = u - params.threshold * (r if params.detach_reset else s)
     if params.refractory:
         after = torch.where(active, after, v)
         wait = torch.where(s > 0, params.refractory, (wait - 1).clamp(min=0)).to(torch.int32)

@@ -1,0 +1,218 @@
+"""Fused kernels against the step-by-step reference: equal spikes and states, gradients to rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from snnkit import nn as snn
+from snnkit import surrogate
+from snnkit.kernels import reference_only
+from snnkit.kernels.layout import prepare
+
+# every pair of option values occurs: neuron × reset × detach × refractory × parameters × features × dtype
+CASES = [
+    ("LIF", "zero", True, 0, "scalar", (5,), torch.float32),
+    ("LIF", "zero", False, 2, "channel", (3, 4, 4), torch.float64),
+    ("LIF", "subtract", True, 2, "neuron", (3, 4, 4), torch.float32),
+    ("LIF", "subtract", False, 0, "channel", (5,), torch.float64),
+    ("LIF", "zero", True, 3, "neuron", (5,), torch.float64),
+    ("LIF", "subtract", False, 1, "scalar", (3, 4, 4), torch.float32),
+    ("CubaLIF", "zero", True, 2, "channel", (3, 4, 4), torch.float32),
+    ("CubaLIF", "zero", False, 0, "neuron", (3, 4, 4), torch.float64),
+    ("CubaLIF", "subtract", True, 0, "scalar", (3, 4, 4), torch.float64),
+    ("CubaLIF", "subtract", False, 2, "channel", (5,), torch.float32),
+    ("CubaLIF", "subtract", True, 3, "neuron", (5,), torch.float32),
+    ("CubaLIF", "zero", False, 1, "scalar", (5,), torch.float64),
+    ("LI", "", True, 0, "scalar", (3, 4, 4), torch.float32),
+    ("LI", "", True, 0, "channel", (3, 4, 4), torch.float64),
+    ("LI", "", True, 0, "neuron", (5,), torch.float32),
+]
+
+
+def build(name: str, reset: str, detach: bool, refractory: int, where: str, features: tuple[int, ...]) -> Any:
+    torch.manual_seed(1)
+    shape = {"scalar": (), "channel": features[:1], "neuron": features}[where]
+    if name == "LI":
+        return snn.LI(decay=torch.rand(shape) * 0.8 + 0.1, learn_decay=True)
+    common: dict[str, Any] = {
+        "threshold": torch.rand(shape) * 0.5 + 0.7,
+        "reset": reset,
+        "detach_reset": detach,
+        "refractory": refractory,
+        "learn_decay": True,
+        "learn_threshold": True,
+    }
+    decay = torch.rand(shape) * 0.8 + 0.1
+    if name == "LIF":
+        return snn.LIF(decay=decay, **common)
+    return snn.CubaLIF(decay_syn=torch.rand(shape) * 0.5 + 0.1, decay_mem=decay, **common)
+
+
+def random_state(layer: Any, x: Tensor) -> Any:
+    state = layer.initial_state(x)
+    refractory = getattr(layer, "refractory", 0)
+    parts = []
+    for part in state:
+        if part.is_floating_point():
+            parts.append((torch.randn_like(part) * 0.4).requires_grad_())
+        else:
+            parts.append(torch.randint(0, refractory + 1, part.shape, dtype=torch.int32))
+    return type(state)(*parts)
+
+
+def everything(layer: Any, x: Tensor, state: Any, weights: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Outputs (out and final state) and gradients (x, initial state, parameters) of one pass."""
+    x = x.clone().requires_grad_()
+    out, final = layer(x, state)
+    floats = [t for t in final if t.is_floating_point()]
+    loss = sum((w * t).sum() for w, t in zip(weights, [out, *floats]))
+    inputs = [x, *(t for t in state if t.is_floating_point()), *layer.parameters()]
+    return [out, *final], list(torch.autograd.grad(loss, inputs))  # type: ignore[arg-type]
+
+
+def assert_same(layer: Any, x: Tensor, tolerance: float) -> None:
+    state = random_state(layer, x)
+    weights = [torch.randn(x.shape, dtype=x.dtype)] + [torch.randn(x.shape[1:], dtype=x.dtype) for _ in range(2)]
+    with reference_only():
+        outputs, gradients = everything(layer, x, state, weights)
+    fused_outputs, fused_gradients = everything(layer, x, state, weights)
+    if layer.spiking:
+        assert 0.02 < outputs[0].mean() < 0.9
+    for a, b in zip(fused_outputs, outputs):
+        assert torch.equal(a, b)
+    for a, b in zip(fused_gradients, gradients):
+        # a gradient that sums over many elements is held to the sum's rounding
+        allowed = tolerance if a.dim() > 1 and a.shape[0] == x.shape[0] else 20 * tolerance
+        assert (a - b).abs().max() <= allowed * max(1.0, b.abs().max().item())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: "-".join(str(p) for p in c[:5]) + f"-{len(c[5])}d-{c[6]}"[:20])
+def test_equal_reference(case: Any) -> None:
+    *options, features, dtype = case
+    layer = build(*options, features)  # type: ignore[arg-type]
+    x = torch.randn(9, 4, *features, dtype=dtype) * 0.7 + 0.2
+    assert_same(layer, x, 1e-6 if dtype == torch.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("name", list(surrogate.SURROGATES))
+def test_every_surrogate(name: str) -> None:
+    for layer in (
+        snn.LIF(tau=3.0, surrogate=surrogate.get(name, 1.3), learn_decay=True),
+        snn.CubaLIF(tau_syn=2.0, tau_mem=4.0, surrogate=name, reset="subtract"),
+    ):
+        assert_same(layer, torch.randn(6, 3, 7) * 0.6 + 0.2, 1e-6)
+
+
+@settings(max_examples=40)
+@given(
+    steps=st.integers(1, 12),
+    batch=st.integers(1, 3),
+    width=st.integers(1, 2100),
+    zero=st.booleans(),
+    refractory=st.integers(0, 3),
+    seed=st.integers(0, 2**31),
+)
+def test_spikes_are_bit_equal(steps: int, batch: int, width: int, zero: bool, refractory: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scale = 10.0 ** torch.randint(-3, 4, (1,), generator=generator).item()
+    x = torch.randn(steps, batch, width, generator=generator) * scale
+    decay = torch.rand(width, generator=generator)
+    threshold = float(torch.rand(1, generator=generator) + 0.01) * scale
+    reset = "zero" if zero else "subtract"
+    for layer in (
+        snn.LIF(decay=decay, threshold=threshold, reset=reset, refractory=refractory),
+        snn.CubaLIF(decay_syn=decay, tau_mem=3.0, threshold=threshold, reset=reset, refractory=refractory),
+        snn.LI(decay=decay),
+    ):
+        fused, state = layer(x, layer.initial_state(x))
+        with reference_only():
+            plain, expected = layer(x, layer.initial_state(x))
+        assert torch.equal(fused, plain)
+        for a, b in zip(state, expected):
+            assert torch.equal(a, b)
+
+
+def test_inputs_on_the_edge() -> None:
+    """Exactly at the threshold, the smallest step below it, subnormal, huge, infinite and not a number."""
+    one = torch.tensor(1.0)
+    below = torch.nextafter(one, torch.tensor(0.0))
+    values = torch.tensor([1.0, below, 1e-42, -1e-42, 3e38, float("inf"), float("-inf"), float("nan"), -0.0, 0.5])
+    x = values.repeat(4, 1, 1)
+    for reset in ("zero", "subtract"):
+        for layer in (snn.LIF(decay=0.5, reset=reset), snn.CubaLIF(decay_syn=0.25, decay_mem=0.5, reset=reset)):
+            with reference_only():
+                plain = layer(x)
+            assert torch.equal(layer(x), plain)
+    assert snn.LIF(decay=0.0)(x[:1])[0, 0].tolist()[:2] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("neuron", ["LIF", "CubaLIF", "LI"])
+def test_layouts(neuron: str) -> None:
+    """Channels-last and other strides give the same values; channels-last is neither copied nor reordered."""
+    torch.manual_seed(0)
+    x = torch.randn(5, 2, 3, 4, 6)
+    last = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    flat, _ = prepare(last)
+    assert flat.data_ptr() == last.data_ptr()
+    layer: Any = getattr(snn, neuron)(shape=(3,), learn_decay=True)
+    weight = torch.randn_like(x)
+    results = []
+    for variant in (x, last, x.transpose(0, 1).contiguous().transpose(0, 1), x.repeat(1, 1, 1, 1, 2)[..., ::2]):
+        variant = variant.clone(memory_format=torch.preserve_format)
+        variant[...] = x
+        variant.requires_grad_()
+        out, state = layer(variant, layer.initial_state(variant))
+        gradients = torch.autograd.grad((out * weight).sum(), [variant, *layer.parameters()])
+        results.append((out, *state, *gradients))
+    assert layer(last).stride() == last.stride()
+    for other in results[1:]:
+        for a, b in zip(results[0], other):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_threads_change_nothing() -> None:
+    """Outputs and all gradients, those of shared parameters included, with 1 and 2 threads."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 4, 9000)
+    layer = snn.CubaLIF(learn_decay=True, learn_threshold=True, refractory=1)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            given = x.clone().requires_grad_()
+            out = layer(given)
+            out.backward(x)
+            results.append([out, given.grad, *(p.grad for p in layer.parameters())])
+            layer.zero_grad()
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*results))  # type: ignore[arg-type]
+
+
+def test_users_surrogate_takes_the_reference() -> None:
+    class Flat(surrogate.Surrogate):
+        def derivative(self, d: Tensor) -> Tensor:
+            return torch.ones_like(d)
+
+    x = torch.randn(3, 2, 4, requires_grad=True)
+    snn.LIF(decay=0.0, surrogate=Flat())(x).sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, torch.ones_like(x))
+
+
+def test_low_precision_input_keeps_float32_state() -> None:
+    x = (torch.randn(6, 2, 8) * 0.7).bfloat16().requires_grad_()
+    layer = snn.LIF(tau=5.0)
+    out, state = layer(x, layer.initial_state(x))
+    assert (out.dtype, state.v.dtype) == (torch.bfloat16, torch.float32)
+    assert torch.equal(out.float(), layer(x.float()))
+    out.sum().backward()
+    assert x.grad is not None
+    assert x.grad.dtype == torch.bfloat16
+    assert snn.LI()(x).dtype == torch.float32
