@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import lightning as L  # noqa: E402
 
 from snnkit import nn as snn  # noqa: E402
 from snnkit.data import Batch, collate  # noqa: E402
-from snnkit.errors import ParameterError, RecipeError, ShapeError, UsageError  # noqa: E402
+from snnkit.errors import CodeNotAllowedError, ParameterError, RecipeError, ShapeError, UsageError  # noqa: E402
 from snnkit.models import ConvClassifier, DenseClassifier  # noqa: E402
 from snnkit.training import OptimizerSettings, SpikingClassifier, finetune, fit, load_run  # noqa: E402
 from snnkit.training.module import cosine_with_warmup  # noqa: E402
@@ -209,3 +210,28 @@ def test_divergence_is_told(tiny: dict[str, Any], tmp_path: Path) -> None:
 
     with pytest.raises(SnnkitError, match="diverged|loss is"):
         fit(tiny, tmp_path / "run", {"model.optimizer.lr": 1e38}, progress=False)
+
+
+def test_own_network_with_permission(tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_net_for_fit.py").write_text(
+        "import torch\n"
+        "from snnkit import nn as snn\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, num_classes: int, width: int = 6):\n"
+        "        super().__init__()\n"
+        "        self.flat, self.a, self.n = snn.Flatten(), snn.Linear(2312, width), snn.LIF()\n"
+        "        self.b, self.out = snn.Linear(width, num_classes), snn.LI()\n"
+        "    def forward(self, x):\n"
+        "        return self.out(self.b(self.n(self.a(self.flat(x)))))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    changes = {"model.net": {"class_path": "own_net_for_fit.Net"}, "trainer.max_epochs": 1}
+    out = tmp_path / "run"
+    with pytest.raises(CodeNotAllowedError, match="--allow-code own_net_for_fit"):
+        fit(tiny, out, changes, progress=False)
+    run = fit(tiny, out, changes, progress=False, allow_code=["own_net_for_fit"])
+    assert run.config["model"]["net"]["init_args"] == {"num_classes": 10, "width": 6}
+    with pytest.raises(CodeNotAllowedError):
+        load_run(out)
+    assert load_run(out, ["own_net_for_fit"]).digest == run.digest
