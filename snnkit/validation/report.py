@@ -37,11 +37,13 @@ def write_reports(folder: str | os.PathLike[str], result: Mapping[str, Any]) -> 
         ParameterError: `name` or `target` is missing, or a value is of no JSON type.
     """
     plain = _plain(result, "result")
+    assert isinstance(plain, dict)
     for key in ("name", "target"):
         if not isinstance(plain.get(key), str):
             raise ParameterError(f"the validation result has no {key!r}", fix="give what validate() returned")
     from snnkit.validation.report_pictures import draw
 
+    plain = json.loads(canonical_json(plain))  # the order of keys that a report built again from report.json sees
     drawn = draw(plain)
     made = build(plain, {key: caption for key, (caption, _) in drawn.items()})
     contents = {

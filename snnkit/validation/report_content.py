@@ -19,6 +19,8 @@ from snnkit.validation.report_parts import (
     Tile,
     Tone,
     figure,
+    in_order,
+    layer_names,
     mapping,
     number,
     part,
@@ -28,7 +30,7 @@ from snnkit.validation.report_parts import (
     table,
 )
 
-STAGES = ("torch", "graph", "emulator")
+PAIRS = ("torch-graph", "graph-emulator", "torch-emulator")
 TITLES = {"torch": "torch model", "graph": "integer graph", "emulator": "emulator"}
 EVIDENCE = {
     "vendor-code": "The emulator was compared with the vendor's own code",
@@ -203,7 +205,7 @@ def _accuracy(result: Mapping[str, Any], pictures: Mapping[str, str]) -> Section
         ]
         blocks.append(table(["model", "accuracy"], rows, numbers=1))
     rows = []
-    for pair, counts in mapping(result, "changed").items():
+    for pair, counts in in_order(mapping(result, "changed"), PAIRS).items():
         names = ("changed", "right_to_wrong", "wrong_to_right")
         rows.append([_pair(pair), *(number(part(counts, name)) for name in names)])
     if rows:
@@ -216,10 +218,11 @@ def _pair(pair: str) -> str:
 
 
 def _spikes(result: Mapping[str, Any]) -> Section | None:
-    pairs = mapping(result, "differing_spikes")
+    pairs = in_order(mapping(result, "differing_spikes"), PAIRS)
     if not pairs:
         return None
-    layers = list(dict.fromkeys(layer for pair in pairs for layer in mapping(pairs, pair, "layers")))
+    found = dict.fromkeys(str(layer) for pair in pairs for layer in mapping(pairs, pair, "layers"))
+    layers = list(in_order(found, layer_names(result)))
     rows = []
     for pair, counts in pairs.items():
         total, of = figure(counts, "total"), figure(counts, "of")
@@ -234,7 +237,9 @@ def _spikes(result: Mapping[str, Any]) -> Section | None:
     if layers:
         body = [[str(layer), *(number(part(pairs, pair, "layers", layer)) for pair in pairs)] for layer in layers]
         blocks.append(table(["layer", *(_pair(p) for p in pairs)], body, numbers=len(pairs)))
-    items = tuple(_divergence(pair, first) for pair, first in mapping(result, "first_divergence").items())
+    items = tuple(
+        _divergence(pair, first) for pair, first in in_order(mapping(result, "first_divergence"), PAIRS).items()
+    )
     if items:
         blocks += [Text.of(Strong("First divergence")), Bullets(items)]
     return Section("Spike for spike", tuple(blocks))

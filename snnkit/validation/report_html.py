@@ -47,7 +47,7 @@ th { text-align: left; font-weight: 500; color: var(--viz-muted); border-bottom:
   vertical-align: bottom }
 th, td { padding: 6px 14px 6px 0 } td { border-bottom: 1px solid var(--viz-grid); vertical-align: top }
 tr:last-child td { border-bottom: 0 } th:last-child, td:last-child { padding-right: 4px }
-.n { text-align: right; white-space: nowrap } td:not(.n) { overflow-wrap: anywhere; min-width: 5em }
+.n { text-align: right; white-space: nowrap } td:not(.n) { overflow-wrap: break-word; min-width: 4em }
 td.share { background: linear-gradient(var(--bar), var(--bar)) no-repeat right / var(--share) calc(100% - 6px) }
 td.good, td.bad, td.warn { white-space: nowrap }
 td.good { color: var(--good); font-weight: 600 } td.bad { color: var(--bad); font-weight: 600 }

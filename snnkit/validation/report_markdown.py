@@ -6,7 +6,7 @@ import re
 
 from snnkit.validation.report_parts import Block, Bullets, Cell, Code, Picture, Report, Strong, Table, Text
 
-_SPECIAL = re.compile(r"([\\`*\[\]<>|])")
+_SPECIAL = re.compile(r"([\\`*\[\]<|])")
 _MARKS = {"good": "✓ ", "bad": "✗ ", "warn": "! ", "": ""}
 
 

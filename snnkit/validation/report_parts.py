@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -169,6 +170,22 @@ def sequence(value: Any, *keys: str) -> Sequence[Any]:
     """The same for a list."""
     found = part(value, *keys)
     return found if isinstance(found, (list, tuple)) else ()
+
+
+def in_order(value: Mapping[str, Any], first: Iterable[str] = ()) -> dict[str, Any]:
+    """The entries with the keys `first` in front, in that order, and the others sorted, numbers in words by value."""
+    known = {key: k for k, key in enumerate(first)}
+
+    def rank(key: str) -> tuple[Any, ...]:
+        parts = [(1, int(p), "") if p.isdigit() else (0, 0, p) for p in re.split(r"(\d+)", key)]
+        return (known.get(key, len(known)), parts)
+
+    return {key: value[key] for key in sorted(value, key=rank)}
+
+
+def layer_names(result: Mapping[str, Any]) -> list[str]:
+    """Layers from input to output, as far as the quantiser's list tells."""
+    return [str(x["layer"]) for x in sequence(result, "quantisation") if isinstance(x, Mapping) and "layer" in x]
 
 
 def figure(value: Any, *keys: str) -> float | None:

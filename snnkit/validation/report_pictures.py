@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from snnkit import viz
-from snnkit.validation.report_parts import figure, mapping, part, percent, sequence
+from snnkit.validation.report_parts import figure, in_order, layer_names, mapping, part, percent, sequence
 from snnkit.viz import style
 from snnkit.viz.chip import BARS, COLUMNS, MAX_CHIPS, cores, limits
 
@@ -88,7 +88,7 @@ def _recording(result: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _raster(result: Mapping[str, Any]) -> tuple[str, str] | None:
-    layers = mapping(result, "raster", "layers")
+    layers = in_order(mapping(result, "raster", "layers"), layer_names(result))
     found: dict[str, tuple[Array, Array | None, int]] = {}
     for name, layer in layers.items():
         first, second = _dots(part(layer, "torch")), _dots(part(layer, "emulator"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from snnkit.validation.report_parts import (
@@ -12,6 +12,7 @@ from snnkit.validation.report_parts import (
     Text,
     Tone,
     figure,
+    in_order,
     mapping,
     number,
     part,
@@ -25,6 +26,9 @@ from snnkit.viz.chip import cores, limits
 MAX_CORES = 256
 """Rows of the table of cores; report.json has them all."""
 
+_TOTALS = ("cores", "chips", "compartments", "synapse_bits", "input_axons", "output_axons")
+_COLUMNS = ("neurons", "exponent", "weights", "clipped", "zeroed", "rms_error_of_rms")
+_COUNTERS = ("spikes", "synaptic_events", "neuron_updates", "host_packets", "core_packets")
 _LABELS = {
     "synapse_bits": "synapse memory (bits)",
     "rms_error_of_rms": "rms error / rms",
@@ -66,11 +70,13 @@ def resources(result: Mapping[str, Any]) -> list[Block]:
     given = mapping(result, "resources")
     rows, available = cores(given), limits(given)
     blocks: list[Block] = []
-    totals = {k: v for k in mapping(given, "totals") if (v := figure(given, "totals", k)) is not None}
+    totals = {
+        k: v for k in in_order(mapping(given, "totals"), _TOTALS) if (v := figure(given, "totals", k)) is not None
+    }
     if totals:
         parts = [_count(k, v) for k, v in totals.items() if k in ("cores", "chips", *available)]
         blocks.append(Text.of("In total: " + ", ".join(parts or [_count(k, v) for k, v in totals.items()]) + "."))
-    names = [n for n in available if any(n in row for row in rows)]
+    names = [n for n in in_order(available, _TOTALS) if any(n in row for row in rows)]
     if not rows or not names:
         return blocks
     body = []
@@ -104,17 +110,17 @@ def quantisation(result: Mapping[str, Any]) -> Section | None:
     layers = [x for x in sequence(result, "quantisation") if isinstance(x, Mapping)]
     if not layers:
         return None
-    keys = list(dict.fromkeys(k for x in layers for k, v in x.items() if k != "layer" and _scalar(v)))
+    keys = _columns(x for x in layers)
     body = [[str(x.get("layer", "")), *(_value(x.get(k)) for k in keys)] for x in layers]
     blocks: list[Block] = []
     inner = [
         (str(x.get("layer", "")), str(name), c)
         for x in layers
-        for name, c in mapping(x, "connections").items()
+        for name, c in in_order(mapping(x, "connections")).items()
         if isinstance(c, Mapping)
     ]
     if inner:
-        columns = list(dict.fromkeys(k for _, _, c in inner for k, v in c.items() if _scalar(v)))
+        columns = _columns(c for _, _, c in inner)
         rows = [[layer, name, *(_value(c.get(k)) for k in columns)] for layer, name, c in inner]
         blocks.append(table(["layer", "connection", *map(label, columns)], rows, numbers=len(columns)))
     blocks.append(
@@ -126,6 +132,11 @@ def quantisation(result: Mapping[str, Any]) -> Section | None:
         )
     )
     return Section("From real numbers to the chip's integers", tuple(blocks))
+
+
+def _columns(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    found = dict.fromkeys(k for x in entries for k, v in x.items() if k != "layer" and _scalar(v))
+    return list(in_order(found, _COLUMNS))
 
 
 def _scalar(value: Any) -> bool:
@@ -148,7 +159,7 @@ def findings(result: Mapping[str, Any]) -> Section | None:
     found = sorted((f for f in sequence(result, "findings") if isinstance(f, Mapping)),
                    key=lambda f: order.get(str(f.get("severity")), 3))  # fmt: skip
     if not found:
-        return Section("Findings", (Text.of("None: nothing was lost or overstepped in the export."),))
+        return Section("Findings", (Text.of("None: the export had nothing to warn about."),))
     rows = []
     for f in found:
         severity = str(f.get("severity", "note"))
@@ -167,7 +178,7 @@ def activity(result: Mapping[str, Any]) -> Section | None:
     samples = figure(result, "samples")
     rows = [
         [words(k), number(int(v) if v.is_integer() else v), number(float(f"{v / samples:.4g}")) if samples else "–"]
-        for k in mapping(result, "counters")
+        for k in in_order(mapping(result, "counters"), _COUNTERS)
         if (v := figure(result, "counters", k)) is not None
     ]
     if rows:
@@ -191,12 +202,12 @@ def _energy(energy: Mapping[str, Any]) -> list[Block]:
             rows.append([words(name), total, parts, Cell(quality, tone=_QUALITY.get(quality, "")),
                          str(value.get("source", ""))])  # fmt: skip
         elif name != "unit" and _scalar(value) and value not in ("", None):
-            facts.append(f"{words(name)}: {number(value)}")
+            facts.append(f"{words(name).capitalize()}: {number(value)}.")
     blocks: list[Block] = []
     if rows:
         blocks.append(table(["set of figures", unit or "in total", "of which", "quality", "source"], rows))
     if facts:
-        blocks.append(Text.of("Energy is estimated from these counts. " + "; ".join(facts) + "."))
+        blocks.append(Text.of("Energy is estimated from these counts. " + " ".join(facts)))
     return blocks
 
 
@@ -225,12 +236,23 @@ def origin(result: Mapping[str, Any]) -> Section | None:
     data = mapping(result, "data")
     if data:
         rows.append(["data", f"{data.get('name', '')}, digest {str(data.get('digest', ''))[:12]}"])
-        binning = ", ".join(f"{words(k)} {number(v)}" for k, v in mapping(data, "frames").items() if _scalar(v))
-        if binning:
-            rows.append(["binning", binning])
+        frames = mapping(data, "frames")
+        window = figure(frames, "window_us")
+        said = [
+            f"{number(frames['T'])} steps" if "T" in frames else "",
+            f"by {frames['by']}" if isinstance(frames.get("by"), str) else "",
+            f"window {number(window / 1000)} ms" if window else "",
+            ("binary" if frames["binary"] else "counts") if isinstance(frames.get("binary"), bool) else "",
+        ]
+        if any(said):
+            rows.append(["binning", ", ".join(s for s in said if s)])
     if part(result, "run"):
         rows.append(["weights", f"digest {str(part(result, 'run'))[:12]}"])
-    seconds = {k: v for k in mapping(result, "seconds") if (v := figure(result, "seconds", k)) is not None}
+    seconds = {
+        k: v
+        for k in in_order(mapping(result, "seconds"), ("torch", "graph", "emulator"))
+        if (v := figure(result, "seconds", k)) is not None
+    }
     if seconds:
         rows.append(["seconds", ", ".join(f"{words(k)} {v:.1f}" for k, v in seconds.items())])
     return Section("How this was made", (table(["", ""], rows),)) if rows else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from html.parser import HTMLParser
@@ -14,6 +13,7 @@ import pytest
 
 from snnkit.errors import ParameterError, UsageError
 from snnkit.validation.report import judge, load_report, write_reports
+from snnkit.validation.report_parts import in_order
 
 EVIL = "<script>alert('x')</script> | `a` **b** [c](http://evil) $x$ \x00 \"q\" \u202e"
 
@@ -147,7 +147,7 @@ def test_three_files_that_say_the_same(tmp_path: Path) -> None:
         assert "Davies 2018" in text
         assert "neuron 77" in text
         assert "1.25–3.5 µJ" in text
-        assert "synapses 1, neurons 0.25–1.5" in text
+        assert "neurons 0.25–1.5, synapses 1" in text
     assert page.tags.count("svg") == 4
     assert "made up" in page.text
     ids = [v for _, k, v in page.attributes if k == "id"]
@@ -156,10 +156,31 @@ def test_three_files_that_say_the_same(tmp_path: Path) -> None:
 
 def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
     first = write_reports(tmp_path / "a", result())
-    shuffled = dict(reversed(list(copy.deepcopy(result()).items())))
-    second = write_reports(tmp_path / "b", shuffled)
+    second = write_reports(tmp_path / "b", backwards(result()))
+    again = write_reports(tmp_path / "c", load_report(tmp_path / "a"))
     for name in first:
-        assert first[name].read_bytes() == second[name].read_bytes(), name
+        assert first[name].read_bytes() == second[name].read_bytes() == again[name].read_bytes(), name
+
+
+def backwards(value: Any) -> Any:
+    """The same value with all keys in the opposite order."""
+    if isinstance(value, dict):
+        return {k: backwards(v) for k, v in reversed(value.items())}
+    return [backwards(v) for v in value] if isinstance(value, list) else value
+
+
+def test_layers_stand_from_input_to_output(tmp_path: Path) -> None:
+    names = ["10", "9", "b", "a"]
+    layers = {n: {"torch": [[0, 1]], "emulator": [[0, 1]], "n": 2} for n in sorted(names)}
+    pair = {"graph-emulator": {"total": 0, "of": 8, "layers": dict.fromkeys(sorted(names), 0)}}
+    chain = [{"layer": n, "neurons": 2} for n in names]
+    given = result(raster={"layers": layers}, differing_spikes=pair, quantisation=chain)
+    text = write_reports(tmp_path, given)["report.html"].read_text(encoding="utf-8")
+    places = [text.index(f">layer {n}<") for n in names]
+    assert places == sorted(places)
+    rows = [text.index(f"<td>{n}</td>") for n in names]
+    assert rows == sorted(rows)
+    assert list(in_order(dict.fromkeys(["x10", "x9", "y"]))) == ["x9", "x10", "y"]
 
 
 def test_bit_accurate_is_said_only_with_a_reference(tmp_path: Path) -> None:
