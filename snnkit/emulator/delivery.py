@@ -18,7 +18,7 @@ from numba import njit  # noqa: E402
 _ONES, _GATHER = np.uint64(0x0101010101010101), np.uint64(0x0102040810204080)
 _BITS = (np.arange(256)[:, None] >> np.arange(8)) & 1
 _NUMBER = _BITS.sum(1)
-_POSITIONS = np.argsort(1 - _BITS, axis=1, kind="stable")
+_POSITIONS = np.argsort(1 - _BITS, axis=1, kind="stable").astype(np.uint8)
 """Positions of the set bits of a byte, first ones first; only the first `_NUMBER` of a row count."""
 
 

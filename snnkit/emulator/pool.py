@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 
-_CHUNKS_PER_THREAD = 4
+_CHUNKS_PER_THREAD = 2
 
 
 def threads() -> int:

@@ -127,7 +127,7 @@ def build(lists: Lists, source: Array, list_of: Array, base: Array, n_sources: i
     events = np.bincount(rows.src, weights=rows.size, minlength=n_sources).astype(np.int64)
     rows, weights = _own_rows(rows, weights)
     factor = np.int64(1) << rows.exponent
-    row_ptr = np.searchsorted(rows.src, np.arange(n_sources + 1)).astype(np.int64)
+    row_ptr = np.searchsorted(rows.src, np.arange(n_sources + 1)).astype(np.int32)
     largest = int(np.abs(weights.astype(np.int64)).max(initial=0)) * int(factor.max(initial=1))
     # a row of zeros fills up groups of eight sources
     zero_at, weights = len(weights), np.concatenate([weights, np.zeros(int(rows.size.max(initial=0)), weights.dtype)])
@@ -237,7 +237,7 @@ def _pieces(lists: Lists) -> tuple[Array, Array, Array, Array, Array, Array, Lis
 def _patterns(ptr: Array, rows: _Segments, int8: bool) -> Array:
     """Sources whose dense rows cover the same targets share a number >= 0; -1 where `deliver_eight` cannot be used."""
     n_rows = np.diff(ptr)
-    pattern = np.full(len(n_rows), -1, np.int64)
+    pattern = np.full(len(n_rows), -1, np.int32)
     if not int8 or not len(rows.src):
         return pattern
     key = np.stack([rows.dst, rows.size, rows.delay, rows.exponent, rows.dense.astype(np.int64)], axis=1)

@@ -40,7 +40,7 @@ class LoihiChip:
 
     def run(self, stimulus: Stimulus) -> Traces:
         """Run a batch from u = v = 0 (see `emulator.chip.Chip`)."""
-        from snnkit.targets.loihi.kernel import COUNTERS, run_samples
+        from snnkit.targets.loihi.kernel import COUNTERS, pack_costs, run_samples
 
         batch, ticks = stimulus.raster.shape[1], stimulus.ticks
         noise_u, noise_v = self._noise(stimulus.noise)
@@ -54,7 +54,7 @@ class LoihiChip:
         raster = np.ascontiguousarray(stimulus.raster)
         shared = (
             raster if raster.flags.writeable else raster.copy(), stimulus.max_count > 1, stimulus.gate_from,
-            stimulus.gate_to, ticks, self.rows.arguments(), self.rows.events, self.packets, self.rows.unit,
+            stimulus.gate_to, ticks, self.rows.arguments(), pack_costs(self.rows.events, self.packets), self.rows.unit,
             self.neurons, rings, noise_u, noise_v, stimulus.record, spikes, u, v, counters,
         )  # fmt: skip
         spread(lambda begin, end: run_samples(begin, end, *shared), batch)
@@ -65,9 +65,8 @@ class LoihiChip:
         if noise is None:
             return none, none
         at_v = self.noise_at_membrane
-        # both sums are wrapped, so draws beyond 26 bits cannot be told from overflow of a 32-bit sum: refuse them
-        if noise.size and (noise.min() < -(2**26) or noise.max() > 2**26):
-            raise DescriptorError("injected noise is beyond +-2^26", fix="give the draws in units of u")
+        if noise.size and (noise.min() < -(2**30) or noise.max() > 2**30):  # bias + draw must fit 32 bits
+            raise DescriptorError("injected noise is beyond +-2^30", fix="give the draws in units of u")
         noise_u = np.where(at_v, 0, noise).astype(np.int32) if not at_v.all() else none
         noise_v = np.where(at_v, noise, 0).astype(np.int32) if at_v.any() else none
         return noise_u, noise_v

@@ -130,7 +130,7 @@ def test_wrong_use(emu):
         ({"inputs": {"in": x}, "noise": {"core9": x}}, UsageError),
         ({"inputs": {"in": x}, "noise": {"core0": x}}, ShapeError),
         ({"inputs": {"in": x}, "noise": {"core0": np.zeros((13, 8))}, "continuous": True}, UsageError),
-        ({"inputs": {"in": x}, "noise": {"core0": np.full((13, 8), 2**27)}}, DescriptorError),
+        ({"inputs": {"in": x}, "noise": {"core0": np.full((13, 8), 2**30 + 1)}}, DescriptorError),
     ):
         with pytest.raises(error):
             emu.run(**kwargs)
