@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 _WHERE = {
     "fit": "fitting",
     "finetune": "fitting",
-    "Start": "fitting",
+    "Start": "record",
     "TrainerSettings": "fitting",
     "Run": "run",
     "load_run": "run",
@@ -48,10 +48,11 @@ __all__ = [
 
 if TYPE_CHECKING:
     from snnkit.training.evaluation import evaluate
-    from snnkit.training.fitting import Start, TrainerSettings, finetune, fit
+    from snnkit.training.fitting import TrainerSettings, finetune, fit
     from snnkit.training.losses import READOUTS, ClassificationLoss, scores
     from snnkit.training.metrics import Activity, Evaluation, predict
     from snnkit.training.module import OptimizerSettings, SpikingClassifier
+    from snnkit.training.record import Start
     from snnkit.training.run import Run, load_run
 
 

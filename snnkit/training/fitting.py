@@ -5,12 +5,10 @@ from __future__ import annotations
 import copy
 import csv
 import os
-import platform
 import random
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,22 +20,20 @@ import lightning as L  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from snnkit import __version__, _io  # noqa: E402
+from snnkit import _io  # noqa: E402
 from snnkit import nn as snn  # noqa: E402
 from snnkit.data.module import EventDataModule  # noqa: E402
-from snnkit.errors import ParameterError, ResumeError, ShapeError, UsageError  # noqa: E402
+from snnkit.errors import ParameterError, ShapeError, UsageError  # noqa: E402
 from snnkit.kernels import warm_up  # noqa: E402
 from snnkit.training import checkpoint, recipes  # noqa: E402
 from snnkit.training.callbacks import ProgressCallback, RunFolder, quiet, training_progress  # noqa: E402
 from snnkit.training.evaluation import evaluate  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
-from snnkit.training.run import FORMAT, Run, load_run, read_record  # noqa: E402
+from snnkit.training.record import Start, check_same, make_record  # noqa: E402
+from snnkit.training.run import Run, load_run, read_record  # noqa: E402
 from snnkit.training.settings import Reader, build, construct, find_class, parameters  # noqa: E402
 
 Overrides = Sequence[tuple[str, Any]] | Mapping[str, Any]
-
-FREE_KEYS = ("data.init_args.num_workers", "data.init_args.progress", "data.init_args.root", "data.init_args.cache_dir")
-"""Settings that may change on a resume: where and how data are read (the digest tells whether they are the same)."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +58,6 @@ class TrainerSettings:
     def __post_init__(self) -> None:
         if self.max_epochs < 1:
             raise ParameterError(f"trainer.max_epochs is {self.max_epochs}", fix="give at least 1")
-
-
-@dataclass(frozen=True)
-class Start:
-    """Weights to start from: of a run, with some layers frozen."""
-
-    run: Run
-    freeze: tuple[str, ...] = ()
 
 
 def fit(
@@ -116,9 +104,9 @@ def fit(
     _resolve(settings, reader, 1, (1, 1, 1))  # mistakes in the recipe are told before data are prepared
     data, settings = _prepare_data(settings, reader, show)
     settings = _resolve(settings, reader, data.num_classes, data.input_shape)
-    record = _record(recipe, settings, data, reader, start)
+    record = make_record(recipe, settings, data, reader, start)
     if before is not None:
-        _check_same(before, record)
+        check_same(before, record)
         record = before
     module = _prepare_module(settings, reader, data, start)
     if before is None:
@@ -339,84 +327,4 @@ def _final_metrics(run: Run, data: EventDataModule) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of what takes part in training."""
-    out = {"snnkit": __version__, "python": platform.python_version()}
-    for name in ("torch", "lightning", "numpy", "numba"):
-        try:
-            out[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return out
-
-
-def _record(
-    recipe: str | Path | Mapping[str, Any],
-    settings: dict[str, Any],
-    data: EventDataModule,
-    reader: Reader,
-    start: Start | None,
-) -> dict[str, Any]:
-    name = "custom"
-    if start is not None:
-        name = f"{start.run.name} (fine-tuned)"
-    elif not isinstance(recipe, Mapping):
-        plain = str(recipe).removesuffix(".yaml").removeprefix("recipes/")
-        name = plain if plain in recipes.names() else Path(recipe).stem
-    record: dict[str, Any] = {
-        "format": FORMAT,
-        "recipe": name,
-        "settings": settings,
-        "data": data.describe(),
-        "seed": settings["seed_everything"],
-        "precision": settings["trainer"]["precision"],
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "machine": {"processor": platform.machine(), "system": platform.system()},
-        "allow_code": list(reader.allow),
-    }
-    if start is not None:
-        record["start"] = {"weights": start.run.digest, "run": start.run.name, "freeze": list(start.freeze)}
-    return record
-
-
-def flatten(value: Any, key: str = "") -> dict[str, Any]:
-    """Nested mappings and lists as dotted keys."""
-    if isinstance(value, Mapping):
-        pairs: Iterable[tuple[str, Any]] = ((f"{key}.{k}" if key else str(k), v) for k, v in value.items())
-    elif isinstance(value, list) and any(isinstance(v, (Mapping, list)) for v in value):
-        pairs = ((f"{key}[{i}]", v) for i, v in enumerate(value))
-    else:
-        return {key: value}
-    return {k: v for name, inner in pairs for k, v in flatten(inner, name).items()}
-
-
-def _check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise `ResumeError` with every difference between the interrupted run and this one."""
-    differences = []
-    for part in ("settings", "data", "start"):
-        old, new = flatten(before.get(part, {})), flatten(now.get(part, {}))
-        for key in dict.fromkeys([*old, *new]):
-            if key in FREE_KEYS or old.get(key) == new.get(key):
-                continue
-            label = key if part == "settings" else f"{part} {key}"
-            differences.append(f"{label}: {_text(old, key)} → {_text(new, key)}")
-    if differences:
-        raise ResumeError(
-            "the run cannot go on with other settings or data:\n    " + "\n    ".join(differences),
-            why="its result would be neither this recipe's nor the other's",
-            fix="resume with the old settings, or start a new run with another --out",
-        )
-    if before.get("threads") != now["threads"]:
-        print(
-            f"note: the run had {before.get('threads')} threads, now {now['threads']}; its result will not be "
-            "bit-equal to an unbroken run's",
-            file=sys.stderr,
-        )
-
-
-def _text(values: Mapping[str, Any], key: str) -> str:
-    return repr(values[key]) if key in values else "(absent)"
-
-
-__all__ = ["Start", "TrainerSettings", "finetune", "fit", "next_free", "versions"]
+__all__ = ["Start", "TrainerSettings", "finetune", "fit", "next_free"]
