@@ -44,6 +44,7 @@ class Contender(NamedTuple):
     make: Callable[[str], Layer]
     """reset → the layer."""
     settings: str = ""
+    resets: tuple[str, ...] = ("zero", "subtract")
     memory: float = 3.0
     """Peak extra memory in units of the input, a guess on the safe side."""
     package: str | None = None
@@ -110,7 +111,9 @@ def _norse(reset: str) -> Layer:
     from norse.torch import LIFBoxCell, LIFBoxParameters
 
     parameters = LIFBoxParameters(
-        tau_mem_inv=torch.tensor((1 - DECAY) / 0.001), v_th=torch.tensor(THRESHOLD), alpha=torch.tensor(100.0)
+        tau_mem_inv=torch.tensor((1 - DECAY) / 0.001),
+        v_th=torch.tensor((1 - DECAY) * THRESHOLD),  # its input is multiplied by 1 − decay
+        alpha=torch.tensor(100.0),
     )
     cell = LIFBoxCell(parameters, dt=0.001)
 
@@ -129,7 +132,7 @@ CONTENDERS = (
     Contender("snnkit eager loop", _eager, memory=14.0),
     Contender("spikingjelly", _spikingjelly, memory=14.0, package="spikingjelly"),
     Contender("snntorch", _snntorch, "fires at v > threshold", memory=14.0, package="snntorch"),
-    Contender("norse", _norse, "reset zero, input times 0.1, SuperSpike surrogate", memory=14.0, package="norse"),
+    Contender("norse", _norse, "v > threshold, SuperSpike surrogate", ("zero",), memory=14.0, package="norse"),
 )
 
 
@@ -283,7 +286,11 @@ def run(
     shape = tuple(shape or (QUICK_SHAPE if quick else FULL_SHAPE))
     rounds = rounds or (4 if quick else 5)
     warm_up()
-    contenders = [c for c in CONTENDERS if c.package is None or importlib.util.find_spec(c.package) is not None]
+    contenders = [
+        c
+        for c in CONTENDERS
+        if reset in c.resets and (c.package is None or importlib.util.find_spec(c.package) is not None)
+    ]
     size = 4.0 * shape[0] * shape[1] * shape[2]
     free = available_memory() - 3 * size
     fits = [c for c in contenders if c.memory * size < free]

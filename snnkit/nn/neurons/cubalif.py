@@ -50,11 +50,12 @@ class CubaLIF(Firing):
     The same neuron elsewhere:
 
     - spikingjelly 2.0: `lava_exchange.CubaLIFNode(current_decay=1−decay_syn, voltage_decay=1−decay_mem,
-      v_threshold=threshold)`.
+      v_threshold=threshold)` is the same equation with decays and states rounded to fixed point.
     - snntorch 1.0 `Synaptic(alpha=decay_syn, beta=decay_mem, threshold=threshold, reset_mechanism=reset,
-      reset_delay=False)`; it fires at v > threshold.
+      reset_delay=False)`; the differences are those of its `Leaky`, see `LIF`.
     - norse 1.1 `LIFCell(LIFParameters(tau_syn_inv=(1−decay_syn)/dt, tau_mem_inv=(1−decay_mem)/dt,
-      v_th=threshold), dt=dt)`: an input acts one step later, and the current reaches v multiplied by 1−decay_mem.
+      v_th=(1−decay_mem)·threshold), dt=dt)`: reset to zero, fires at v > threshold; the current reaches v multiplied
+      by 1−decay_mem, hence the threshold.
 
     Source: Davies et al. 2018 (Loihi), doi:10.1109/MM.2018.112130359, without its integer arithmetic.
     """

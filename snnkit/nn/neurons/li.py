@@ -37,9 +37,9 @@ class LI(Neuron):
         ParameterError: a value outside its range.
         ShapeError: an input of fewer than 3 dimensions, or one that does not fit a per-channel decay.
 
-    The same elsewhere: spikingjelly 2.0 `NonSpikingLIFNode(tau=1/(1−decay), decay_input=False)`; snntorch 1.0
-    `Leaky(beta=decay, reset_mechanism="none")`, reading the membrane; norse 1.1 `LIBoxCell(LIBoxParameters(
-    tau_mem_inv=(1−decay)/dt), dt=dt)`, whose input is multiplied by 1−decay.
+    The same elsewhere: spikingjelly 2.0 `NonSpikingLIFNode(tau=1/(1−decay))` and norse 1.1 `LIBoxCell(LIBoxParameters(
+    tau_mem_inv=(1−decay)/dt), dt=dt)`, both with their input multiplied by 1−decay, so divide theirs by that; snntorch
+    1.0 `Leaky(beta=decay, reset_mechanism="none")`, reading the membrane.
 
     Source: Gerstner et al., Neuronal Dynamics (2014), doi:10.1017/CBO9781107447615, chapter 1, in discrete time.
     """

@@ -100,14 +100,15 @@ class LIF(Firing):
         ParameterError: a value outside its range.
         ShapeError: an input of fewer than 3 dimensions, or one that does not fit a per-channel parameter.
 
-    The same neuron elsewhere (one step each, v at rest 0):
+    The same neuron elsewhere:
 
     - spikingjelly 2.0 `LIFNode(tau=1/(1−decay), decay_input=False, v_threshold=threshold, v_reset=0.0)`; subtract is
-      `v_reset=None`. With `decay_input=True` their input is divided by their tau. Their tau is 1/(1−decay), not ours.
-    - snntorch 1.0 `Leaky(beta=decay, threshold=threshold, reset_mechanism=reset, reset_delay=False)`; it fires at
-      v > threshold, we at v ≥ threshold; its default delays the reset by a step.
-    - norse 1.1 `LIFBoxCell(LIFBoxParameters(tau_mem_inv=(1−decay)/dt, v_th=threshold), dt=dt)`: reset to zero, v >
-      threshold, and the input is multiplied by 1−decay, so divide theirs by 1−decay.
+      `v_reset=None`. With `decay_input=True` their input is divided by their tau, which is 1/(1−decay), not ours.
+    - snntorch 1.0 `Leaky(beta=decay, threshold=threshold, reset_mechanism=reset, reset_delay=False)`. It fires at
+      v > threshold, we at v ≥ threshold; its default delays the reset by a step; with subtract it takes the threshold
+      off once more, before the next step's test, where v was still above it after the reset.
+    - norse 1.1 `LIFBoxCell(LIFBoxParameters(tau_mem_inv=(1−decay)/dt, v_th=(1−decay)·threshold), dt=dt)`: reset to
+      zero, fires at v > threshold; its input is multiplied by 1−decay, hence the threshold.
 
     Source: Gerstner et al., Neuronal Dynamics (2014), doi:10.1017/CBO9781107447615, chapter 1, in discrete time.
     """
