@@ -15,9 +15,12 @@ from snnkit.data.events import EventStream
 from snnkit.data.files.atis import encode_atis
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def data_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One cache folder for the whole session, so that the simulated set is made once."""
+    """One cache folder for all tests of this folder, so that the simulated set is made once.
+
+    Not for the session: kernels are cached there too, and later tests in fresh processes would compile them again.
+    """
     before = os.environ.get("SNNKIT_CACHE")
     folder = tmp_path_factory.mktemp("cache")
     os.environ["SNNKIT_CACHE"] = str(folder)
