@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from snnkit.data import Augment
-from snnkit.data.augment import augment_columns
+from snnkit.data.augment import augment_columns, elastic_field
 from snnkit.data.dataset import keyed_rng
 from snnkit.errors import ParameterError
 
@@ -95,3 +95,24 @@ def test_the_draw_depends_on_the_generator_alone():
 def test_impossible_ranges_are_refused(bad):
     with pytest.raises(ParameterError, match=next(iter(bad))):
         Augment(**bad)
+
+
+def test_elastic_field_is_smooth_and_as_strong_as_asked():
+    fields = np.stack([elastic_field((34, 20), 1.5, keyed_rng(seed, 1, 0, 0)) for seed in range(400)])
+    assert fields.shape == (400, 2, 20, 34)
+    assert np.sqrt((fields**2).mean()) == pytest.approx(1.5, rel=0.05)
+    assert abs(fields.mean()) < 0.1
+    for axis in (2, 3):  # neighbouring pixels shift alike
+        assert np.sqrt((np.diff(fields, axis=axis) ** 2).mean()) < 0.35
+
+
+def test_elastic_shifts_events_by_the_field_of_their_pixel():
+    settings = Augment(elastic_px=1.0)
+    columns = grid()
+    rng = keyed_rng(5, 1, 0, 0)
+    rng.uniform(-1.0, 1.0, 6)
+    field = elastic_field((34, 34), 1.0, rng)
+    t, x, y, _ = apply(settings, 5)
+    x0, y0 = columns[1][t].astype(int), columns[2][t].astype(int)
+    assert np.abs(x - (x0 + field[0, y0, x0])).max() <= 0.501
+    assert np.abs(y - (y0 + field[1, y0, x0])).max() <= 0.501
