@@ -15,6 +15,9 @@ _numba.configure()
 import numpy as np  # noqa: E402
 from numba import njit  # noqa: E402
 
+MOST_ALIKE = 248
+"""So many bytes of -128 add up to no less than -2**15."""
+
 _ONES, _GATHER = np.uint64(0x0101010101010101), np.uint64(0x0102040810204080)
 _BITS = (np.arange(256)[:, None] >> np.arange(8)) & 1
 _NUMBER = _BITS.sum(1)
@@ -47,65 +50,57 @@ def deliver(source, count, tick, ptr, dst, size, weight_at, index_at, delay, fac
 
 
 @njit(**_numba.OPTIONS)
-def _add_eight(target, weights, at, f):
-    """target += f * (eight rows of `weights` that start at `at`). Eight bytes add up without overflow in 16 bits."""
-    n = target.shape[0]
+def _add_eight(total, weights, at):
+    """total += eight rows of `weights` that start at `at`, in 16 bits: twice the lanes of 32."""
+    n = total.shape[0]
     a = weights[at[0] : at[0] + n]
     b = weights[at[1] : at[1] + n]
     c = weights[at[2] : at[2] + n]
     d = weights[at[3] : at[3] + n]
     e = weights[at[4] : at[4] + n]
-    g = weights[at[5] : at[5] + n]
-    h = weights[at[6] : at[6] + n]
-    i = weights[at[7] : at[7] + n]
-    if f == 1:
-        for j in range(n):
-            target[j] += np.int16(a[j] + b[j] + c[j] + d[j] + e[j] + g[j] + h[j] + i[j])
-    else:
-        for j in range(n):
-            target[j] += np.int16(a[j] + b[j] + c[j] + d[j] + e[j] + g[j] + h[j] + i[j]) * f
+    f = weights[at[5] : at[5] + n]
+    g = weights[at[6] : at[6] + n]
+    h = weights[at[7] : at[7] + n]
+    for j in range(n):
+        total[j] += a[j] + b[j] + c[j] + d[j] + e[j] + f[j] + g[j] + h[j]
 
 
 @njit(**_numba.OPTIONS)
-def deliver_eight(sources, tick, ptr, dst, size, weight_at, delay, factor, weights, zero_at, ring, at):
-    """One spike of each of up to eight sources whose rows are dense, int8 and cover the same targets (equal `pattern`).
+def deliver_alike(sources, tick, ptr, dst, size, weight_at, delay, factor, weights, zero_at, ring, at, scratch):
+    """One spike of each of up to `MOST_ALIKE` sources whose rows are dense, int8 and cover the same targets.
 
-    The accumulator is touched once instead of eight times. Missing sources are rows of zeros; `at` is scratch [8].
+    Their bytes add up in 16 bits without overflow; the accumulator is touched once. Groups of eight are filled up with
+    a row of zeros. `at` int64 [8] and `scratch` int16 [longest row] are scratch.
     """
     p = ptr[sources[0]]
     m = sources.shape[0]
     for k in range(ptr[sources[0] + 1] - p):
-        for which in range(m):
-            at[which] = weight_at[ptr[sources[which]] + k]
-        for which in range(m, 8):
-            at[which] = zero_at
+        n = size[p + k]
+        total = scratch[:n]
+        total[:] = 0
+        for group in range(0, m, 8):
+            for i in range(8):
+                at[i] = weight_at[ptr[sources[group + i]] + k] if group + i < m else zero_at
+            _add_eight(total, weights, at)
         first = dst[p + k]
-        target = ring[(tick + delay[p + k]) % ring.shape[0], first : first + size[p + k]]
-        _add_eight(target, weights, at, factor[p + k])
+        target = ring[(tick + delay[p + k]) % ring.shape[0], first : first + n]
+        f = factor[p + k]
+        if f == 1:
+            for j in range(n):
+                target[j] += total[j]
+        else:
+            for j in range(n):
+                target[j] += total[j] * f
 
 
 @njit(**_numba.OPTIONS)
 def deliver_all(
-    sources,
-    counts,
-    tick,
-    ptr,
-    dst,
-    size,
-    weight_at,
-    index_at,
-    delay,
-    factor,
-    weights,
-    indices,
-    pattern,
-    zero_at,
-    ring,
-    at,
-):
+    sources, counts, tick, ptr, dst, size, weight_at, index_at, delay, factor, weights, indices, pattern, zero_at, ring,
+    at, scratch,
+):  # fmt: skip
     """Deliver the spikes of `sources` (global numbers); `counts` gives their multiplicity, empty for 1.
 
-    `at` int64 [8] is scratch.
+    `at` int64 [8] and `scratch` int16 [longest row] are scratch.
     """
     n = sources.shape[0]
     single = counts.shape[0] == 0
@@ -114,11 +109,11 @@ def deliver_all(
         p = pattern[sources[k]]
         m = 1
         if p >= 0 and single:
-            while m < 8 and k + m < n and pattern[sources[k + m]] == p:
+            while m < MOST_ALIKE and k + m < n and pattern[sources[k + m]] == p:
                 m += 1
         if m > 1:
-            deliver_eight(
-                sources[k : k + m], tick, ptr, dst, size, weight_at, delay, factor, weights, zero_at, ring, at
+            deliver_alike(
+                sources[k : k + m], tick, ptr, dst, size, weight_at, delay, factor, weights, zero_at, ring, at, scratch
             )
         else:
             count = 1 if single else np.int64(counts[k])

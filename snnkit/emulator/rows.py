@@ -235,7 +235,7 @@ def _pieces(lists: Lists) -> tuple[Array, Array, Array, Array, Array, Array, Lis
 
 
 def _patterns(ptr: Array, rows: _Segments, int8: bool) -> Array:
-    """Sources whose dense rows cover the same targets share a number >= 0; -1 where `deliver_eight` cannot be used."""
+    """Sources whose dense rows cover the same targets share a number >= 0; -1 where `deliver_alike` cannot be used."""
     n_rows = np.diff(ptr)
     pattern = np.full(len(n_rows), -1, np.int32)
     if not int8 or not len(rows.src):

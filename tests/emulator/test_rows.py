@@ -56,7 +56,7 @@ def test_delivery_is_the_plain_sum(seed):
     spikes = np.flatnonzero(rng.random(n_sources) < 0.7)
     counts = rng.integers(1, 5, len(spikes)).astype(np.uint8) if rng.random() < 0.5 else np.zeros(0, np.uint8)
     ring = np.zeros((rows.depth, max(rows.width, n_targets)), np.int64)
-    deliver_all(spikes, counts, 2, *rows.arguments(), ring, np.empty(8, np.int64))
+    deliver_all(spikes, counts, 2, *rows.arguments(), ring, np.empty(8, np.int64), np.empty(ring.shape[1], np.int16))
     expected = np.zeros((rows.depth, n_targets), np.int64)
     for k, s in enumerate(spikes):
         for e in np.flatnonzero(source == s):

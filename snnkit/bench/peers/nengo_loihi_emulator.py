@@ -39,9 +39,7 @@ def block_of(n, vth, weights):
     synapse = Synapse(weights.shape[0])
     synapse.set_weights(weights.astype(np.float32))
     synapse.weights = [(row.astype(np.int32) << 6)[None, :] for row in weights]
-    synapse.format(
-        compression=3, idx_bits=1, fanout_type=1, n_synapses=63, weight_bits=7, weight_exp=0, delay_bits=0
-    )
+    synapse.format(compression=3, idx_bits=1, fanout_type=1, n_synapses=63, weight_bits=7, weight_exp=0, delay_bits=0)
     block.add_synapse(synapse)
     return block, synapse
 

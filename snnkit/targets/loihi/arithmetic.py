@@ -34,9 +34,11 @@ def wrap24(x: Any) -> Any:
 
 
 def dec(x: Any, d: Any) -> Any:
-    """sign(x) * floor(|x| * (4096 - d) / 4096): the loss is rounded away from zero."""
-    sign = x >> 63
-    return ((((x ^ sign) - sign) * (4096 - d) >> 12) ^ sign) - sign
+    """sign(x) * floor(|x| * (4096 - d) / 4096): the loss is rounded away from zero.
+
+    A shift rounds down; adding 4095 to negative products first makes it round toward zero.
+    """
+    return (x * (4096 - d) + ((x >> 63) & 4095)) >> 12
 
 
 def clip(x: Any, low: Any, high: Any) -> Any:

@@ -111,7 +111,7 @@ def open_chip(descriptor: Descriptor) -> LoihiChip:
 
 
 def _neurons(arrays: Mapping[str, Array]) -> tuple[Array, ...]:
-    """Effective du, dv, level, bias, vmin, vmax, refract of every compartment, int32 [N]."""
+    """Effective du, dv (int16), level, bias, vmin, vmax, refract (int32) of every compartment, each [N]."""
     ptr, compartment = arrays["core_ptr"], arrays["compartment"]
     core = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr[:, 0]))
     profile = arrays["compartment_profile"][ptr[core, 1] + compartment[:, 0]]
@@ -121,7 +121,8 @@ def _neurons(arrays: Mapping[str, Array]) -> tuple[Array, ...]:
     vmin = np.array([spec.vmin(k) for k in range(spec.VMIN_EXPONENT_MAX + 1)], np.int64)[registers[:, 1]]
     vmax = np.array([spec.vmax(k) for k in range(spec.VMAX_EXPONENT_MAX + 1)], np.int64)[registers[:, 2]]
     parts = (profile[:, 0] + registers[:, 0], profile[:, 1], level, bias, vmin, vmax, profile[:, 2])
-    return tuple(np.ascontiguousarray(part, np.int32) for part in parts)
+    types = (np.int16, np.int16, *[np.int32] * 5)  # narrow decays let the compiler use narrow products
+    return tuple(np.ascontiguousarray(part, dtype) for part, dtype in zip(parts, types))
 
 
 def _decode_lists(arrays: Mapping[str, Array]) -> tuple[Lists, Array, Array]:

@@ -111,6 +111,7 @@ def run_samples(
     found = np.empty(longest + longest // 8 + 10, np.int64)
     counts = np.ones(longest if several else 0, np.uint8)
     at = np.empty(8, np.int64)
+    scratch = np.empty(rings.shape[2], np.int16)
     no_noise = np.zeros(n, np.int32)
     u = np.empty(n, np.int32)
     v = np.empty(n, np.int32)
@@ -149,7 +150,7 @@ def run_samples(
             counters[b, 4] += by_neurons & _PACKET_MASK
             deliver_all(
                 found[:hits], counts, t, ptr, dst, size, weight_at, index_at, delay, factor, weights, indices, pattern,
-                zero_at, ring, at,
+                zero_at, ring, at, scratch,
             )  # fmt: skip
             noise = noise_u[t, bu] if noise_u.shape[0] > 0 else no_noise
             drive = bias + noise_v[t, bv] if noise_v.shape[0] > 0 else bias
