@@ -97,8 +97,8 @@ def run_samples(
 ):  # fmt: skip
     """Samples begin to end - 1 of a batch, each from the initial state.
 
-    raster [T, B, L], `several` if it may hold counts above 1; rings [B, depth, at least N] zeros; noise_u, noise_v int32
-    [ticks or 0, B or 1, N]; record [K] recorded compartments; out_s [ticks, B, N]; counters [B, len(COUNTERS)].
+    raster [T, B, L], `several` if it may hold counts above 1; rings [B, depth, at least N] zeros; noise_u, noise_v
+    int32 [ticks or 0, B or 1, N]; record [K] recorded compartments; out_s [ticks, B, N]; counters [B, len(COUNTERS)].
     Samples do not touch each other, so the result is the same however they are spread over threads.
     """
     ptr, dst, size, weight_at, index_at, delay, factor, weights, indices, pattern, zero_at = rows

@@ -238,6 +238,17 @@ def test_a_fresh_process_verifies_without_torch_or_the_exporter(net, emu, tmp_pa
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_second_process_compiles_nothing(net, emu, tmp_path):
+    path = with_vectors(net, tmp_path / "v.snnx", emu)  # compiled here, if not before
+    code = (
+        "import sys; from snnkit import emulator; emulator.verify(sys.argv[1]); "
+        "from snnkit.targets.loihi.kernel import run_samples as r; "
+        "print(sum(r.stats.cache_hits.values()), sum(r.stats.cache_misses.values()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "0"]
+
+
 # ------------------------------------------------------------------------------------------------------------- energy
 def test_energy_keeps_the_two_sets_apart():
     counters = {"spikes": 10, "synaptic_events": 1000, "neuron_updates": 200, "core_packets": 20}
