@@ -55,8 +55,8 @@ def loop_findings(graph: Graph) -> list[Finding]:
     _, loop = _longest_paths(graph)
     if not loop:
         return []
-    pairs = set(zip(loop, loop[1:] + loop[:1]))
-    total = sum(1 - w for s, d, w in _edges(graph) if (s, d) in pairs)
+    edges = _edges(graph)
+    total = sum(min(1 - w for s, d, w in edges if (s, d) == pair) for pair in zip(loop, loop[1:] + loop[:1]))
     return [
         Finding(
             "LOOP_TOO_SHORT",
