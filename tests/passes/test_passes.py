@@ -108,9 +108,7 @@ def test_random_chains_keep_their_operator(data: st.DataObject) -> None:
     shape: Shape = (data.draw(st.integers(1, 3)), data.draw(st.integers(1, 7)), data.draw(st.integers(1, 7)))
     ops: list[Any] = []
     n = int(np.prod(shape))
-    for kind in data.draw(
-        st.lists(st.sampled_from("conv depthwise avg sum scale norm".split()), min_size=1, max_size=5)
-    ):
+    for kind in data.draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=5)):
         if kind in ("conv", "depthwise"):
             k = int(rng.integers(1, min(3, *shape[1:]) + 1))
             groups = shape[0] if kind == "depthwise" else 1
@@ -222,7 +220,7 @@ def branches(rng: np.random.Generator) -> Graph:
         link("b", "c"),
         link("in", "c"),
         link("a", "c"),
-        link("b", "b", loop_delay),
+        link("b", "b", 1),
     )
     return Graph("g", (Input("in", (4,)),), tuple(map(pop, "abc")), links, Readout("c", "count"), steps=9)
 
