@@ -26,6 +26,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(rows)
         return 0
+    for row in rows:
+        row.update(
+            {k: f"{v / 1e9:.3g} G" for k, v in row.items() if k.endswith("_per_s") and isinstance(v, int | float)}
+        )
     columns = list(dict.fromkeys(key for row in rows for key in row))
     print_table(f"bench {args.work}", columns, [[row.get(c) for c in columns] for row in rows])
     return 0

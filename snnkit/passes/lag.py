@@ -65,7 +65,8 @@ def loop_findings(graph: Graph) -> list[Finding]:
             resource="delay around the loop",
             needed=len(loop),
             available=total,
-            remedy=f"raise the delay of the recurrent connection by {len(loop) - total} and train with it",
+            remedy=f"raise the delay of the recurrent connection by {len(loop) - total}, so that the loop has at least "
+            f"{len(loop)}, and train with it",
         )
     ]
 

@@ -12,7 +12,7 @@
     LI_NOT_READOUT        an LI that is not the read-out: its v would have to leave the chip float
     READOUT               a read-out that does not fit its population                        both
     DELAY_RANGE           a delay register outside 0 to 62                                   both
-    LOOP_DELAY            a loop with less delay than connections: each takes one step       both
+    LOOP_TOO_SHORT        a loop with less delay than connections: each takes one step       both
     GRAPH                 an inconsistent graph                                              both
     REGISTER_RANGE        a value that a neuron's register cannot hold                       integer
     WEIGHT_FORMAT         exponent, sign mode or bits that no synapse format has             integer
@@ -48,6 +48,7 @@ from snnkit.graph.model import (
     Population,
     Sparse,
 )
+from snnkit.passes import loop_findings
 from snnkit.targets.loihi import spec
 
 Array = np.ndarray[Any, Any]
@@ -88,7 +89,7 @@ def _structure(graph: Graph) -> Iterator[Finding]:
                 resource="input value", needed=node.max_count, available=1,
                 remedy="bin the events as binary frames, or in more and shorter steps",
             )  # fmt: skip
-    yield from _loops(graph)
+    yield from loop_findings(graph)
     readout = graph.readout
     if readout is None:
         return
@@ -172,45 +173,6 @@ def _delay(graph: Graph, c: Connection, *, late_by: int) -> Iterator[Finding]:
             "DELAY_RANGE", c.name, f"a delay of {c.max_delay} steps", resource="delay register", needed=register,
             available=spec.DELAY_MAX, remedy=f"use delays of at most {spec.DELAY_MAX + (c.max_delay - register)}",
         )  # fmt: skip
-
-
-def _loops(graph: Graph) -> Iterator[Finding]:
-    """Loops whose delays do not give each of their connections one step (found as negative cycles)."""
-    names = [p.name for p in graph.populations]
-    edges = [
-        (c.src, c.dst, int(np.min(c.delay)) if np.size(c.delay) else 0, c.name)
-        for c in graph.connections
-        if c.src in names
-    ]
-    distance = dict.fromkeys(names, 0)
-    via: dict[str, tuple[str, str, int]] = {}
-    changed = ""
-    for _ in range(len(names) + 1):
-        changed = ""
-        for src, dst, delay, name in edges:
-            if distance[src] + delay - 1 < distance[dst]:
-                distance[dst] = distance[src] + delay - 1
-                via[dst] = (src, name, delay)
-                changed = dst
-        if not changed:
-            return
-    node = changed
-    for _ in names:
-        node = via[node][0]
-    loop, delays, at = [node], [], node
-    while True:
-        at, _, delay = via[at]
-        loop.append(at)
-        delays.append(delay)
-        if at == node:
-            break
-    text = " -> ".join(reversed(loop))
-    need = len(delays)
-    yield Finding(
-        "LOOP_DELAY", text, f"the delays add up to {sum(delays)} steps, the loop's {need} connections take one each",
-        resource="loop delay", needed=need, available=sum(delays),
-        remedy=f"give the feedback connection a delay of at least {max(delays) + need - sum(delays)}",
-    )  # fmt: skip
 
 
 def _stand_in(graph: Graph) -> Graph:

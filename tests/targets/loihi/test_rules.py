@@ -95,7 +95,7 @@ def test_a_network_that_fits_has_no_findings() -> None:
         (changed("b", decay_syn=f32(-0.1, 5)), "DECAY_RANGE"),
         (changed("b", refractory=63), "REFRACTORY_RANGE"),
         (rewired("b-b", delay=70), "DELAY_RANGE"),
-        (rewired("b-b", delay=0), "LOOP_DELAY"),
+        (rewired("b-b", delay=0), "LOOP_TOO_SHORT"),
         (good().with_(readout=Readout("out", "count")), "READOUT"),
         (good().with_(readout=Readout("b", "mean")), "READOUT"),
         (good().with_(readout=None), "LI_NOT_READOUT"),
@@ -121,11 +121,11 @@ def test_a_loop_names_its_way_and_the_delay_that_works() -> None:
     graph = good()
     back = Connection("b-a", "b", "a", Dense(np.ones((18, 5), np.float32)), 1)
     finding = next(
-        f for f in rules.check(graph.with_(connections=(*graph.connections, back))) if f.code == "LOOP_DELAY"
+        f for f in rules.check(graph.with_(connections=(*graph.connections, back))) if f.code == "LOOP_TOO_SHORT"
     )
     assert {"a", "b"} <= set(finding.where.split(" -> "))
     assert (finding.needed, finding.available) == (2, 1)
-    assert "at least 2" in finding.remedy
+    assert "at least 2," in finding.remedy
     fixed = Connection("b-a", "b", "a", back.synapse, 2)
     assert codes(graph.with_(connections=(*graph.connections, fixed))) == []
 
