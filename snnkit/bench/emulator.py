@@ -47,16 +47,18 @@ def _mantissas(rng: np.random.Generator, *shape: int) -> Array:
 
 
 def workloads(quick: bool) -> list[Workload]:
-    """The dense network of the peer; unless quick, one wide layer and a convolutional network on 34 x 34 events too."""
+    """The dense network of the peer; unless quick, two wide layers and a convolutional network on 34 x 34 events."""
     rng = np.random.default_rng(0)
     dense = ((Dense(_mantissas(rng, 512, 1024)), 1400), (Dense(_mantissas(rng, 10, 512)), 2500))
     found = [Workload("dense 1024-512-10", (1024,), dense, peer=PEER_SECONDS)]
     if not quick:
+        frame = ((Dense(_mantissas(rng, 512, 2312)), 2500),)
         wide = ((Dense(_mantissas(rng, 4096, 1024)), 1400),)
         first = Conv(_mantissas(rng, 16, 2, 5, 5), (2, 34, 34), stride=(2, 2))
         second = Conv(_mantissas(rng, 32, 16, 3, 3), first.out_shape, stride=(2, 2))
         layers = ((first, 200), (second, 300), (Dense(_mantissas(rng, 10, second.n_dst)), 1500))
         found += [
+            Workload("wide 2312-512", (2312,), frame),
             Workload("wide 1024-4096", (1024,), wide),
             Workload("conv 2x34x34-16c5-32c3-10", (2, 34, 34), layers, activity=0.02),
         ]
