@@ -276,7 +276,7 @@ def test_a_loop_needs_a_step_per_connection(delay: int) -> None:
     assert finding.needed > finding.available
     assert set(finding.where.split(" -> ")) <= set("abc")
     raised = delay + int(finding.needed - finding.available)
-    assert f"by {raised - delay} " in finding.remedy
+    assert f"by {raised - delay}," in finding.remedy
 
 
 def test_delays_per_synapse_keep_their_differences() -> None:
