@@ -225,6 +225,26 @@ def membrane_gradient(u, threshold, active, masked, to_zero, grad_v, g, grad_u, 
 
 
 @row
+def detached_gradient(grad_s, u, threshold, to_zero, grad_v, g, n, one):
+    """g ← ∂L/∂u, where the reset is detached: `spike_gradient` and `membrane_gradient` in one."""
+    zero = one - one
+    if to_zero:
+        for i in range(n):
+            g[i] = (zero if u[i] >= threshold[i] else grad_v[i]) + grad_s[i] * g[i]
+    else:
+        for i in range(n):
+            g[i] = grad_v[i] + grad_s[i] * g[i]
+
+
+@row
+def leak_back(decay, g, grad_u, grad_v, n):
+    """grad_u = g; grad_v = decay·g."""
+    for i in range(n):
+        grad_u[i] = g[i]
+        grad_v[i] = decay[i] * g[i]
+
+
+@row
 def back_through_leak(decay, active, masked, grad_u, grad_v, n, one):
     """grad_v ← ∂L/∂v of the step before; grad_u ← 0 in refractory steps, through which grad_v passes unchanged."""
     zero = one - one

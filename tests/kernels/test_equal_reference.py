@@ -100,6 +100,14 @@ def test_equal_reference(case: Any) -> None:
     assert_same(layer, x, 1e-6 if dtype == torch.float32 else 1e-12)
 
 
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_the_usual_case(reset: str) -> None:
+    """Detached, nothing learnable, not refractory: the kernels' shortest path."""
+    for layer in (snn.LIF(tau=3.0, reset=reset), snn.CubaLIF(reset=reset)):
+        for dtype, tolerance in ((torch.float32, 1e-6), (torch.float64, 1e-12)):
+            assert_same(layer, torch.randn(9, 4, 70, dtype=dtype) * 0.7 + 0.2, tolerance)
+
+
 @pytest.mark.parametrize("name", list(surrogate.SURROGATES))
 def test_every_surrogate(name: str) -> None:
     for layer in (

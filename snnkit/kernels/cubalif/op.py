@@ -10,6 +10,7 @@ from torch import Tensor
 from snnkit.kernels.cubalif.reference import CubaLIFParams, CubaLIFState, initial_state, step
 from snnkit.kernels.layout import array, empty, prepare, reduce_to, runs_fused
 from snnkit.kernels.operator import operator
+from snnkit.kernels.pages import output_like
 from snnkit.kernels.sequence import run_steps
 from snnkit.kernels.state import idle
 from snnkit.kernels.threads import run_blocks
@@ -44,7 +45,7 @@ def cubalif(
     from snnkit.kernels.cubalif import cpu
 
     steps, width = x.shape
-    s = torch.empty_like(x)
+    s = output_like(x)
     i_end = empty(x, width if want_state else 0)
     v_end = empty(x, width if want_state else 0)
     wait_end = torch.empty(width if want_state and refractory else 0, dtype=torch.int32)
@@ -139,7 +140,7 @@ def cubalif_backward(
     from snnkit.kernels.cubalif import cpu
 
     steps, width = x.shape
-    grad_x = torch.empty_like(x)
+    grad_x = output_like(x)
     grad_i0 = empty(x, width if want_i0 else 0)
     grad_v0 = empty(x, width if want_v0 else 0)
     grad_syn = empty(x, width if want_syn else 0)

@@ -10,6 +10,7 @@ from torch import Tensor
 from snnkit.kernels.layout import array, empty, prepare, reduce_to, runs_fused
 from snnkit.kernels.li.reference import LIParams, LIState, initial_state, step
 from snnkit.kernels.operator import operator
+from snnkit.kernels.pages import output_like
 from snnkit.kernels.sequence import run_steps
 from snnkit.kernels.threads import run_blocks
 
@@ -20,7 +21,7 @@ def li(x: Tensor, v0: Tensor | None, decay: Tensor, decay_repeat: int) -> Tensor
     from snnkit.kernels.li import cpu
 
     steps, width = x.shape
-    out = torch.empty_like(x)
+    out = output_like(x)
     initial = array(empty(x, 0) if v0 is None else v0)
     run_blocks(cpu.forward, steps, width, array(x), initial, array(decay), decay_repeat, array(out))
     return out
@@ -43,7 +44,7 @@ def li_backward(
     from snnkit.kernels.li import cpu
 
     steps, width = out.shape
-    grad_x = torch.empty_like(out)
+    grad_x = output_like(out)
     grad_v0 = empty(out, width if want_v0 else 0)
     grad_decay = empty(out, width if want_decay else 0)
     run_blocks(

@@ -14,9 +14,11 @@ from snnkit.kernels.rows import (
     add_product,
     after_reset,
     back_through_leak,
+    detached_gradient,
     fill,
     fire,
     fire_refractory,
+    leak_back,
     load,
     mask_row,
     membrane_gradient,
@@ -99,6 +101,7 @@ def backward(
     steps, width = x.shape
     one = x.dtype.type(1)
     masked = refractory > 0
+    plain = detach and not masked and grad_threshold.shape[0] == 0  # the usual case, in fewer passes
     rows = np.empty((7, block), x.dtype)
     a, th, v, g, gv, ga, gth = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
     us = np.empty((steps, block), x.dtype)
@@ -127,13 +130,17 @@ def backward(
             act = on[t if masked else 0]
             gx = grad_x[t, lo : lo + n]
             surrogate_row(kind, peak, scale, u, th, g, n, one)
-            spike_gradient(grad_s[t, lo : lo + n], u, th, to_zero, detach, gv, g, n)
-            if masked:
-                mask_row(act, g, n)
-            if grad_threshold.shape[0] > 0:
-                threshold_gradient(u, th, act, masked, to_zero, gv, g, gth, n, one)
-            membrane_gradient(u, th, act, masked, to_zero, gv, g, gx, n, one)
-            back_through_leak(a, act, masked, gx, gv, n, one)
+            if plain:
+                detached_gradient(grad_s[t, lo : lo + n], u, th, to_zero, gv, g, n, one)
+                leak_back(a, g, gx, gv, n)
+            else:
+                spike_gradient(grad_s[t, lo : lo + n], u, th, to_zero, detach, gv, g, n)
+                if masked:
+                    mask_row(act, g, n)
+                if grad_threshold.shape[0] > 0:
+                    threshold_gradient(u, th, act, masked, to_zero, gv, g, gth, n, one)
+                membrane_gradient(u, th, act, masked, to_zero, gv, g, gx, n, one)
+                back_through_leak(a, act, masked, gx, gv, n, one)
             if grad_decay.shape[0] > 0:
                 if t == 0:
                     load(v0, lo, n, v)

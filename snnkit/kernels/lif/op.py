@@ -10,6 +10,7 @@ from torch import Tensor
 from snnkit.kernels.layout import array, empty, prepare, reduce_to, runs_fused
 from snnkit.kernels.lif.reference import LIFParams, LIFState, initial_state, step
 from snnkit.kernels.operator import operator
+from snnkit.kernels.pages import output_like
 from snnkit.kernels.sequence import run_steps
 from snnkit.kernels.state import idle
 from snnkit.kernels.threads import run_blocks
@@ -41,7 +42,7 @@ def lif(
     from snnkit.kernels.lif import cpu
 
     steps, width = x.shape
-    s = torch.empty_like(x)
+    s = output_like(x)
     v_end = empty(x, width if want_state else 0)
     wait_end = torch.empty(width if want_state and refractory else 0, dtype=torch.int32)
     nothing, no_wait = empty(x, 0), torch.empty(0, dtype=torch.int32)
@@ -120,7 +121,7 @@ def lif_backward(
     from snnkit.kernels.lif import cpu
 
     steps, width = x.shape
-    grad_x = torch.empty_like(x)
+    grad_x = output_like(x)
     grad_v0 = empty(x, width if want_v0 else 0)
     grad_decay = empty(x, width if want_decay else 0)
     grad_threshold = empty(x, width if want_threshold else 0)
