@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from snnkit import nn as snn
 from snnkit.errors import did_you_mean
+from snnkit.export.tracer import known_base
 from snnkit.export.value import Term, Value
 from snnkit.graph.findings import Finding
 from snnkit.graph.model import LI, LIF, Array, Conv, CubaLIF, Dense, Neuron, Pool, Scale
@@ -54,6 +56,25 @@ class Leaves:
                     f"{bad} of {tensor.numel()} values of {name} are NaN or infinite",
                     "training diverged: lower the learning rate or go back to an earlier checkpoint",
                 )
+
+    def overrides(self, path: str, m: nn.Module) -> bool:
+        """A finding, and True, if a class derived from a layer of snnkit computes something of its own."""
+        base = known_base(type(m))
+        if base is None or base is type(m):
+            return False
+        own = [
+            n
+            for n in ("forward", "sequence", "step", "decay")
+            if getattr(type(m), n, None) is not getattr(base, n, None)
+        ]
+        if own:
+            self._error(
+                "UNKNOWN_MODULE",
+                path,
+                f"{type(m).__name__} derives from snn.{base.__name__} but has its own {', '.join(own)}",
+                f"use snn.{base.__name__} itself: what a derived class computes cannot be told from its weights",
+            )
+        return bool(own)
 
     # ------------------------------------------------------------------------------------------------- linear layers
     def linear(self, path: str, m: nn.Linear, x: Value) -> Value | None:
@@ -106,23 +127,29 @@ class Leaves:
         return out.shifted(np.repeat(array(m.bias), out.n // out_shape[0]))
 
     def pool(self, path: str, m: Any, x: Value, average: bool) -> Value | None:
+        op = self.windows(path, m, x)
+        if op is None:
+            return None
+        if average and any(op.padding) and not getattr(m, "count_include_pad", True):
+            self._error("POOL_PADDING", path, "count_include_pad=False divides unevenly at the edge", "leave it True")
+            return None
+        return x.apply(replace(op, average=average), op.out_shape)
+
+    def windows(self, path: str, m: Any, x: Value) -> Pool | None:
+        """The sum pooling of a layer's windows, or None after a finding."""
         if len(x.shape) != 3:
             self._error("SHAPE", path, f"{type(m).__name__} gets features {list(x.shape)}; it expects [C, H, W]")
             return None
-        kernel = pair(m.kernel_size)
-        stride = pair(m.stride if m.stride is not None else m.kernel_size)
-        pad = pair(getattr(m, "padding", 0))
         if getattr(m, "ceil_mode", False):
             self._error("CEIL_MODE", path, "ceil_mode=True", "pad the input instead")
             return None
-        if average and any(pad) and not getattr(m, "count_include_pad", True):
-            self._error("POOL_PADDING", path, "count_include_pad=False divides unevenly at the edge", "leave it True")
-            return None
-        op = Pool(x.shape, kernel, stride, (pad[0], pad[0], pad[1], pad[1]), average)  # type: ignore[arg-type]
+        kernel, pad = pair(m.kernel_size), pair(getattr(m, "padding", 0))
+        stride = pair(m.stride if m.stride is not None else m.kernel_size)
+        op = Pool(x.shape, kernel, stride, (pad[0], pad[0], pad[1], pad[1]), average=False)  # type: ignore[arg-type]
         if min(op.out_shape) < 1:
             self._error("SHAPE", path, f"the pool {kernel} is larger than the input {list(x.shape)}")
             return None
-        return x.apply(op, op.out_shape)
+        return op
 
     def norm(self, path: str, m: Any, x: Value) -> Value | None:
         channels = m.running_mean.numel() if m.running_mean is not None else -1
@@ -149,12 +176,13 @@ class Leaves:
                 a = a.reshape(-1, *(1 for _ in x.shape[1:]))
             return np.ascontiguousarray(np.broadcast_to(a, x.shape)).reshape(-1)
 
-        if type(m) is snn.LIF:
+        kind = known_base(type(m))
+        if kind is snn.LIF:
             return LIF(spread(m.decay), spread(m.threshold), m.reset, m.refractory)  # type: ignore[arg-type]
-        if type(m) is snn.CubaLIF:
+        if kind is snn.CubaLIF:
             decays = spread(m.decay_syn), spread(m.decay_mem)
             return CubaLIF(*decays, spread(m.threshold), m.reset, m.refractory)  # type: ignore[arg-type]
-        if type(m) is snn.LI:
+        if kind is snn.LI:
             return LI(spread(m.decay))
         self.unknown(path, m)
         return None
@@ -177,12 +205,11 @@ class Leaves:
                         "compose the model from snnkit.nn layers")  # fmt: skip
 
 
-def relay(x: Value, kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int]) -> tuple[Value, Neuron]:
+def relay(x: Value, windows: Pool) -> tuple[Value, Neuron]:
     """Max pooling of binary spikes: a neuron that fires at once if any spike of its window is there.
 
     max(s) = [sum(s) >= 1], so the relay is a LIF of decay 0 and threshold 1 behind a sum pool; exact.
     """
-    op = Pool(x.shape, kernel, stride, (pad[0], pad[0], pad[1], pad[1]), average=False)  # type: ignore[arg-type]
-    value = Value(op.out_shape, (Term(x.terms[0].source, (op,)),))
+    value = Value(windows.out_shape, (Term(x.terms[0].source, (windows,)),))
     n = value.n
     return value, LIF(np.zeros(n, np.float32), np.ones(n, np.float32), "zero", 0)

@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from snnkit import nn as snn
 from snnkit.errors import FindingsError
-from snnkit.export.leaves import Leaves, pair, relay
+from snnkit.export.leaves import Leaves, relay
 from snnkit.export.tracer import node_line, trace
 from snnkit.export.value import Term, Value, concatenate
 from snnkit.graph.findings import Finding, has_errors
@@ -83,6 +83,8 @@ class _Builder:
     # --------------------------------------------------------------------------------------------------------- modules
     def module(self, path: str, m: nn.Module, x: Value) -> Value | None:
         self.leaves.check_finite(path, m)
+        if self.leaves.overrides(path, m):
+            return None
         if isinstance(m, nn.Sequential):
             value: Value | None = x
             for key, child in m.named_children():
@@ -110,6 +112,14 @@ class _Builder:
         self.leaves.unknown(path, m)
         return None
 
+    def call_module(self, path: str, given: Sequence[Any]) -> Value | None:
+        m = self.model.get_submodule(path)
+        if len(given) == 1 and isinstance(given[0], Value):
+            return self.module(path, m, given[0])
+        self.error("LAYER_ARGUMENTS", path, f"{type(m).__name__} is called with {len(given)} arguments",
+                   "give it its input only: on a chip, every sample starts from the initial state")  # fmt: skip
+        return None
+
     def max_pool(self, path: str, m: Any, x: Value) -> Value | None:
         if not x.is_spikes or not self.binary[x.terms[0].source]:
             self.error(
@@ -119,9 +129,8 @@ class _Builder:
                 "pool binary spikes (put it right behind a firing neuron), or use snn.AvgPool2d or snn.SumPool2d",
             )
             return None
-        stride = pair(m.stride if m.stride is not None else m.kernel_size)
-        value, neuron = relay(x, pair(m.kernel_size), stride, pair(m.padding))
-        return self.add_population(path, value, neuron)
+        windows = self.leaves.windows(path, m, x)
+        return None if windows is None else self.add_population(path, *relay(x, windows))
 
     def recurrent(self, path: str, m: Any, x: Value) -> Value | None:
         neuron = self.leaves.neuron(f"{path}.neuron", m.neuron, x)
@@ -157,6 +166,10 @@ class _Builder:
                        "time or batch with features", "flatten(2), or snn.Flatten()")  # fmt: skip
             return None
         name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+        if target is getattr:
+            self.error("UNSUPPORTED_CALL", node_line(node), f"the attribute .{args[1]} of a signal is used",
+                       "snn.Flatten() or flatten(2) instead of view or reshape")  # fmt: skip
+            return None
         if name in ("contiguous", "detach", "clone", "float") and values:
             return values[0]
         self.error("UNSUPPORTED_CALL", node_line(node), f"{name}() has no counterpart on a chip",
@@ -222,7 +235,8 @@ class _Builder:
             elif not (known(node.args) and known(node.kwargs)):
                 env[node] = None  # a finding upstream says why
             elif node.op == "call_module":
-                env[node] = self.module(str(node.target), self.model.get_submodule(str(node.target)), get(node.args)[0])
+                given = [*get(node.args), *get(node.kwargs).values()]
+                env[node] = self.call_module(str(node.target), given)
             elif node.op == "get_attr":
                 self.error("UNSUPPORTED_CALL", node_line(node), f"the tensor {node.target} is used outside a layer")
                 env[node] = None
@@ -263,7 +277,8 @@ def to_graph(
     for finding in found:
         builder.report(finding)
     out = builder.walk(fx_graph, shapes, counts) if fx_graph is not None else None
-    if out is not None and not (isinstance(out, Value) and not out.bias_or_ops()):
+    wrong = out is None if not has_errors(builder.findings) else False
+    if wrong or (out is not None and not (isinstance(out, Value) and not out.bias_or_ops())):
         builder.error("OUTPUT_NOT_A_NEURON", "output", "the model must return one tensor, made by a neuron layer",
                       "end with snn.LIF (spike counts) or snn.LI (membrane read-out)")  # fmt: skip
     rule = None

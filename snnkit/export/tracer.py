@@ -14,14 +14,12 @@ from torch import fx
 
 from snnkit.graph.findings import Finding
 
-_INTERNAL = (str(Path(torch.__file__).parent), str(Path(__file__).parent), "<eval_with_key>", "<frozen")
-
-
+_INTERNAL = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), "<eval_with_key>", "<frozen")
 _LINE = "user_line"
 
 
 def user_line() -> str:
-    """File and line of the innermost stack frame that belongs neither to torch nor to the exporter."""
+    """File and line of the innermost stack frame that belongs neither to torch nor to snnkit."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         if not frame.f_code.co_filename.startswith(_INTERNAL):
@@ -33,6 +31,11 @@ def user_line() -> str:
 def node_line(node: fx.Node) -> str:
     """File and line of the user's code that made an fx node."""
     return str(node.meta.get(_LINE, node.name))
+
+
+def known_base(cls: type) -> type | None:
+    """The layer of snnkit that a class is or derives from."""
+    return next((c for c in cls.__mro__ if c.__module__.split(".")[:2] == ["snnkit", "nn"]), None)
 
 
 class TraceStopError(Exception):
@@ -53,8 +56,7 @@ class ExportTracer(fx.Tracer):
         return node
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
-        name = type(m).__module__
-        return name.startswith("snnkit.nn") or super().is_leaf_module(m, module_qualified_name)
+        return known_base(type(m)) is not None or super().is_leaf_module(m, module_qualified_name)
 
     def _find(self, code: str, what: str, remedy: str) -> None:
         finding = Finding(code, user_line(), what, remedy=remedy)

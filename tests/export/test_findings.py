@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,8 @@ from torch import Tensor, nn
 from snnkit import nn as snn
 from snnkit.errors import FindingsError
 from snnkit.export import to_graph
+
+HERE = "test_findings.py:"
 
 
 def codes(model: nn.Module, shape: tuple[int, ...], **kw: object) -> dict[str, str]:
@@ -92,3 +96,116 @@ class Twice(nn.Module):
 
 def test_a_neuron_called_twice() -> None:
     assert codes(Twice(), (4,)) == {"NEURON_CALLED_TWICE": "lif"}
+
+
+class Wrapped(nn.Module):
+    """Calls `f(self, x)` with a layer or two at hand."""
+
+    def __init__(self, f: Any, **layers: nn.Module) -> None:
+        super().__init__()
+        self.f = f
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.f(self, x)
+
+
+@pytest.mark.parametrize(
+    ("f", "expected"),
+    [
+        (lambda self, x: None, {"OUTPUT_NOT_A_NEURON": "output"}),
+        (lambda self, x: x, {"OUTPUT_NOT_A_NEURON": "output"}),
+        (lambda self, x: (self.lif(x), x), {"OUTPUT_NOT_A_NEURON": "output"}),
+        (lambda self, x: {"out": self.lif(x)}, {"OUTPUT_NOT_A_NEURON": "output"}),
+        (lambda self, x: self.lif(x, None), {"LAYER_ARGUMENTS": "lif"}),
+        (lambda self, x: self.lif(torch.relu(x)), {"UNSUPPORTED_CALL": HERE}),
+        (lambda self, x: self.lif(x.view(x.shape[0], 1, -1)), {"UNSUPPORTED_CALL": HERE}),
+        (lambda self, x: self.lif(x[:, :, :2]), {"UNSUPPORTED_CALL": HERE}),
+        (lambda self, x: self.lif(x + torch.ones(4)), {"UNSUPPORTED_CALL": HERE}),
+        (lambda self, x: self.lif(x + self.fc(x)), {"SHAPE": HERE}),
+        (lambda self, x: self.lif(x.flatten()), {"UNSUPPORTED_CALL": HERE}),
+        (lambda self, x: 1 / 0, {"CANNOT_TRACE": HERE}),
+        (lambda self, x: self.lif(x, self.lif.initial_state(x))[0], {"DATA_DEPENDENT_BRANCH": HERE}),
+    ],
+)
+def test_forward_passes_that_cannot_be_exported(f: Any, expected: dict[str, str]) -> None:
+    """Every one has a finding, and its place is in the user's file, never in snnkit's or torch's."""
+    found = codes(Wrapped(f, lif=snn.LIF(), fc=snn.Linear(4, 3)), (4,))
+    for code, where in expected.items():
+        assert where in found[code]
+    assert not any("snnkit/" in where for where in found.values())
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda self, x: self.lif(x=self.fc(input=x)),
+        lambda self, x: self.lif(torch.cat(tensors=(x, x), dim=-1)),
+        lambda self, x: self.lif(2 * x + 1),
+        lambda self, x: self.lif(x.flatten(start_dim=2)),
+    ],
+)
+def test_forward_passes_that_can(f: Any) -> None:
+    graph, findings = to_graph(Wrapped(f, lif=snn.LIF(), fc=snn.Linear(4, 3)), (4,))
+    assert graph is not None
+    assert findings == []
+
+
+class Renamed(snn.LIF):
+    """Only another constructor."""
+
+    def __init__(self) -> None:
+        super().__init__(decay=0.5)
+
+
+class Different(snn.LIF):
+    """Another neuron."""
+
+    def sequence(self, x: Tensor, state: Any, want_state: bool = True) -> tuple[Tensor, Any]:
+        return x, None
+
+
+def test_classes_derived_from_layers() -> None:
+    graph, _ = to_graph(nn.Sequential(snn.Linear(4, 3), Renamed()), (4,))
+    assert graph is not None
+    assert graph.populations[0].neuron.decay[0] == 0.5  # type: ignore[union-attr]
+    _, findings = to_graph(nn.Sequential(snn.Linear(4, 3), Different()), (4,), strict=False)
+    (finding,) = findings
+    assert (finding.code, finding.where) == ("UNKNOWN_MODULE", "1")
+    assert "snn.LIF" in finding.what
+    assert "sequence" in finding.what
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([snn.Flatten(), snn.MaxPool2d(2)], {"SHAPE": "2"}),
+        ([snn.MaxPool2d(9)], {"SHAPE": "1"}),
+        ([snn.AvgPool2d(9), snn.LIF()], {"SHAPE": "1"}),
+        ([snn.BatchNorm(3), snn.LIF()], {"SHAPE": "1"}),
+    ],
+)
+def test_pools_and_norms_that_do_not_fit(layers: list[nn.Module], expected: dict[str, str]) -> None:
+    assert codes(nn.Sequential(snn.LIF(), *layers), (2, 4, 4)) == expected
+
+
+def test_per_channel_and_per_neuron_parameters() -> None:
+    """As the torch layer spreads them: one number, one per channel, or one per neuron."""
+    channel = torch.tensor([0.25, 0.5, 0.75])
+    every = torch.rand(3, 6, 6) + 0.5
+    model = nn.Sequential(snn.Conv2d(2, 3, 3), snn.LIF(decay=channel, threshold=every))
+    graph, _ = to_graph(model, (2, 8, 8))
+    assert graph is not None
+    neuron = graph.populations[0].neuron
+    assert torch.equal(torch.tensor(neuron.decay), channel.repeat_interleave(36))  # type: ignore[union-attr]
+    assert torch.equal(torch.tensor(neuron.threshold), every.flatten())  # type: ignore[union-attr]
+
+
+def test_the_order_of_findings_and_the_shape_of_the_message() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), snn.LIF(), snn.Flatten(), snn.Linear(5, 3), snn.LIF())
+    with pytest.raises(FindingsError) as caught:
+        to_graph(model, (2, 8, 8), name="net")
+    text = str(caught.value)
+    assert text.startswith("[FINDINGS] net cannot be exported\n  - error BARE_TORCH_LAYER at 0: torch.nn.Conv2d")
+    assert "-> use snn.Conv2d" in text
