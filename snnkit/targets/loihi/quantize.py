@@ -17,6 +17,7 @@ chip does, and the emulator counts it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -135,14 +136,12 @@ class _Layer:
         self.is_readout = isinstance(population.neuron, LI)
         gates = {i.name for i in graph.inputs if i.gate_from is not None}
         self.incoming_connections = graph.incoming(population.name)
-        shared = any(isinstance(c.synapse, Conv) for c in self.incoming_connections)
         n = population.n
-        if self.is_readout:
-            self.group = np.zeros(n, np.int64)
-        elif shared:
-            self.group = np.arange(n) // (n // population.shape[0])
-        else:
-            self.group = np.arange(n)
+        # Neurons that share weights share a scale: runs of as many as a channel of the convolution has pixels,
+        # whatever the shape of the population (it may be flattened) and however many convolutions reach it.
+        convolutions = [c.synapse for c in self.incoming_connections if isinstance(c.synapse, Conv)]
+        run = math.lcm(*(max(n // s.out_shape[0], 1) for s in convolutions))
+        self.group = np.zeros(n, np.int64) if self.is_readout else np.arange(n) // run
         self.groups = int(self.group.max()) + 1 if n else 0
         self.incoming = [_flatten(c, self.group, c.src in gates) for c in self.incoming_connections]
         self.rates = rates

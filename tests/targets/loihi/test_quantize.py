@@ -273,3 +273,23 @@ def test_refractory_current_goes_on() -> None:
     wrong, spikes = differing(graph.with_(populations=(Population("h", (6,), neuron),)))
     assert spikes > 20
     assert wrong <= 2
+
+
+@pytest.mark.parametrize("shape", [(48,), (3, 4, 4), (6, 8)])
+def test_neurons_that_share_weights_share_a_scale_whatever_their_shape(shape: tuple[int, ...]) -> None:
+    """A flattened convolution; and one population reached by convolutions of different channel counts."""
+    rng = np.random.default_rng(0)
+    conv = Conv(rng.normal(0.1, 0.4, (3, 2, 3, 3)), (2, 6, 6))
+    wide = Conv(rng.normal(0.1, 0.2, (2, 1, 1, 1)), (1, 4, 6))
+    bias = rng.normal(0, 0.3, 48).astype(np.float32)
+    for convolutions, groups in (((conv,), 3), ((conv, wide), 1)):
+        inputs = tuple(Input(f"in{k}", (c.n_src,)) for k, c in enumerate(convolutions))
+        links = tuple(Connection(f"c{k}", f"in{k}", "h", c) for k, c in enumerate(convolutions))
+        population = Population("h", shape, LIF(full(48, 0.7), full(48, 1.0)), bias)
+        graph = gate_bias(add_lag(Graph("flat", inputs, (population,), links, steps=T)))
+        made = quantize(graph)
+        assert made.report[0]["scale_groups"] == groups
+        x = {i.name: raster(rng, 0.4, i.n) for i in inputs}
+        a, b = run(graph, x).spikes["h"], run(made.graph, x).spikes["h"]
+        assert a.sum() > 100
+        assert np.mean(a != b) < 0.01
