@@ -23,7 +23,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding
@@ -34,27 +33,37 @@ from snnkit.graph.model import (
     Connection,
     Conv,
     CubaLIF,
-    Dense,
     Graph,
     LoihiNeuron,
-    LoihiWeightFormat,
     Population,
-    Sparse,
 )
 from snnkit.targets.loihi import spec
+from snnkit.targets.loihi.integers import (
+    BIAS_REACH,
+    DECAY_ONE,
+    E_MIN,
+    K_MAX,
+    LEVEL_MAX,
+    Q_LIMIT,
+    REACH,
+    U_LIMIT,
+    UNIT,
+    V_LIMIT,
+    Incoming,
+    cluster,
+    current_decay,
+    dv_register,
+    exponent_for,
+    flatten,
+    format_of,
+    geometric,
+    integer_connection,
+    levels,
+    round_k,
+    stored_k,
+    times,
+)
 
-K_MAX = 127  # mixed-sign mantissas 2k, |2k| <= 254
-UNIT = 1 << spec.WEIGHT_SHIFT  # smallest weight step: mantissa 2, exponent -1
-E_MIN = -1
-LEVEL_MAX = spec.VTH_MANTISSA_MAX << spec.VTH_SHIFT
-Q_LIMIT = (1 << (spec.Q_BITS - 1)) - 1
-U_LIMIT = (1 << (spec.U_BITS - 1)) - 1
-V_LIMIT = spec.vmax(spec.VMAX_EXPONENT_MAX)
-"""-vmin and vmax of the neurons that are made here."""
-REACH = K_MAX << (7 + spec.WEIGHT_EXPONENT_MAX)
-"""The largest weight."""
-BIAS_REACH = spec.BIAS_MANTISSA_LIMIT << spec.BIAS_EXPONENT_MAX
-DECAY_ONE = 1 << spec.DECAY_BITS
 CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
@@ -78,17 +87,6 @@ class Quantized:
     graph: Graph
     report: list[dict[str, Any]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Incoming:
-    """One connection as the quantiser sees it: its synapses as flat arrays."""
-
-    connection: Connection
-    values: Array  # weight of each synapse slot that is stored (a kernel entry counts once)
-    group: Array  # scale group of each value
-    source: Array  # representative source index, -1 for shared weights
-    is_bias: bool
 
 
 def quantize(
@@ -143,7 +141,7 @@ class _Layer:
         run = math.lcm(*(max(n // s.out_shape[0], 1) for s in convolutions))
         self.group = np.zeros(n, np.int64) if self.is_readout else np.arange(n) // run
         self.groups = int(self.group.max()) + 1 if n else 0
-        self.incoming = [_flatten(c, self.group, c.src in gates) for c in self.incoming_connections]
+        self.incoming = [flatten(c, self.group, c.src in gates) for c in self.incoming_connections]
         self.rates = rates
         self.report: dict[str, Any] = {"layer": population.name, "neurons": n, "scale_groups": self.groups}
 
@@ -233,11 +231,11 @@ class _Layer:
         """True if every scaled weight is represented without error."""
         return all(np.array_equal(self._made(i, weights), i.values * scale[i.group]) for i in self.incoming)
 
-    def _made(self, incoming: _Incoming, weights: Mapping[str, Connection]) -> Array:
+    def _made(self, incoming: Incoming, weights: Mapping[str, Connection]) -> Array:
         """What the integer weights of one connection stand for, in units of u."""
         name = incoming.connection.name
         keys = [k for k in (name, name + FINE) if k in weights]
-        return np.sum([_stored(weights[k]) * 2.0 ** (7 + _format(weights[k]).exponent) for k in keys], axis=0)
+        return np.sum([stored_k(weights[k]) * 2.0 ** (7 + format_of(weights[k]).exponent) for k in keys], axis=0)
 
     def _ideal_scale(self) -> Array:
         """The scale of each group at which its weights fill the mantissa (the finest of its connections)."""
@@ -264,7 +262,7 @@ class _Layer:
         known = ~np.isnan(scale)
         return np.where(known, scale, np.max(scale[known], initial=float(K_MAX * UNIT)))
 
-    def _clip(self, incoming: _Incoming, top: Array) -> Array:
+    def _clip(self, incoming: Incoming, top: Array) -> Array:
         """The clip factor of each group with the smallest expected squared error of its synaptic input."""
         use = self._use(incoming)
         best, best_error = np.ones(self.groups), np.full(self.groups, np.inf)
@@ -276,7 +274,7 @@ class _Layer:
             best, best_error = np.where(better, clip, best), np.where(better, error, best_error)
         return best
 
-    def _use(self, incoming: _Incoming) -> Array:
+    def _use(self, incoming: Incoming) -> Array:
         """How often each weight counts: the firing probability of its source, where known."""
         rate = self.rates.get(incoming.connection.src)
         if rate is None or not incoming.source.size or incoming.source[0] < 0:
@@ -288,8 +286,8 @@ class _Layer:
         top = np.zeros(self.groups)
         np.maximum.at(top, self.group, threshold)
         wanted = np.clip(np.floor((top * scale - 1) / UNIT), 1, spec.VTH_MANTISSA_MAX)
-        levels = _levels(wanted, self.options.levels)
-        chosen = levels[np.maximum(np.searchsorted(levels, wanted, side="right") - 1, 0)]
+        allowed = levels(wanted, self.options.levels)
+        chosen = allowed[np.maximum(np.searchsorted(allowed, wanted, side="right") - 1, 0)]
         snapped = (UNIT * chosen + 1) / top
         return snapped, np.clip(np.rint((threshold * snapped[self.group] - 1) / UNIT), 1, spec.VTH_MANTISSA_MAX)
 
@@ -301,26 +299,26 @@ class _Layer:
             target = incoming.values * scale[incoming.group]
             name = incoming.connection.name
             if incoming.is_bias:
-                e = _exponent(float(np.abs(target).max(initial=0)))
-                coarse = _round_k(target, e)
-                out[name] = _integer(incoming.connection, coarse, e)
+                e = exponent_for(float(np.abs(target).max(initial=0)))
+                coarse = round_k(target, e)
+                out[name] = integer_connection(incoming.connection, coarse, e)
                 rest = target - coarse * float(2 ** (7 + e))
-                fine = _round_k(rest, E_MIN)
+                fine = round_k(rest, E_MIN)
                 if e > E_MIN and np.any(fine):
                     fine_name = replace(incoming.connection, name=name + FINE)
-                    out[name + FINE] = _integer(fine_name, fine, E_MIN)
+                    out[name + FINE] = integer_connection(fine_name, fine, E_MIN)
             else:
                 e = self._fitting_exponent(incoming, target, scale)
-                out[name] = _integer(incoming.connection, _round_k(target, e), e)
+                out[name] = integer_connection(incoming.connection, round_k(target, e), e)
         return out
 
-    def _fitting_exponent(self, incoming: _Incoming, target: Array, scale: Array) -> int:
+    def _fitting_exponent(self, incoming: Incoming, target: Array, scale: Array) -> int:
         """The exponent that reaches the largest weight, or the next finer one where clipping that weight costs less."""
-        e = _exponent(float(np.abs(target).max(initial=0)))
+        e = exponent_for(float(np.abs(target).max(initial=0)))
         if e == E_MIN or self.is_readout or not self.options.clip_search:
             return e
         use = self._use(incoming) / scale[incoming.group] ** 2
-        errors = [float(np.sum(use * (_round_k(target, k) * 2.0 ** (7 + k) - target) ** 2)) for k in (e, e - 1)]
+        errors = [float(np.sum(use * (round_k(target, k) * 2.0 ** (7 + k) - target) ** 2)) for k in (e, e - 1)]
         return e if errors[0] <= errors[1] else e - 1
 
     def _bounds(self, weights: Mapping[str, Connection]) -> tuple[Array, Array]:
@@ -328,7 +326,7 @@ class _Layer:
         up, down = np.zeros(self.population.n), np.zeros(self.population.n)
         for connection in weights.values():
             matrix = connection.synapse.matrix().tocsr()
-            unit = 2.0 ** (spec.WEIGHT_SHIFT + _format(connection).exponent)
+            unit = 2.0 ** (spec.WEIGHT_SHIFT + format_of(connection).exponent)
             plus, minus = matrix.copy(), matrix.copy()
             plus.data = np.maximum(matrix.data, 0).astype(np.float64)
             minus.data = np.minimum(matrix.data, 0).astype(np.float64)
@@ -345,10 +343,10 @@ class _Layer:
         bias = np.abs(bias * scale[self.group])
         ratio = np.maximum(size / Q_LIMIT, bias / BIAS_REACH)
         neuron = self.population.neuron
-        current = _times(size, _geometric(_current_decay(neuron), self.ticks)) if isinstance(neuron, CubaLIF) else size
+        current = times(size, geometric(current_decay(neuron), self.ticks)) if isinstance(neuron, CubaLIF) else size
         ratio = np.maximum(ratio, (current + bias) / U_LIMIT)
         if isinstance(neuron, LI):
-            bound = _times(size + bias, _geometric(_dv(neuron.decay), self.ticks))
+            bound = times(size + bias, geometric(dv_register(neuron.decay), self.ticks))
             self.report["v_bound"] = float(bound.max(initial=0))
             ratio = np.maximum(ratio, bound / LEVEL_MAX)
         if threshold is not None:
@@ -368,9 +366,9 @@ class _Layer:
         assert isinstance(neuron, LIF | CubaLIF)
         drop = -self._bounds(weights)[1]
         if isinstance(neuron, CubaLIF):
-            drop = _times(drop, _geometric(_current_decay(neuron), self.ticks))
+            drop = times(drop, geometric(current_decay(neuron), self.ticks))
         decay = neuron.decay if isinstance(neuron, LIF) else neuron.decay_mem
-        return float(_times(drop, _geometric(_dv(decay), self.ticks)).max(initial=0))
+        return float(times(drop, geometric(dv_register(decay), self.ticks)).max(initial=0))
 
     # --------------------------------------------------------------------------------------------------------- finish
     def _finish(
@@ -378,18 +376,18 @@ class _Layer:
     ) -> tuple[LoihiNeuron, dict[str, Connection]]:
         neuron, n = self.population.neuron, self.population.n
         if isinstance(neuron, LI):
-            du, dv, ds, refract = np.full(n, spec.DECAY_MAX), _dv(neuron.decay), 1, 1
+            du, dv, ds, refract = np.full(n, spec.DECAY_MAX), dv_register(neuron.decay), 1, 1
             level = np.full(n, spec.VTH_MANTISSA_MAX)
         else:
             assert isinstance(neuron, LIF | CubaLIF)
             assert vth is not None
-            eff = np.full(n, DECAY_ONE) if isinstance(neuron, LIF) else _current_decay(neuron)
+            eff = np.full(n, DECAY_ONE) if isinstance(neuron, LIF) else current_decay(neuron)
             ds = 0 if np.any(eff == 0) else 1
             du = np.clip(eff - ds, 0, spec.DECAY_MAX)
-            dv = _dv(neuron.decay if isinstance(neuron, LIF) else neuron.decay_mem)
+            dv = dv_register(neuron.decay if isinstance(neuron, LIF) else neuron.decay_mem)
             refract, level = neuron.refractory + 1, self._cluster_levels(vth.astype(np.int64))
         pair = np.stack([du, dv], axis=1)
-        merged = _cluster(pair, spec.COMPARTMENT_PROFILES_PER_CORE)
+        merged = cluster(pair, spec.COMPARTMENT_PROFILES_PER_CORE)
         mantissa, exponent = self._bias_register(scale)
         self._describe(scale, weights, level, merged, ds, exact)
         registers = np.stack([merged[:, 0], merged[:, 1], level, mantissa, exponent, np.full(n, refract)])
@@ -397,7 +395,7 @@ class _Layer:
         return LoihiNeuron(made_du, made_dv, made_vth, made_mant, made_exp, made_refract, ds), weights
 
     def _cluster_levels(self, vth: Array) -> Array:
-        merged = _cluster(vth[:, None], spec.THRESHOLD_PROFILES_PER_CORE)[:, 0]
+        merged = cluster(vth[:, None], spec.THRESHOLD_PROFILES_PER_CORE)[:, 0]
         error = np.abs(merged - vth) / np.maximum(vth, 1)
         self.report["threshold_levels"] = len(np.unique(merged))
         self.report["threshold_error_max"] = float(error.max(initial=0))
@@ -442,7 +440,7 @@ class _Layer:
         for incoming in self.incoming:
             name = incoming.connection.name
             made = self._made(incoming, weights)
-            e = _format(weights[name]).exponent
+            e = format_of(weights[name]).exponent
             step = 2.0 ** (7 + e)
             target = incoming.values * scale[incoming.group]
             k = np.rint(target / step)
@@ -464,118 +462,6 @@ class _Layer:
             "decay_error_max": self._decay_error(merged, ds),
             "connections": rows,
         }
-
-
-# ------------------------------------------------------------------------------------------------------------- helpers
-def _flatten(connection: Connection, group: Array, is_bias: bool) -> _Incoming:
-    synapse = connection.synapse
-    if isinstance(synapse, Conv):
-        c_out = synapse.weight.shape[0]
-        per = group.size // c_out
-        values = synapse.weight.reshape(-1)
-        own = np.repeat(group[::per], values.size // c_out)
-        return _Incoming(connection, values, own, np.full(0, -1), is_bias)
-    if isinstance(synapse, Dense):
-        n_dst, n_src = synapse.weight.shape
-        source = np.tile(np.arange(n_src), n_dst)
-        return _Incoming(connection, synapse.weight.reshape(-1), np.repeat(group, n_src), source, is_bias)
-    matrix = synapse.matrix()
-    own = np.repeat(group, np.diff(matrix.indptr))
-    return _Incoming(connection, matrix.data, own, matrix.indices.astype(np.int64), is_bias)
-
-
-def _integer(connection: Connection, k: Array, e: int) -> Connection:
-    """The connection with mantissas 2k in the shape of its synapse."""
-    mantissa = (2 * k).astype(np.int32)
-    synapse = connection.synapse
-    made: Conv | Dense | Sparse
-    if isinstance(synapse, Conv):
-        made = replace(synapse, weight=mantissa.reshape(synapse.weight.shape))
-    elif isinstance(synapse, Dense):
-        made = Dense(mantissa.reshape(synapse.weight.shape))
-    else:
-        old = synapse.matrix()
-        made = Sparse(sp.csr_matrix((mantissa, old.indices, old.indptr), shape=old.shape))
-    return replace(connection, synapse=made, format=LoihiWeightFormat(e, spec.MIXED, spec.WEIGHT_MAGNITUDE_BITS))
-
-
-def _stored(connection: Connection) -> Array:
-    """k of each stored weight of an integer connection."""
-    synapse = connection.synapse
-    if isinstance(synapse, Conv | Dense):
-        return synapse.weight.reshape(-1) / 2.0
-    return synapse.matrix().data / 2.0
-
-
-def _format(connection: Connection) -> LoihiWeightFormat:
-    assert connection.format is not None
-    return connection.format
-
-
-def _exponent(size: float) -> int:
-    """The smallest exponent e >= -1 whose largest weight 127 * 2**(7 + e) reaches `size`."""
-    e = E_MIN
-    while K_MAX * float(2 ** (7 + e)) < size * (1 - 1e-9) and e < spec.WEIGHT_EXPONENT_MAX:
-        e += 1
-    return e
-
-
-def _round_k(target: Array, e: int) -> Array:
-    return np.clip(np.rint(target / 2.0 ** (7 + e)), -K_MAX, K_MAX).astype(np.int64)
-
-
-def _dv(decay: Array) -> Array:
-    """The voltage decay register: 4096 * (1 - decay), at most 4095."""
-    return np.clip(np.rint(DECAY_ONE * (1.0 - np.asarray(decay, np.float64))), 0, spec.DECAY_MAX).astype(np.int64)
-
-
-def _current_decay(neuron: CubaLIF) -> Array:
-    """The effective current decay du + ds_offset, 0..4096."""
-    return np.rint(DECAY_ONE * (1.0 - np.asarray(neuron.decay_syn, np.float64))).astype(np.int64)
-
-
-def _geometric(decay: Array, ticks: int | None) -> Array:
-    """Sum of (1 - decay/4096)**t over the run: the largest factor by which a leaky sum exceeds one step's input."""
-    keep = 1.0 - decay / DECAY_ONE
-    endless = np.where(decay > 0, DECAY_ONE / np.maximum(decay, 1), np.inf)
-    if ticks is None:
-        return endless
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(decay > 0, (1 - keep**ticks) / np.maximum(1 - keep, 1e-12), float(ticks))
-
-
-def _times(size: Array, factor: Array) -> Array:
-    """size * factor, where 0 times infinity is 0."""
-    return np.where(size > 0, size * np.where(size > 0, factor, 0.0), 0.0)
-
-
-def _levels(wanted: Array, limit: int) -> Array:
-    """At most `limit` levels, spread evenly in ratio between the smallest and the largest wanted one."""
-    low, high = float(wanted.min()), float(wanted.max())
-    distinct = np.unique(wanted)
-    if distinct.size <= limit:
-        return distinct
-    return np.unique(np.floor(np.geomspace(low, high, limit) + 1e-9))
-
-
-def _cluster(rows: Array, limit: int) -> Array:
-    """Rows [n, k] of integers with at most `limit` distinct ones: Lloyd's algorithm from evenly spaced rows."""
-    unique, inverse, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
-    inverse = inverse.reshape(-1)
-    if len(unique) <= limit:
-        return rows
-    centres = unique[np.linspace(0, len(unique) - 1, limit).round().astype(int)].astype(np.float64)
-    for _ in range(50):
-        nearest = np.argmin(((unique[:, None, :] - centres[None]) ** 2).sum(axis=2), axis=1)
-        weight = np.bincount(nearest, counts, minlength=limit)
-        new = np.stack(
-            [np.bincount(nearest, counts * unique[:, j], minlength=limit) for j in range(unique.shape[1])], axis=1
-        )
-        new = np.where(weight[:, None] > 0, new / np.maximum(weight, 1)[:, None], centres)
-        if np.array_equal(new, centres):
-            break
-        centres = new
-    return np.rint(centres[nearest]).astype(rows.dtype)[inverse]
 
 
 def summary(report: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
