@@ -41,7 +41,7 @@ class Layout(NamedTuple):
 
     def flatten(self, x: Tensor) -> Tensor:
         """[T, B, …] → [T, M]."""
-        return x.permute(self.order).reshape(self.shape[0], -1)
+        return x.permute(self.order).reshape(self.shape[0], math.prod(self.shape[1:]))
 
     def restore(self, flat: Tensor) -> Tensor:
         """[T, M] → [T, B, …]."""

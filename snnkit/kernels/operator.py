@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from snnkit.errors import UsageError
+
 _library = torch.library.Library("snnkit", "DEF")
 
 
@@ -33,6 +35,18 @@ class Operator:
     def gradient(self, setup: Callable[..., None], backward: Callable[..., Any]) -> None:
         """Register the backward pass; `setup` saves what it needs."""
         torch.library.register_autograd(self.name, backward, setup_context=setup, lib=_library)
+
+    def no_gradient(self) -> None:
+        """Refuse to be differentiated: a backward pass whose own derivative nobody has written."""
+
+        def refuse(ctx: Any, *grads: Any) -> Any:
+            raise UsageError(
+                f"second derivatives through {self.name} are not available",
+                why="the fused kernels have a first derivative only",
+                fix="run the model inside `with snnkit.kernels.reference_only():`",
+            )
+
+        self.gradient(lambda ctx, inputs, output: None, refuse)
 
 
 def operator(name: str, schema: str) -> Callable[[Callable[..., Any]], Operator]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from snnkit import nn as snn
 from snnkit import surrogate
+from snnkit.errors import UsageError
 from snnkit.kernels import reference_only
 from snnkit.kernels.layout import prepare
 
@@ -224,3 +225,33 @@ def test_low_precision_input_keeps_float32_state() -> None:
     assert x.grad is not None
     assert x.grad.dtype == torch.bfloat16
     assert snn.LI()(x).dtype == torch.float32
+
+
+@pytest.mark.parametrize("neuron", ["LIF", "CubaLIF", "LI"])
+def test_second_derivatives(neuron: str) -> None:
+    """The reference has them; a kernel refuses instead of giving something wrong."""
+    layer: Any = getattr(snn, neuron)(learn_decay=True)
+
+    def second() -> Tensor:
+        x = torch.linspace(0.1, 0.9, 24).view(4, 2, 3).requires_grad_()
+        (first,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+        return torch.autograd.grad(first.square().sum(), x)[0]
+
+    with pytest.raises(UsageError, match="reference_only"):
+        second()
+    with reference_only():
+        assert second().isfinite().all()
+
+
+@pytest.mark.parametrize("neuron", ["LIF", "CubaLIF", "LI"])
+def test_empty_batch_and_inference_mode(neuron: str) -> None:
+    layer: Any = getattr(snn, neuron)(learn_decay=True, shape=(3,))
+    empty = torch.zeros(4, 0, 3, 2, requires_grad=True)
+    out, state = layer(empty, layer.initial_state(empty))
+    assert (out.shape, state.v.shape) == (empty.shape, empty.shape[1:])
+    out.sum().backward()
+    assert layer.decay_logit.grad.abs().sum() == 0 if neuron != "CubaLIF" else True
+    x = torch.randn(4, 2, 3, 2)
+    with torch.inference_mode():
+        out = layer(x)
+    assert torch.equal(out, layer(x))

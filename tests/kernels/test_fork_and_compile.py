@@ -53,3 +53,15 @@ def test_torch_compile_sees_one_operator() -> None:
         x = torch.randn(4, batch, 6)
         torch.testing.assert_close(compiled(x), model(x))
     assert "snnkit.lif.default" in nodes
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_model_keeps_its_states_in_a_run() -> None:
+    """Where torch.compile cannot follow the states it falls back, it does not lose them."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(snn.Linear(6, 5), snn.LIF(tau=5.0))
+    compiled: Any = torch.compile(model, backend="eager")
+    x = torch.rand(6, 2, 6)
+    compiled(x)
+    parts = torch.cat([out for out, _ in snn.stream(compiled, x.split(2))])
+    assert torch.equal(parts, model(x))

@@ -261,6 +261,7 @@ def _backward(
 
 
 cubalif.gradient(_setup, _backward)
+cubalif_backward.no_gradient()
 
 
 def sequence(

@@ -89,6 +89,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 
 li.gradient(_setup, _backward)
+li_backward.no_gradient()
 
 
 def sequence(

@@ -225,6 +225,7 @@ def _backward(ctx: Any, grad_s: Tensor | None, grad_v: Tensor | None, grad_wait:
 
 
 lif.gradient(_setup, _backward)
+lif_backward.no_gradient()
 
 
 def sequence(
