@@ -8,10 +8,13 @@ Dense 1024 inputs at 5 % -> 512 -> 10 LIF, 100 steps, 16 samples; nengo-loihi ha
 only, without building. Prints one JSON line.
 """
 
+from __future__ import annotations
+
 import json
 import platform
 import time
 from itertools import pairwise
+from typing import Any
 
 import nengo_loihi
 import numpy as np
@@ -23,7 +26,7 @@ from nengo_loihi.inputs import SpikeInput
 STEPS, SAMPLES, SIZES, THRESHOLDS = 100, 16, (1024, 512, 10), (1400, 2500)
 
 
-def block_of(n, vth, weights):
+def block_of(n: int, vth: int, weights: np.ndarray[Any, Any]) -> tuple[Any, Any]:
     """n LIF compartments behind one dense synapse of even mantissas [n_src, n]."""
     block = LoihiBlock(n)
     compartment = block.compartment
@@ -44,7 +47,7 @@ def block_of(n, vth, weights):
     return block, synapse
 
 
-def one_run(raster, matrices):
+def one_run(raster: np.ndarray[Any, Any], matrices: list[np.ndarray[Any, Any]]) -> tuple[float, int, int]:
     """Seconds of stepping one sample and the spikes of both layers."""
     model = Model(dt=0.001)
     source = SpikeInput(SIZES[0])
@@ -73,15 +76,15 @@ def one_run(raster, matrices):
     return seconds, int(counts[: SIZES[1]].sum()), int(counts[SIZES[1] :].sum())
 
 
-def main():
+def main() -> None:
     rng = np.random.RandomState(0)
     matrices = [rng.randint(-20, 24, size=(a, b)) * 2 for a, b in pairwise(SIZES)]
     rasters = rng.rand(SAMPLES, STEPS, SIZES[0]) < 0.05
-    best, spikes = None, None
+    best, spikes = float("inf"), (0, 0)
     for _ in range(3):
         runs = [one_run(raster, matrices) for raster in rasters]
         total = sum(r[0] for r in runs)
-        best = total if best is None else min(best, total)
+        best = min(best, total)
         spikes = (sum(r[1] for r in runs), sum(r[2] for r in runs))
     print(
         json.dumps(
