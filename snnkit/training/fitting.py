@@ -96,7 +96,7 @@ def fit(
     if threads is not None:
         torch.set_num_threads(threads)
     before = read_record(out) if resume else None
-    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not resume and out.exists() and (not out.is_dir() or any(not p.name.endswith(".tmp") for p in out.iterdir())):
         raise UsageError(
             f"{out} exists already", fix="add --resume to go on with that run, or give another folder with --out"
         )
