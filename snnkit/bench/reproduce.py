@@ -30,7 +30,7 @@ def _accuracy(recipe: str, seeds: tuple[int, ...]) -> Callable[[Path, Mapping[st
     def measure(folder: Path, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         from snnkit.targets import registry
         from snnkit.training import fit
-        from snnkit.validation.deploy import deploy, opened, validate_run
+        from snnkit.validation.runs import deploy, opened, validate_run
 
         rows = []
         changes = {f"data.init_args.{k}": v for k, v in settings.items()}

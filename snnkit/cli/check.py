@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     from snnkit.graph.findings import has_errors
     from snnkit.targets import registry
     from snnkit.training import load_run
-    from snnkit.validation.deploy import check_run
+    from snnkit.validation.runs import check_run
 
     targets = registry.resolve(args.target)
     trained = load_run(args.run, args.allow_code)

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from snnkit.cli.common import print_json, print_table, progress_bars
     from snnkit.targets import registry
     from snnkit.training import load_run
-    from snnkit.validation.deploy import deploy
+    from snnkit.validation.runs import deploy
 
     target = registry.get(args.target)
     trained = load_run(args.run, args.allow_code)

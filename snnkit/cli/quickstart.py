@@ -70,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
 
     head(f"4/5 check, export to {args.target}, emulate, validate")
     from snnkit.targets import registry
-    from snnkit.validation.deploy import batches, deploy, opened, summarise
-    from snnkit.validation.validate import validate
+    from snnkit.validation.runs import batches, deploy, opened, summarise
+    from snnkit.validation.threeway import validate
 
     target = registry.get(args.target)
     data = opened(trained)

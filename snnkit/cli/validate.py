@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from snnkit.cli.common import at_least_one, print_json, progress_bars
     from snnkit.training import load_run
-    from snnkit.validation.deploy import opened, validate_run
+    from snnkit.validation.runs import opened, validate_run
 
     at_least_one("--limit", args.limit)
     trained = load_run(args.run, args.allow_code)

@@ -6,6 +6,7 @@ chip integrate the bias in exactly the T steps of the sample, so the result is t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +16,16 @@ from snnkit.graph.model import Connection, Dense, Graph, Input
 PREFIX = "bias."
 
 
-def gate_bias(graph: Graph) -> Graph:
-    """The graph with every non-zero bias as a `Dense` connection from an `Input` of one gated line."""
+def gate_bias(graph: Graph, names: Collection[str] | None = None) -> Graph:
+    """The graph with every non-zero bias as a `Dense` connection from an `Input` of one gated line.
+
+    `names`: only those populations; the others keep their biases.
+    """
     inputs, connections, populations = list(graph.inputs), list(graph.connections), []
     for population in graph.populations:
+        if names is not None and population.name not in names:
+            populations.append(population)
+            continue
         if population.bias is not None and np.any(population.bias):
             name = PREFIX + population.name
             inputs.append(Input(name, (1,), gate_from=population.lag))

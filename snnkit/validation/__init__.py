@@ -1,7 +1,4 @@
-"""Validation: torch model ↔ integer graph ↔ emulator, first divergence, reports.
-
-`validate` and `deploy` live in modules of their own names: `from snnkit.validation.validate import validate`.
-"""
+"""Validation: torch model ↔ integer graph ↔ emulator, first divergence, reports."""
 
 from __future__ import annotations
 
@@ -11,8 +8,10 @@ from typing import Any
 _WHERE = {
     "ChipGraph": "pipeline",
     "check_model": "pipeline",
+    "deploy": "runs",
     "to_chip": "pipeline",
-    "validate_run": "deploy",
+    "validate": "threeway",
+    "validate_run": "runs",
     "write_descriptor": "pipeline",
 }
 __all__ = sorted(_WHERE)

@@ -17,7 +17,7 @@ from snnkit.descriptor import Vectors
 from snnkit.errors import FindingsError, UsageError
 from snnkit.export import to_graph
 from snnkit.graph.findings import Finding, has_errors
-from snnkit.graph.model import Graph
+from snnkit.graph.model import CubaLIF, Graph
 from snnkit.graph.run import run
 from snnkit.passes import add_lag, gate_bias, loop_findings
 from snnkit.targets import registry
@@ -56,9 +56,14 @@ class ChipGraph:
 
 
 def chip_timeline(graph: Graph, bias: Bias = "gated") -> Graph:
-    """A float graph with lags and, if `bias` is gated, with its biases as lines that the host drives."""
+    """A float graph with lags and, if `bias` is gated, with its biases as lines that the host drives.
+
+    A bias register drives the membrane, but the bias of a CubaLIF is part of its synaptic input: it stays gated.
+    """
     graph = add_lag(graph)
-    return gate_bias(graph) if bias == "gated" else graph
+    if bias == "gated":
+        return gate_bias(graph)
+    return gate_bias(graph, [p.name for p in graph.populations if isinstance(p.neuron, CubaLIF)])
 
 
 def check_model(

@@ -46,7 +46,7 @@ def build(result: Mapping[str, Any], pictures: Mapping[str, str]) -> Report:
     """The report of a validation result.
 
     Args:
-        result: what `snnkit.validation.validate` returns, with `references`, `energy`, …; every key but name and
+        result: what `snnkit.validation.threeway` returns, with `references`, `energy`, …; every key but name and
             target may be missing.
         pictures: key → caption of the pictures that can be drawn.
     """

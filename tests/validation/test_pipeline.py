@@ -15,7 +15,7 @@ from snnkit import nn as snn
 from snnkit.errors import FindingsError, UsageError
 from snnkit.validation import check_model, to_chip, write_descriptor
 from snnkit.validation.pipeline import rasters
-from snnkit.validation.validate import validate
+from snnkit.validation.threeway import validate
 
 STEPS = 8
 Case = tuple[nn.Module, Sequence[Any], Any]
@@ -177,3 +177,17 @@ def test_a_descriptor_needs_its_suffix(dense_network: Case, tmp_path: Path) -> N
     with pytest.raises(UsageError, match="no descriptor"):
         write_descriptor(tmp_path / "mine.snnx", chip, "loihi", samples)
     assert [p.name for p in tmp_path.rglob("*")] == ["mine.snnx", "notes.txt"]
+
+
+def test_the_bias_of_a_cuba_lif_is_always_gated(tmp_path: Path) -> None:
+    """Its input passes through the current; a register would drive the membrane at once."""
+    model = nn.Sequential(snn.Linear(12, 20), snn.CubaLIF(decay_syn=0.5, decay_mem=0.75), snn.Linear(20, 4), snn.LIF())
+    for p in model.parameters():
+        nn.init.normal_(p, 0.1, 0.4)
+    samples = (np.random.default_rng(0).random((STEPS, 20, 12)) < 0.3).astype(np.uint8)
+    chip = to_chip(model, (12,), "loihi", samples, steps=STEPS, bias="register")
+    assert [i.name for i in chip.graph.inputs if i.gate_from is not None] == ["bias.1"]
+    write_descriptor(tmp_path / "net.snnx", chip, "loihi", samples)
+    result = validate(model, chip, tmp_path / "net.snnx", [(samples, np.zeros(20, np.int64))])
+    assert result["differing_spikes"]["torch-graph"]["layers"]["1"] < 0.01 * STEPS * 20 * 20
+    assert result["differing_spikes"]["graph-emulator"]["total"] == 0

@@ -406,6 +406,15 @@ class _Layer:
         zero = np.zeros(n, np.int64)
         if self.population.bias is None:
             return zero, zero
+        if isinstance(self.population.neuron, CubaLIF) and np.any(self.population.neuron.decay_syn):
+            self.findings.append(
+                Finding(
+                    "BIAS_REGISTER",
+                    self.population.name,
+                    "a bias register drives the membrane, but the bias of a CubaLIF passes through its current",
+                    remedy="gate the bias (snnkit.passes.gate_bias)",
+                )
+            )
         target = np.asarray(self.population.bias, np.float64) * scale[self.group]
         size = np.maximum(np.abs(target), 1)
         exponent = np.clip(np.ceil(np.log2(size / spec.BIAS_MANTISSA_LIMIT)), 0, spec.BIAS_EXPONENT_MAX).astype(

@@ -18,7 +18,7 @@ from snnkit._io import canonical_json
 from snnkit.errors import DescriptorError
 from snnkit.validation import to_chip, write_descriptor
 from snnkit.validation.pipeline import ChipGraph
-from snnkit.validation.validate import torch_answers, validate
+from snnkit.validation.threeway import torch_answers, validate
 
 STEPS = 8
 Case = tuple[nn.Module, Sequence[Any], Any]

@@ -15,7 +15,7 @@ from snnkit.graph.model import Graph
 from snnkit.targets.base import Target
 from snnkit.validation.pipeline import Bias, ChipGraph, Progress, check_model, check_place, to_chip, write_descriptor
 from snnkit.validation.report import write_reports
-from snnkit.validation.validate import validate
+from snnkit.validation.threeway import validate
 
 if TYPE_CHECKING:
     from snnkit.data.module import EventDataModule

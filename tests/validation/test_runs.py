@@ -13,8 +13,8 @@ from torch import nn
 from snnkit import descriptor
 from snnkit.errors import UsageError
 from snnkit.targets import registry
-from snnkit.validation import deploy as module
-from snnkit.validation.deploy import batches, check_run, deploy, export_options, spread, validate_run
+from snnkit.validation import runs as module
+from snnkit.validation.runs import batches, check_run, deploy, export_options, spread, validate_run
 
 Array = np.ndarray[Any, Any]
 STEPS, COUNT = 8, 20
