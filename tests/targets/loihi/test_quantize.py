@@ -293,3 +293,16 @@ def test_neurons_that_share_weights_share_a_scale_whatever_their_shape(shape: tu
         a, b = run(graph, x).spikes["h"], run(made.graph, x).spikes["h"]
         assert a.sum() > 100
         assert np.mean(a != b) < 0.01
+
+
+def test_a_bias_register_is_no_input_of_a_current() -> None:
+    """The register adds to v; the bias of a CubaLIF adds to x and lasts in its current."""
+    bias = full(3, 0.25)
+    for decay_syn, codes in ((0.5, ["BIAS_REGISTER"]), (0.0, [])):
+        neuron = CubaLIF(full(3, decay_syn), full(3, 0.75), full(3, 1.0))
+        population = Population("h", (3,), neuron, bias)
+        link = Connection("c", "in", "h", Dense(np.ones((3, 8)) / 7))
+        graph = add_lag(Graph("g", (Input("in", (8,)),), (population,), (link,), steps=T))
+        assert [f.code for f in quantize(graph).findings] == codes
+        assert quantize(gate_bias(graph)).findings == []
+    assert gate_bias(graph, ["other"]).populations[0].bias is bias
