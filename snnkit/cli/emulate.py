@@ -28,9 +28,13 @@ def run(args: argparse.Namespace) -> int:
     at_least_one("--limit", args.limit)
     at_least_one("--batch", args.batch)
     chip = emulator.open(args.descriptor)
-    port = next((p for p in chip.manifest.ports if p.gate_from is None), None)
-    if port is None:
-        raise UsageError(f"{args.descriptor} has no input that carries data")
+    ports = [p for p in chip.manifest.ports if p.gate_from is None]
+    if len(ports) != 1:
+        raise UsageError(
+            f"{args.descriptor} has {len(ports)} inputs that carry data; recordings are for networks with one",
+            fix="use `snnkit verify` for its own vectors",
+        )
+    port = ports[0]
     source = _recording(args, chip) if args.events else _data_set(args, chip)
     count = source["count"]
     answers: list[int] = []
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(out)
         return 0
     if len(answers) == 1:
-        print(f"answer: class {classes[answers[0]] if classes else answers[0]}")
+        print(f"answer: class {classes[answers[0]] if classes and answers[0] < len(classes) else answers[0]}")
     if out["accuracy"] is not None:
         print(f"accuracy on {len(known)} recordings: {out['accuracy'] * 100:.2f} %")
     print_table("counters", ["what", "count"], sorted(counters.items()))
@@ -70,7 +74,15 @@ def _binning(manifest: Any) -> dict[str, Any]:
     from snnkit.errors import UsageError
 
     data = manifest.provenance.get("data")
-    if not isinstance(data, dict) or not isinstance(data.get("frames"), dict):
+    frames = data.get("frames") if isinstance(data, dict) else None
+    known = {"T": int, "by": str, "binary": bool, "window_us": int | None}
+    size = data.get("sensor_size") if isinstance(data, dict) else None
+    if (
+        not isinstance(data, dict)
+        or not isinstance(frames, dict)
+        or not all(k in frames and isinstance(frames[k], kind) for k, kind in known.items())
+        or not (isinstance(size, list) and len(size) == 2 and all(isinstance(s, int) for s in size))
+    ):
         raise UsageError(
             "the descriptor does not say how events are binned", fix="use `snnkit verify` for its own vectors"
         )
