@@ -47,6 +47,19 @@ class VerifyReport:
     def ok(self) -> bool:
         return not self.mismatches
 
+    def __str__(self) -> str:
+        """One sentence for people, and the first difference of each trace that has one."""
+        size = f"{self.samples} samples, {self.ticks} ticks, {sum(self.compared.values()):,} values"
+        if self.ok:
+            return f"every value of its own vectors is equal ({size}); evidence {self.evidence}, digest {self.digest[:16]}…"
+        lines = [f"{len(self.mismatches)} of {len(self.compared)} traces differ ({size})"]
+        lines += [
+            f"  {m.trace}: {m.differing:,} values; first at tick {m.tick}, sample {m.sample}, neuron {m.neuron}: "
+            f"expected {m.expected}, found {m.found}"
+            for m in self.mismatches
+        ]
+        return "\n".join(lines)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for `--json`."""
         return {"ok": self.ok, **asdict(self)}
