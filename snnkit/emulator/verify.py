@@ -51,7 +51,7 @@ class VerifyReport:
         """One sentence for people, and the first difference of each trace that has one."""
         size = f"{self.samples} samples, {self.ticks} ticks, {sum(self.compared.values()):,} values"
         if self.ok:
-            return f"every value of its own vectors is equal ({size}); evidence {self.evidence}, digest {self.digest[:16]}…"
+            return f"its own vectors come out equal ({size}); evidence {self.evidence}, digest {self.digest[:16]}…"
         lines = [f"{len(self.mismatches)} of {len(self.compared)} traces differ ({size})"]
         lines += [
             f"  {m.trace}: {m.differing:,} values; first at tick {m.tick}, sample {m.sample}, neuron {m.neuron}: "
