@@ -25,16 +25,25 @@ RASTER_NEURONS = 400
 
 
 def torch_answers(model: torch.nn.Module, graph: Graph, samples: Samples) -> Answers:
-    """The model in eval mode on samples [T, B, …]: spikes and v of every layer that the graph has."""
+    """The model in eval mode on samples [T, B, …]: spikes and v of every layer that the graph has.
+
+    The model runs where it is, and is left in the mode in which it was.
+    """
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     arrays = samples if isinstance(samples, Mapping) else {graph.inputs[0].name: samples}
     inputs = [torch.from_numpy(np.ascontiguousarray(arrays[i.name], dtype=np.float32)) for i in graph.inputs]
-    inputs = [x.reshape(*x.shape[:2], *i.shape) for x, i in zip(inputs, graph.inputs)]
+    inputs = [x.reshape(*x.shape[:2], *i.shape).to(device) for x, i in zip(inputs, graph.inputs)]
     neurons = {p.name: p for p in graph.populations}
     pools = {name: m for name, m in model.named_modules() if name in neurons and isinstance(m, snn.MaxPool2d)}
     recorded = [name for name, _ in model.named_modules() if name in neurons and name not in pools]
     pooled: dict[str, torch.Tensor] = {}
-    with torch.no_grad(), snn.record(model.eval(), spikes=True, v=recorded) as rec, _outputs(pools, pooled):
-        out = model(*inputs)
+    modes = {m: m.training for m in model.modules()}
+    try:
+        with torch.no_grad(), snn.record(model.eval(), spikes=True, v=recorded) as rec, _outputs(pools, pooled):
+            out = model(*inputs).cpu()
+    finally:
+        for module, training in modes.items():
+            module.training = training
     steps, batch = out.shape[:2]
     flat = out.reshape(steps, batch, -1)
     assert graph.readout is not None
@@ -46,11 +55,11 @@ def torch_answers(model: torch.nn.Module, graph: Graph, samples: Samples) -> Ans
         "last": lambda: flat[-1],
     }[rule]()
     seen = {**rec.spikes, **pooled}  # max pooling of spikes is a layer of neurons on a chip
-    spikes = {n: s.reshape(steps, batch, -1).to(torch.uint8).numpy() for n, s in seen.items() if n in neurons}
+    spikes = {n: s.reshape(steps, batch, -1).to("cpu", torch.uint8).numpy() for n, s in seen.items() if n in neurons}
     for name, p in neurons.items():
         if isinstance(p.neuron, LI):
             spikes[name] = np.zeros((steps, batch, p.n), np.uint8)
-    v = {n: s.reshape(steps, batch, -1).numpy() for n, s in rec.v.items()}
+    v = {n: s.reshape(steps, batch, -1).cpu().numpy() for n, s in rec.v.items()}
     threshold = {n: p.neuron.threshold for n, p in neurons.items() if not isinstance(p.neuron, LI)}  # type: ignore[union-attr]
     return Answers(spikes, scores.argmax(1).numpy(), v, threshold)
 

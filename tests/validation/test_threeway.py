@@ -142,3 +142,5 @@ def test_the_model_is_compared_in_evaluation_mode(dense_network: Case) -> None:
     said = torch_answers(model.train(), moved, samples)
     again = torch_answers(model.train(), moved, samples)
     assert np.array_equal(said.spikes["2"], again.spikes["2"])
+    assert model.training
+    assert model[1].training  # type: ignore[index]
