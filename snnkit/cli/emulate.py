@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     if len(answers) == 1:
         print(f"answer: class {classes[answers[0]] if classes and answers[0] < len(classes) else answers[0]}")
     if out["accuracy"] is not None:
-        print(f"accuracy on {len(known)} recordings: {out['accuracy'] * 100:.2f} %")
+        how = ", run on without a reset between them" if args.continuous else ""
+        print(f"accuracy on {len(known)} recordings{how}: {out['accuracy'] * 100:.2f} %")
     print_table("counters", ["what", "count"], sorted(counters.items()))
     return 0
 
