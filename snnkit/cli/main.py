@@ -48,9 +48,6 @@ COMMANDS: dict[str, str] = {
     "doctor": "what this installation can do, and what is missing",
 }
 
-_TRAINING = frozenset({"quickstart", "train", "finetune", "bench", "reproduce"})
-"""Commands whose process belongs to large tensors."""
-
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser that raises our typed error, with a suggestion for misspelt options."""
@@ -131,10 +128,6 @@ def _command(argv: list[str]) -> int:
         )
     # Huge pages make large tensors 1.2-1.9x faster, and torch reads this only while it loads.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    if name in _TRAINING:
-        from snnkit._memory import keep_freed_memory
-
-        keep_freed_memory()
     module = importlib.import_module(f"snnkit.cli.{name}")
     parser = _Parser(
         prog=f"snnkit {name}",
