@@ -225,23 +225,49 @@ def membrane_gradient(u, threshold, active, masked, to_zero, grad_v, g, grad_u, 
 
 
 @row
-def detached_gradient(grad_s, u, threshold, to_zero, grad_v, g, n, one):
-    """g ← ∂L/∂u, where the reset is detached: `spike_gradient` and `membrane_gradient` in one."""
+def detached_gradient(kind, peak, scale, grad_s, u, threshold, decay, to_zero, grad_v, grad_u, n, one):
+    """One step back where the reset is detached and no parameter of the threshold learns: the usual case in one loop.
+
+    grad_u = ∂L/∂u and grad_v ← decay·grad_u: `surrogate_row`, `spike_gradient`, `membrane_gradient` and
+    `back_through_leak` together, each operation rounded as there.
+    """
     zero = one - one
-    if to_zero:
+    if kind == 0:
         for i in range(n):
-            g[i] = (zero if u[i] >= threshold[i] else grad_v[i]) + grad_s[i] * g[i]
+            g = grad_s[i] * _arctan(u[i] - threshold[i], peak, scale, one)
+            g = (zero if to_zero and u[i] >= threshold[i] else grad_v[i]) + g
+            grad_u[i] = g
+            grad_v[i] = decay[i] * g
+    elif kind == 1:
+        for i in range(n):
+            g = grad_s[i] * _sigmoid(u[i] - threshold[i], peak, scale, one)
+            g = (zero if to_zero and u[i] >= threshold[i] else grad_v[i]) + g
+            grad_u[i] = g
+            grad_v[i] = decay[i] * g
+    elif kind == 2:
+        for i in range(n):
+            g = grad_s[i] * _fast_sigmoid(u[i] - threshold[i], peak, scale, one)
+            g = (zero if to_zero and u[i] >= threshold[i] else grad_v[i]) + g
+            grad_u[i] = g
+            grad_v[i] = decay[i] * g
+    elif kind == 3:
+        for i in range(n):
+            g = grad_s[i] * _triangle(u[i] - threshold[i], peak, scale, one)
+            g = (zero if to_zero and u[i] >= threshold[i] else grad_v[i]) + g
+            grad_u[i] = g
+            grad_v[i] = decay[i] * g
+    elif kind == 4:
+        for i in range(n):
+            g = grad_s[i] * _piecewise_linear(u[i] - threshold[i], peak, scale, one)
+            g = (zero if to_zero and u[i] >= threshold[i] else grad_v[i]) + g
+            grad_u[i] = g
+            grad_v[i] = decay[i] * g
     else:
         for i in range(n):
-            g[i] = grad_v[i] + grad_s[i] * g[i]
-
-
-@row
-def leak_back(decay, g, grad_u, grad_v, n):
-    """grad_u = g; grad_v = decay·g."""
-    for i in range(n):
-        grad_u[i] = g[i]
-        grad_v[i] = decay[i] * g[i]
+            g = grad_s[i] * _gaussian(u[i] - threshold[i], peak, scale, one)
+            g = (zero if to_zero and u[i] >= threshold[i] else grad_v[i]) + g
+            grad_u[i] = g
+            grad_v[i] = decay[i] * g
 
 
 @row

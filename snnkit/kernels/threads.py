@@ -17,8 +17,9 @@ import torch
 SCRATCH = 1 << 16
 """Elements of a block over all its steps at most, so that its recomputed history stays in the second-level cache."""
 
-BLOCK_RANGE = (256, 4096)
-"""Fewest and most elements of a block. Long rows use each memory page well, short ones leave work for every thread."""
+BLOCK_RANGE = (256, 512)
+"""Fewest and most elements of a block. All rows of a short block stay in the first-level cache, and the row asked for
+ahead (`prefetch`) arrives in time; below the fewest, the work per row no longer covers its set-up."""
 
 SHARES = 4
 """Portions per thread, so that a thread that is held up leaves its later portions to others."""

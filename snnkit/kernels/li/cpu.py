@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnkit.kernels.cache import kernel
+from snnkit.kernels.prefetch import ask_down, ask_up
 from snnkit.kernels.rows import add_product, fill, leak, load, store
 
 
@@ -21,6 +22,7 @@ def forward(first, last, block, x, v0, decay, decay_repeat, out):
         fill(decay, decay_repeat, lo, n, a)
         load(v0, lo, n, v)
         for t in range(steps):
+            ask_down(x, t, lo, n, block)
             leak(x[t, lo : lo + n], a, v, n)
             store(v, lo, n, out[t])
 
@@ -40,6 +42,7 @@ def backward(first, last, block, out, v0, decay, decay_repeat, grad_out, grad_x,
             ga[i] = 0
         for k in range(steps):
             t = steps - 1 - k
+            ask_up(grad_out, grad_x, t, lo, n)
             gx = grad_x[t, lo : lo + n]
             go = grad_out[t, lo : lo + n]
             for i in range(n):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnkit.kernels.cache import kernel
+from snnkit.kernels.prefetch import ask_down, ask_up
 from snnkit.kernels.rows import (
     add_product,
     after_reset,
@@ -18,7 +19,6 @@ from snnkit.kernels.rows import (
     fill,
     fire,
     fire_refractory,
-    leak_back,
     load,
     mask_row,
     membrane_gradient,
@@ -63,10 +63,12 @@ def forward(
         load(v0, lo, n, v)
         if refractory == 0:
             for t in range(steps):
+                ask_down(x, t, lo, n, block)
                 fire(x[t, lo : lo + n], a, th, to_zero, v, s[t, lo : lo + n], n, one)
         else:
             load(wait0, lo, n, wait)
             for t in range(steps):
+                ask_down(x, t, lo, n, block)
                 fire_refractory(x[t, lo : lo + n], a, th, to_zero, refractory, v, wait, s[t, lo : lo + n], n, one)
             store(wait, lo, n, wait_end)
         store(v, lo, n, v_end)
@@ -116,10 +118,13 @@ def backward(
         if masked:
             load(wait0, lo, n, wait)
             for t in range(steps):
+                ask_down(x, t, lo, n, block)
                 retrace_refractory(x[t, lo : lo + n], a, th, to_zero, refractory, v, wait, us[t], on[t], n, one)
         else:
             for t in range(steps):
+                ask_down(x, t, lo, n, block)
                 retrace(x[t, lo : lo + n], a, th, to_zero, v, us[t], n, one)
+        ask_up(grad_s, grad_x, steps, lo, n)
         load(grad_v_end, lo, n, gv)
         for i in range(n):
             ga[i] = 0
@@ -128,12 +133,12 @@ def backward(
             t = steps - 1 - k
             u = us[t]
             act = on[t if masked else 0]
+            ask_up(grad_s, grad_x, t, lo, n)
             gx = grad_x[t, lo : lo + n]
-            surrogate_row(kind, peak, scale, u, th, g, n, one)
             if plain:
-                detached_gradient(grad_s[t, lo : lo + n], u, th, to_zero, gv, g, n, one)
-                leak_back(a, g, gx, gv, n)
+                detached_gradient(kind, peak, scale, grad_s[t, lo : lo + n], u, th, a, to_zero, gv, gx, n, one)
             else:
+                surrogate_row(kind, peak, scale, u, th, g, n, one)
                 spike_gradient(grad_s[t, lo : lo + n], u, th, to_zero, detach, gv, g, n)
                 if masked:
                     mask_row(act, g, n)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from snnkit.kernels.layout import array, empty, prepare, reduce_to, runs_fused
 from snnkit.kernels.lif.reference import LIFParams, LIFState, initial_state, step
+from snnkit.kernels.memory import output_like
 from snnkit.kernels.operator import operator
-from snnkit.kernels.pages import output_like
 from snnkit.kernels.sequence import run_steps
 from snnkit.kernels.state import idle
 from snnkit.kernels.threads import run_blocks

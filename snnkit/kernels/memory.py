@@ -1,0 +1,102 @@
+"""Memory for large outputs of the kernels: on huge pages, and kept for the next output when a tensor is freed.
+
+The system hands out fresh memory page by page and zeroes it, which for a tensor of many megabytes takes longer than
+computing it. A training step frees and asks for the same sizes again and again, so what it frees is kept here, up to
+`limit()` bytes, as torch does on a GPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import weakref
+from collections import deque
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WORTH = 8 << 20
+"""Bytes of a tensor from which on its memory comes from here; smaller ones come from torch's allocator."""
+
+SHARE = 8
+"""Freed memory is kept up to this part (an eighth) of the machine's memory."""
+
+_PAGE = 2 << 20  # a huge page on x86-64 and on arm64 with 4 KiB pages
+
+_idle: deque[mmap.mmap] = deque()  # oldest first; only its atomic operations are used, since tensors die in any thread
+
+
+@cache
+def limit() -> int:
+    """Bytes of freed memory kept at most: $SNNKIT_KEEP_MIB where set (0 keeps none), else 1/SHARE of the machine's."""
+    chosen = os.environ.get("SNNKIT_KEEP_MIB", "")
+    if chosen.isdecimal():
+        return int(chosen) << 20
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // SHARE
+    except (AttributeError, OSError, ValueError):  # no such question on this system
+        return 1 << 30
+
+
+def kept() -> int:
+    """Bytes of freed memory kept now."""
+    return sum(len(region) for region in list(_idle))
+
+
+def release_memory() -> int:
+    """Give the kept memory back to the system; returns how many bytes. Tensors in use are not touched."""
+    released = 0
+    while True:
+        try:
+            released += len(_idle.popleft())
+        except IndexError:
+            return released
+
+
+def _give_back(region: mmap.mmap) -> None:
+    """Called when the tensor is gone, by whatever thread let it go."""
+    _idle.append(region)
+    while kept() > limit():
+        try:
+            _idle.popleft()
+        except IndexError:
+            return
+
+
+def _take(size: int) -> mmap.mmap | None:
+    """A kept region for `size` bytes that is at most a quarter larger; None where there is none."""
+    for _ in range(len(_idle)):
+        try:
+            region = _idle.popleft()
+        except IndexError:
+            return None
+        if size <= len(region) <= size + size // 4 + _PAGE:
+            return region
+        _idle.append(region)
+    return None
+
+
+def _fresh(size: int) -> mmap.mmap:
+    region = mmap.mmap(-1, -(-size // _PAGE) * _PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(AttributeError, OSError):  # a wish: a system without huge pages is as good
+        region.madvise(mmap.MADV_HUGEPAGE)
+    return region
+
+
+def output_like(x: Tensor) -> Tensor:
+    """An uninitialised contiguous tensor of x's shape and dtype, for a kernel's output."""
+    size = x.numel() * x.element_size()
+    if size < WORTH or not hasattr(mmap, "MAP_ANONYMOUS"):
+        return torch.empty_like(x)
+    region = _take(size)
+    if region is None:
+        try:
+            region = _fresh(size)
+        except OSError:  # no more maps or memory: torch says so in its own words, if it cannot either
+            return torch.empty_like(x)
+    lease = np.frombuffer(region, dtype=np.uint8, count=size)
+    weakref.finalize(lease, _give_back, region).atexit = False
+    return torch.from_numpy(lease).view(x.dtype).view(x.shape)
