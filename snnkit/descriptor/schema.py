@@ -61,11 +61,17 @@ class Port(Section):
 class Readout(Section):
     """How the host reads the answer over the T ticks from the layer's lag on; argmax, ties to the lowest index.
 
-    `count` of spikes; `mean` (as the sum), `max` or `last` of v.
+    `count` of spikes; `first` to spike (T less the ticks before its first spike, 0 for none); `mean` (as the sum),
+    `max` or `last` of v.
     """
 
     layer: Name
-    rule: Literal["count", "mean", "max", "last"]
+    rule: Literal["count", "first", "mean", "max", "last"]
+
+    @property
+    def of_spikes(self) -> bool:
+        """Whether it reads spikes, and not v."""
+        return self.rule in ("count", "first")
 
 
 class Resources(Section):

@@ -87,7 +87,7 @@ class Emulator:
         wanted = self._probes(probes)
         recorded = {name for name, states in wanted.items() if "u" in states or "v" in states}
         readout = self.manifest.readout
-        if readout is not None and readout.rule != "count":
+        if readout is not None and not readout.of_spikes:
             recorded.add(readout.layer)
         columns = {name: self._chip.placement[name] for name in wanted if name in recorded}
         record = np.unique(np.concatenate(list(columns.values()))) if columns else np.zeros(0, np.int64)

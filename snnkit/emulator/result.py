@@ -48,17 +48,21 @@ class EmulationResult:
 def read_out(manifest: Manifest, spikes: Array, v: Array | None, steps: int) -> tuple[Array, Array]:
     """(answer [B], scores [B, n]) from spikes and v [ticks, B, n] of the readout layer, over ticks lag..lag+T-1.
 
-    `count` sums spikes, `mean` sums v (the same order as the mean, exact in integers), `max` and `last` take v.
+    `count` sums spikes; `first` counts the ticks from the first spike on, so the earliest has most; `mean` sums v (the
+    same order as the mean, exact in integers), `max` and `last` take v.
     Ties go to the lowest index.
     """
     assert manifest.readout is not None
     lag = manifest.layer(manifest.readout.layer).lag
     rule = manifest.readout.rule
-    trace = spikes if rule == "count" else v
+    trace = spikes if manifest.readout.of_spikes else v
     assert trace is not None
     window = trace[lag : lag + steps].astype(np.int64)
     if rule in ("count", "mean"):
         scores = window.sum(0)
+    elif rule == "first":
+        first = (window != 0).argmax(0) if len(window) else np.zeros(window.shape[1:], np.int64)
+        scores = np.where((window != 0).any(0), len(window) - first, 0).astype(np.int64)
     elif rule == "max":
         scores = window.max(0, initial=np.iinfo(np.int64).min)
     else:

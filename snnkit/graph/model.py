@@ -346,13 +346,18 @@ class Connection:
 
 @dataclass(frozen=True)
 class Readout:
-    """How the answer is read: `count` of spikes, or `mean`, `max`, `last` of a non-firing neuron's v over the steps.
+    """How the answer is read: `count` of spikes or the `first` to spike, or `mean`, `max`, `last` of a non-firing v.
 
     The class is the argmax, ties to the lowest index. The steps are the T steps of the sample, aligned by lag.
     """
 
     population: str
-    rule: Literal["count", "mean", "max", "last"]
+    rule: Literal["count", "first", "mean", "max", "last"]
+
+    @property
+    def of_spikes(self) -> bool:
+        """Whether it reads spikes, and not v."""
+        return self.rule in ("count", "first")
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,12 +54,18 @@ class Trace:
         return self.array(name, what)[lag : lag + self.steps]
 
     def scores(self) -> Array:
-        """The read-out's number per class [B, n]: spike count, or sum (`mean`), maximum or last value of v."""
+        """The read-out's number per class [B, n].
+
+        Spike count, T less the steps before the first spike (0 for none), or sum (`mean`), maximum or last value of v.
+        """
         readout = self.graph.readout
         if readout is None:
             raise GraphError("the graph has no read-out")
         if readout.rule == "count":
             return self.aligned(readout.population).sum(0, dtype=np.int64)
+        if readout.rule == "first":
+            fired = np.logical_or.accumulate(self.aligned(readout.population) != 0, axis=0)
+            return fired.sum(0, dtype=np.int64)
         v = self.aligned(readout.population, "v")
         if readout.rule == "mean":
             return v.sum(0, dtype=np.int64 if v.dtype.kind == "i" else np.float64)
@@ -170,7 +176,7 @@ def _wire(graph: Graph, reading: LoihiReading) -> dict[str, list[tuple[str, Part
 
 def _allocate(trace: Trace, rules: Mapping[str, Any], record: Sequence[str], batch: int, wide: bool) -> None:
     readout = trace.graph.readout
-    probed = readout.population if readout is not None and readout.rule != "count" else None
+    probed = readout.population if readout is not None and not readout.of_spikes else None
     for p in trace.graph.populations:
         integer = isinstance(p.neuron, LoihiNeuron)
         dtype = (np.int64 if wide else np.int32) if integer else np.float32

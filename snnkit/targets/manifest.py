@@ -26,7 +26,7 @@ def build_manifest(
     A population is `probed` if its v is read out (it cannot fire), otherwise `spiking`.
     """
     spec = target.part("spec")
-    probed = {graph.readout.population} if graph.readout is not None and graph.readout.rule != "count" else set()
+    probed = {graph.readout.population} if graph.readout is not None and not graph.readout.of_spikes else set()
     used = lowered.resources()
     per_core = tuple(
         {"core": int(c["core"]), "chip": int(c.get("chip", 0)), **{k: int(v) for k, v in c["usage"].items()}}

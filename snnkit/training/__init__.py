@@ -26,6 +26,9 @@ _WHERE = {
     "ClassificationLoss": "losses",
     "READOUTS": "losses",
     "scores": "losses",
+    "first_spike_time": "first_spike",
+    "van_rossum": "distances",
+    "regression": "distances",
 }
 
 __all__ = [
@@ -40,14 +43,19 @@ __all__ = [
     "TrainerSettings",
     "evaluate",
     "finetune",
+    "first_spike_time",
     "fit",
     "load_run",
     "predict",
+    "regression",
     "scores",
+    "van_rossum",
 ]
 
 if TYPE_CHECKING:
+    from snnkit.training.distances import regression, van_rossum
     from snnkit.training.evaluation import evaluate
+    from snnkit.training.first_spike import first_spike_time
     from snnkit.training.fitting import TrainerSettings, finetune, fit
     from snnkit.training.losses import READOUTS, ClassificationLoss, scores
     from snnkit.training.metrics import Activity, Evaluation, predict

@@ -50,6 +50,7 @@ def torch_answers(model: torch.nn.Module, graph: Graph, samples: Samples) -> Ans
     rule = graph.readout.rule
     scores = {
         "count": lambda: flat.sum(0),
+        "first": lambda: steps - (flat.cumsum(0) == 0).sum(0),
         "mean": lambda: flat.double().sum(0),
         "max": lambda: flat.max(0).values,
         "last": lambda: flat[-1],
@@ -61,7 +62,7 @@ def torch_answers(model: torch.nn.Module, graph: Graph, samples: Samples) -> Ans
             spikes[name] = np.zeros((steps, batch, p.n), np.uint8)
     v = {n: s.reshape(steps, batch, -1).cpu().numpy() for n, s in rec.v.items()}
     threshold = {n: p.neuron.threshold for n, p in neurons.items() if not isinstance(p.neuron, LI)}  # type: ignore[union-attr]
-    return Answers(spikes, scores.argmax(1).numpy(), v, threshold)
+    return Answers(spikes, scores.numpy().argmax(1), v, threshold)  # numpy's takes the lowest index of a tie
 
 
 @contextlib.contextmanager

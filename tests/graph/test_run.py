@@ -187,6 +187,16 @@ def test_readouts_of_v(rule: str, want: list[float]) -> None:
     assert trace.answer().tolist() == [int(want[1] > want[0])]
 
 
+def test_first_to_spike() -> None:
+    graph = Graph(
+        "r", (Input("in", (3,)),), (Population("p", (3,), LIF(full(0.0, 3), full(1.0, 3))),),
+        (Connection("c", "in", "p", Dense(np.eye(3, dtype=np.float32))),), Readout("p", "first"),
+    )  # fmt: skip
+    trace = run(graph, {"in": np.array([[[0, 0, 0]], [[0, 1, 0]], [[1, 1, 0]], [[1, 0, 0]]], np.uint8)}, record=())
+    assert trace.scores().tolist() == [[2, 3, 0]]
+    assert trace.answer().tolist() == [1]
+
+
 def test_ties_go_to_the_lowest_class() -> None:
     graph = one_layer(LIF(full(0.0), full(1.0)), full(1.0)).with_(readout=Readout("p", "count"))
     assert run(graph, {"in": np.ones((T, B, N), np.uint8)}).answer().tolist() == [0] * B

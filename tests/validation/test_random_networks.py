@@ -99,7 +99,7 @@ def network(rng: Rng) -> Graph:
             sources.append((name, shape))
             if rng.random() < 0.3:
                 connections.append(Connection(f"{name}->{name}", name, name, Dense(rng.normal(0, 0.3, (n, n))), 1))
-    rule = str(rng.choice(["last", "mean", "max"])) if isinstance(model, LI) else "count"
+    rule = str(rng.choice(["last", "mean", "max"] if isinstance(model, LI) else ["count", "first"]))
     readout = Readout(name, rule)  # type: ignore[arg-type]
     return Graph("random", inputs, tuple(populations), tuple(connections), readout, steps=int(rng.integers(1, 9)))
 

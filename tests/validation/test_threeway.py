@@ -102,10 +102,11 @@ def test_a_damaged_descriptor_is_refused(dense_network: Case, tmp_path: Path) ->
         validate(model, chip, tmp_path / "a.snnx", [(samples, np.zeros(5, np.int64))])
 
 
-@pytest.mark.parametrize("rule", ["last", "mean", "max"])
+@pytest.mark.parametrize("rule", ["last", "mean", "max", "count", "first"])
 def test_every_read_out_rule_gives_the_same_class_three_times(rule: str, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    model = nn.Sequential(snn.Linear(12, 20), snn.LIF(decay=1.0), snn.Linear(20, 6), snn.LI(decay=1.0))
+    last = snn.LIF(decay=1.0, threshold=2.0) if rule in ("count", "first") else snn.LI(decay=1.0)
+    model = nn.Sequential(snn.Linear(12, 20), snn.LIF(decay=1.0), snn.Linear(20, 6), last)
     with torch.no_grad():
         for p in model.parameters():
             p.copy_(torch.randint(-8, 9, p.shape) / 8)

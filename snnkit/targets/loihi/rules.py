@@ -96,9 +96,9 @@ def _structure(graph: Graph) -> Iterator[Finding]:
     target = graph.node(readout.population)
     if not isinstance(target, Population):
         yield Finding("READOUT", target.name, "the read-out names an input", remedy="read a population out")
-    elif readout.rule == "count" and isinstance(target.neuron, LI):
+    elif readout.of_spikes and isinstance(target.neuron, LI):
         yield Finding("READOUT", target.name, "an LI does not fire", remedy="read out the mean, maximum or last v")
-    elif readout.rule != "count" and isinstance(target.neuron, LIF | CubaLIF):
+    elif not readout.of_spikes and isinstance(target.neuron, LIF | CubaLIF):
         yield Finding(
             "READOUT", target.name, f"v of a firing neuron is read out by {readout.rule!r}",
             remedy="end the network with an LI, or count spikes",

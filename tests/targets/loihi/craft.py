@@ -294,5 +294,5 @@ def random_net(rng: np.random.Generator, *, small: bool = True, max_count: int =
         core.outputs = [
             (int(rng.integers(core.n)), *targets[int(rng.integers(len(targets)))]) for _ in range(2 * core.n)
         ]
-    rule = str(rng.choice(["count", "mean", "max", "last"]))
+    rule = str(rng.choice(["count", "mean", "max", "last", "first"]))
     return Net(cores, lines, host, gates, int(rng.integers(0, 4)), max_count, rule)

@@ -39,6 +39,7 @@ def compare(net: Net, path, rng, *, steps: int = 14, batch: int = 3, density: fl
             "mean": trace["v"].sum(0),
             "max": trace["v"].max(0),
             "last": trace["v"][-1],
+            "first": [next((steps - t for t in range(steps) if column[t]), 0) for column in trace["s"].T],
         }[net.rule]
         np.testing.assert_array_equal(result.scores[b], scores)
         assert result.answer[b] == list(scores).index(max(scores))
