@@ -15,15 +15,21 @@ from snnkit.nn.shapes import layer_name
 
 STEPS, BATCH = 3, 5  # unlike each other and unlike STEPS * BATCH, so that a folded input is told from a time-first one
 
-_OURS = {
+OURS = {
     torch.nn.Conv1d: "snn.Conv1d",
     torch.nn.Conv2d: "snn.Conv2d",
+    torch.nn.Conv3d: "snn.Conv3d",
+    torch.nn.ConvTranspose2d: "snn.ConvTranspose2d",
     torch.nn.AvgPool2d: "snn.AvgPool2d",
+    torch.nn.AdaptiveAvgPool2d: "snn.AdaptiveAvgPool2d",
     torch.nn.MaxPool2d: "snn.MaxPool2d",
+    torch.nn.Upsample: "snn.Upsample",
     torch.nn.BatchNorm1d: "snn.BatchNorm",
     torch.nn.BatchNorm2d: "snn.BatchNorm",
+    torch.nn.BatchNorm3d: "snn.BatchNorm",
     torch.nn.Flatten: "snn.Flatten",
 }
+"""Layers of torch that do not know time, and their counterparts."""
 
 
 class _Trail:
@@ -36,7 +42,7 @@ class _Trail:
     def follow(self, model: torch.nn.Module) -> Iterator[None]:
         def enter(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
             self.stack.append((module, inputs))
-            bare = _OURS.get(type(module))
+            bare = OURS.get(type(module))
             x = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
             if bare is not None and x is not None and x.dim() >= 3 and x.shape[:2] == (STEPS, BATCH):
                 raise ShapeError(

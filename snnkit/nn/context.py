@@ -31,6 +31,8 @@ class Pass:
     """Final states by path, filled by the layers; None where nobody wants them."""
     lengths: Tensor | None = None
     """[B] valid steps of each sample; None where all steps of all samples are valid."""
+    streaming: bool = False
+    """Whether this is a part of a longer sequence, begun by an earlier pass or to be continued by a later one."""
 
     def path(self, module: torch.nn.Module) -> str | None:
         """The module's path in the model, None where it is not part of it."""
@@ -122,6 +124,12 @@ def enter_recorder(recorder: Recorder) -> Iterator[None]:
 def module_paths(model: torch.nn.Module) -> dict[int, str]:
     """Path of every module by `id`; the model itself is `""`."""
     return {id(module): name for name, module in model.named_modules()}
+
+
+def is_streaming() -> bool:
+    """Whether the current pass sees a part of a longer sequence only."""
+    going = current_pass()
+    return going is not None and going.streaming
 
 
 def valid_steps(x: Tensor) -> Tensor | None:

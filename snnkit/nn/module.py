@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from snnkit.errors import StateError
+from snnkit.kernels.state import state_dtype
 from snnkit.nn.context import current_pass, recorders
-from snnkit.nn.shapes import layer_name
+from snnkit.nn.shapes import layer_name, refuse_list
 
 
 class Stateful(torch.nn.Module):
@@ -41,6 +43,7 @@ class Stateful(torch.nn.Module):
 
     def forward(self, x: Tensor, state: Any = None) -> Any:
         """out [T, B, …] without a state, (out, state) with one."""
+        refuse_list(x, self)
         self.check_input(x)
         going = current_pass()
         explicit = state is not None
@@ -58,22 +61,58 @@ class Stateful(torch.nn.Module):
             going.leave(self, final)
         return (out, final) if explicit else out
 
-    def state_error(self, state: Any, why: str) -> StateError:
+    def state_error(
+        self,
+        state: Any,
+        why: str,
+        fix: str = "start from layer.initial_state(x), or from what this layer returned for the same batch",
+    ) -> StateError:
         """A StateError about a state given to this layer."""
-        return StateError(
-            f"layer {layer_name(self)} was given a state that is not its own: {why}",
-            fix="start from layer.initial_state(x), or from what this layer returned for the same batch",
-        )
+        return StateError(f"layer {layer_name(self)} was given a state that is not its own: {why}", fix=fix)
 
-    def expect_state(self, state: Any, cls: type, shape: torch.Size) -> None:
-        """Require a state of class `cls` whose tensors all have this shape.
+    def expect_state(self, state: Any, like: Any, x: Tensor, shape: Sequence[int] | None = None) -> None:
+        """Require a state as `like` is one: its class and dtypes, on the device of x, of one shape.
+
+        Args:
+            state: what was given.
+            like: a state of this layer for an input of x's dtype; its shapes do not matter.
+            x: the input [T, B, …].
+            shape: of every tensor of the state; that of one step [B, …] where None.
 
         Raises:
-            StateError: another class or shape.
+            StateError: another class, shape, device or dtype.
         """
-        if not isinstance(state, cls):
-            raise self.state_error(state, f"a {type(state).__name__} instead of a {cls.__name__}")
-        for name in getattr(cls, "_fields"):  # noqa: B009
-            found = getattr(state, name).shape
-            if found != shape:
-                raise self.state_error(state, f"{name} has shape {tuple(found)}, the input needs {tuple(shape)}")
+        if not isinstance(state, type(like)):
+            raise self.state_error(state, f"a {type(state).__name__} instead of a {type(like).__name__}")
+        for name, wanted in like._asdict().items():
+            found = getattr(state, name)
+            as_x = wanted.is_floating_point() and found.dtype == state_dtype(x)  # a step may promote what was float32
+            self.expect_tensor(state, name, found, x, found.dtype if as_x else wanted.dtype, shape)
+
+    def expect_tensor(
+        self, state: Any, name: str, found: Tensor, x: Tensor, dtype: torch.dtype, shape: Sequence[int] | None = None
+    ) -> None:
+        """Require one tensor of a state to have this shape (None: that of one step of x) and dtype, on x's device.
+
+        Raises:
+            StateError: another shape, device or dtype.
+        """
+        shape = tuple(x.shape[1:] if shape is None else shape)
+        if tuple(found.shape) != shape:
+            raise self.state_error(state, f"{name} has shape {tuple(found.shape)}, the input needs {shape}")
+        if found.device != x.device:
+            raise self.state_error(
+                state,
+                f"{name} is on {found.device}, the input on {x.device}",
+                fix=f"move the state along with the input: state.to({str(x.device)!r})",
+            )
+        if found.dtype != dtype:
+            raise self.state_error(
+                state,
+                f"{name} is {_short(found.dtype)}, an input of {_short(x.dtype)} needs {_short(dtype)}",
+                fix=f"convert the state, state.to(dtype={dtype}), or give the input in the dtype of the earlier calls",
+            )
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

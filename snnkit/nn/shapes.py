@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,25 @@ def shape_error(module: torch.nn.Module, x: Tensor, expected: str, fix: str = ""
     return ShapeError(f"layer {layer_name(module)} expects {expected}, got an input of shape {tuple(x.shape)}", fix=fix)
 
 
+def refuse_list(x: Any, module: torch.nn.Module | None = None) -> None:
+    """Refuse a list of samples in the place of one tensor [T, B, …].
+
+    Raises:
+        ShapeError: x is a list; the message says how to pad it and give lengths.
+    """
+    if not isinstance(x, list):
+        return
+    to = f"layer {layer_name(module)}" if module is not None else "the model"
+    steps = sorted({len(sample) for sample in x if isinstance(sample, Tensor) and sample.dim()})
+    unequal = f" of unequal length ({steps[0]} to {steps[-1]} steps)" if len(steps) > 1 else ""
+    raise ShapeError(
+        f"{to} was given a list of {len(x)} samples{unequal} instead of one tensor [T, B, features…]",
+        why="samples are padded to one length, and only `lengths` tells the padding from the data" if unequal else "",
+        fix="x = torch.nn.utils.rnn.pad_sequence(samples); lengths = torch.tensor([len(s) for s in samples]); "
+        "snn.run(model, x, lengths=lengths)",
+    )
+
+
 def expect(
     module: torch.nn.Module, x: Tensor, letters: str, channels: int | None = None, what: str = "channels"
 ) -> None:
@@ -30,6 +51,7 @@ def expect(
     Raises:
         ShapeError: another number of dimensions or of channels.
     """
+    refuse_list(x, module)
     names = letters.split()
     shape = "[" + ", ".join(names) + "]"
     if x.dim() != len(names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -15,6 +16,16 @@ LAYERS = [
     (snn.Conv1d(3, 4, 3, padding=1, stride=2), (3, 9)),
     (snn.Conv2d(4, 6, (3, 2), groups=2, dilation=(1, 2)), (4, 8, 9)),
     (snn.Conv2d(2, 3, 3, padding="same"), (2, 2, 2)),
+    (snn.Conv2d(3, 6, 3, groups=3), (3, 5, 6)),
+    (snn.Conv3d(2, 4, (2, 3, 1), stride=(1, 2, 1), groups=2, padding="valid"), (2, 3, 6, 4)),
+    (snn.ConvTranspose2d(4, 6, (3, 2), stride=(2, 3), padding=1, output_padding=(1, 2), groups=2), (4, 5, 4)),
+    (snn.ConvTranspose2d(2, 3, 3, dilation=2, output_padding=1), (2, 4, 4)),
+    (snn.Upsample(scale_factor=2), (3, 4, 5)),
+    (snn.Upsample(size=7), (3, 4)),
+    (snn.Upsample(scale_factor=(1.5, 2, 1), mode="trilinear"), (2, 2, 3, 4)),
+    (snn.Upsample(size=(5, 9), mode="bilinear", align_corners=True), (3, 4, 5)),
+    (snn.AdaptiveAvgPool2d(1), (3, 6, 7)),
+    (snn.AdaptiveAvgPool2d((4, None)), (3, 6, 7)),
     (snn.AvgPool2d(2), (3, 6, 7)),
     (snn.AvgPool2d(3, stride=2, padding=1), (3, 6, 7)),
     (snn.MaxPool2d((2, 3)), (3, 6, 7)),
@@ -26,9 +37,65 @@ LAYERS = [
 def test_equal_to_torch_step_by_step(layer: Any, features: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     x = torch.randn(4, 3, *features)
-    parent = torch.nn.BatchNorm2d if isinstance(layer, snn.BatchNorm) else type(layer).__mro__[1]
+    parent = (
+        torch.nn.BatchNorm2d
+        if isinstance(layer, snn.BatchNorm)
+        else next(c for c in type(layer).__mro__ if c.__module__.startswith("torch."))
+    )
     steps = torch.stack([parent.forward(layer, x_t) for x_t in x])
     torch.testing.assert_close(layer(x), steps)
+
+
+def test_standardised_weights() -> None:
+    """Zero mean, unit variance per output channel; the stored weights and their gradients are those of any others."""
+    torch.manual_seed(0)
+    for layer, x in (
+        (snn.Conv2d(4, 6, 3, groups=2, standardise=True), torch.randn(3, 2, 4, 6, 6)),
+        (snn.Conv1d(4, 6, 3, standardise=True), torch.randn(3, 2, 4, 6)),
+        (snn.Conv3d(2, 3, 2, standardise=True), torch.randn(3, 2, 2, 3, 3, 3)),
+    ):
+        plain = type(layer)(layer.in_channels, layer.out_channels, layer.kernel_size, groups=layer.groups)
+        weight = layer.weight.detach()
+        flat = weight.flatten(1)
+        by_hand = ((flat - flat.mean(1, keepdim=True)) / (flat.var(1, correction=0, keepdim=True) + 1e-5).sqrt()).view(
+            weight.shape
+        )
+        torch.testing.assert_close(layer.effective_weight, by_hand)
+        plain.load_state_dict({"weight": by_hand, "bias": layer.bias})
+        torch.testing.assert_close(layer(x), plain(x))
+        assert torch.equal(layer.weight, weight)
+        scaled = copy.deepcopy(layer)
+        scaled.weight.data = weight * 8 + 3  # neither scale nor mean of the stored weights matters
+        torch.testing.assert_close(scaled(x), layer(x), rtol=1e-3, atol=1e-3)
+        layer(x).square().sum().backward()
+        assert layer.weight.grad.abs().sum() > 0
+        assert (
+            layer.weight.grad.flatten(1).sum(1).abs().max() < 1e-5 * layer.weight.grad.abs().max()
+        )  # nothing pulls at the mean
+        assert "standardise" in repr(layer)
+    with pytest.raises(ParameterError, match="one weight per output channel"):
+        snn.Conv2d(3, 3, 1, groups=3, standardise=True)
+
+
+def test_upsampled_spikes_stay_binary() -> None:
+    x = (torch.rand(3, 2, 2, 4, 4) < 0.5).float()
+    y = snn.Upsample(scale_factor=3)(x)
+    assert torch.equal(y, x.repeat_interleave(3, 3).repeat_interleave(3, 4))
+    with pytest.raises(ParameterError, match="did you mean 'bilinear'"):
+        snn.Upsample(scale_factor=2, mode="bilinar")
+    with pytest.raises(ParameterError, match="one of size and scale_factor"):
+        snn.Upsample(scale_factor=2, size=3)
+    with pytest.raises(ShapeError, match=r"\[T, B, C, L\] or \[T, B, C, H, W\] or \[T, B, C, D, H, W\]"):
+        snn.Upsample(scale_factor=2)(x[:, :, 0, 0])
+    with pytest.raises(ShapeError, match=r"expects \[T, B, C, L\], got"):
+        snn.Upsample(scale_factor=2, mode="linear")(x)
+    with pytest.raises(ShapeError, match="as many numbers as mode"):
+        snn.Upsample(scale_factor=(2.0, 2.0, 2.0), mode="bilinear")(x)
+
+
+def test_a_transposed_convolution_without_an_output() -> None:
+    with pytest.raises(ShapeError, match="more pixels than its padding takes away"):
+        snn.ConvTranspose2d(2, 2, 3, padding=3)(torch.randn(2, 2, 2, 3, 3))
 
 
 def test_sum_pool() -> None:
@@ -98,6 +165,24 @@ def test_dropout_has_one_mask_per_sequence() -> None:
         snn.Dropout(1.5)
 
 
+def test_a_stream_in_training_has_the_mask_of_the_whole() -> None:
+    """The mask is a part of the state: drawn once, whatever the chunks."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(snn.Dropout(0.5), snn.LIF(), snn.Dropout(0.25))
+    x = torch.rand(9, 3, 20)
+    first, states = next(snn.stream(model, [x[:1]]))
+    rest = [out for out, _ in snn.stream(model, x[1:].split(3), states)]
+    masks = {path: states[path] for path in ("0", "2")}
+    whole, after = snn.run(model, x, masks)
+    assert torch.equal(torch.cat([first, *rest]), whole)
+    assert all(torch.equal(after[path].mask, masks[path].mask) for path in masks)
+    assert 0 < (masks["0"].mask == 0).float().mean() < 1
+    twice = [torch.cat([out for out, _ in snn.stream(model, x.split(3))]) for _ in range(2)]
+    assert not torch.equal(*twice)  # but a new stream draws anew
+    chunk, _ = next(snn.stream(model, [x[:2]]))
+    assert not torch.equal(chunk, whole[:2])
+
+
 def test_recurrent_by_hand() -> None:
     """out[t] = neuron(x[t] + synapse(out[t−1])): a spike excites its neighbour one step later."""
     synapse = snn.Linear(2, 2, bias=False)
@@ -145,6 +230,7 @@ def test_bf16_autocast_keeps_float32_states() -> None:
 
 def test_layers_are_their_torch_counterparts() -> None:
     assert issubclass(snn.Linear, torch.nn.Linear)
-    assert issubclass(snn.Conv2d, torch.nn.Conv2d)
-    torch.nn.Conv2d(2, 4, 3).load_state_dict(snn.Conv2d(2, 4, 3).state_dict())
+    for name in ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "AvgPool2d", "AdaptiveAvgPool2d", "Upsample"):
+        assert issubclass(getattr(snn, name), getattr(torch.nn, name))
+    torch.nn.Conv2d(2, 4, 3).load_state_dict(snn.Conv2d(2, 4, 3, standardise=True).state_dict())
     torch.nn.BatchNorm2d(4).load_state_dict(snn.BatchNorm(4).state_dict())

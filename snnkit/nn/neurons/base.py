@@ -64,8 +64,7 @@ class Neuron(Stateful):
             raise shape_error(self, x, "at least one time step")
 
     def check_state(self, state: Any, x: Tensor) -> None:
-        expected = self.initial_state(x[:1, :0])
-        self.expect_state(state, type(expected), x.shape[1:])
+        self.expect_state(state, self.initial_state(x[:1, :0]), x)
 
     def extra_repr(self) -> str:
         return ""

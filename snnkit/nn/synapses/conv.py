@@ -2,45 +2,196 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any, Literal
+
 import torch
 from torch import Tensor
+from torch.nn.modules.conv import _ConvNd
 
+from snnkit.errors import ParameterError
 from snnkit.nn.shapes import expect, shape_error
 from snnkit.nn.synapses.fold import folded
+from snnkit.nn.synapses.standardise import standardised
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
-def _run(layer: Conv1d | Conv2d, convolve: object, x: Tensor, letters: str) -> Tensor:
-    expect(layer, x, letters, layer.in_channels)
-    for axis, size in enumerate(x.shape[3:]):
-        reach = layer.dilation[axis] * (layer.kernel_size[axis] - 1) + 1
-        padding = 0 if isinstance(layer.padding, str) else layer.padding[axis]
-        if layer.padding != "same" and size + 2 * padding < reach:
-            raise shape_error(
-                layer,
-                x,
-                f"at least {reach - 2 * padding} pixels along each axis",
-                "use padding, or fewer strides and pools before it",
+class _Convolution(_ConvNd):
+    """What the convolutions share: the check of their input, and standardised weights."""
+
+    standardise = False
+    letters = ""
+
+    def _standardise(self, yes: bool) -> None:
+        if yes and math.prod(self.weight.shape[1:]) < 2:
+            raise ParameterError(
+                f"{type(self).__name__}(standardise=True) with one weight per output channel",
+                why="less its mean nothing is left of a single weight",
+                fix="use a larger kernel or fewer groups, or leave standardise out",
             )
-    return folded(convolve, x)  # type: ignore[arg-type]
+        self.standardise = bool(yes)
+
+    @property
+    def effective_weight(self) -> Tensor:
+        """The weights as the synapse uses them, [C', C/groups, …]: `weight`, standardised where that was asked for."""
+        return standardised(self.weight) if self.standardise else self.weight
+
+    def forward(self, input: Tensor) -> Tensor:
+        x = input
+        expect(self, x, self.letters, self.in_channels)
+        for axis, size in enumerate(x.shape[3:]):
+            reach = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+            padding = 0 if isinstance(self.padding, str) else int(self.padding[axis])
+            if self.padding != "same" and size + 2 * padding < reach:
+                raise shape_error(
+                    self,
+                    x,
+                    f"at least {reach - 2 * padding} pixels along each axis",
+                    "use padding, or fewer strides and pools before it",
+                )
+        weight = self.effective_weight
+        return folded(lambda x: self._conv_forward(x, weight, self.bias), x)
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (", standardise=True" if self.standardise else "")
 
 
-class Conv1d(torch.nn.Conv1d):
-    """1-d convolution of each step. x: [T, B, C, L], y: [T, B, C', L']; arguments as torch.nn.Conv1d.
+class Conv1d(_Convolution, torch.nn.Conv1d):
+    """1-d convolution of each step. x: [T, B, C, L], y: [T, B, C', L'].
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype:
+            as torch.nn.Conv1d; `groups=C` is a depthwise convolution.
+        standardise: use standardised weights (see `snnkit.nn.synapses.standardise`); the stored ones stay as they are.
 
     Raises:
+        ParameterError: standardised weights of a layer with one weight per output channel.
         ShapeError: another number of dimensions or channels, or an input smaller than the kernel.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        return _run(self, super().forward, input, "T B C L")
+    letters = "T B C L"
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int],
+        stride: int | tuple[int] = 1,
+        padding: str | int | tuple[int] = 0,
+        dilation: int | tuple[int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        standardise: bool = False,
+    ) -> None:
+        torch.nn.Conv1d.__init__(
+            self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
+            device, dtype,
+        )  # fmt: skip
+        self._standardise(standardise)
 
 
-class Conv2d(torch.nn.Conv2d):
-    """2-d convolution of each step. x: [T, B, C, H, W], y: [T, B, C', H', W']; arguments as torch.nn.Conv2d.
+class Conv2d(_Convolution, torch.nn.Conv2d):
+    """2-d convolution of each step. x: [T, B, C, H, W], y: [T, B, C', H', W'].
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype:
+            as torch.nn.Conv2d; `groups=C` is a depthwise convolution.
+        standardise: use standardised weights (see `snnkit.nn.synapses.standardise`); the stored ones stay as they are.
 
     Raises:
+        ParameterError: standardised weights of a layer with one weight per output channel.
         ShapeError: another number of dimensions or channels, or an input smaller than the kernel.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        return _run(self, super().forward, input, "T B C H W")
+    letters = "T B C H W"
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        standardise: bool = False,
+    ) -> None:
+        torch.nn.Conv2d.__init__(
+            self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
+            device, dtype,
+        )  # fmt: skip
+        self._standardise(standardise)
+
+
+class Conv3d(_Convolution, torch.nn.Conv3d):
+    """3-d convolution of each step, over depth, height and width; time is not among them.
+
+    x: [T, B, C, D, H, W], y: [T, B, C', D', H', W'].
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype:
+            as torch.nn.Conv3d; `groups=C` is a depthwise convolution.
+        standardise: use standardised weights (see `snnkit.nn.synapses.standardise`); the stored ones stay as they are.
+
+    Raises:
+        ParameterError: standardised weights of a layer with one weight per output channel.
+        ShapeError: another number of dimensions or channels, or an input smaller than the kernel.
+    """
+
+    letters = "T B C D H W"
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int, int],
+        stride: int | tuple[int, int, int] = 1,
+        padding: str | int | tuple[int, int, int] = 0,
+        dilation: int | tuple[int, int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+        *,
+        standardise: bool = False,
+    ) -> None:
+        torch.nn.Conv3d.__init__(
+            self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
+            device, dtype,
+        )  # fmt: skip
+        self._standardise(standardise)
+
+
+class ConvTranspose2d(torch.nn.ConvTranspose2d):
+    """2-d transposed convolution of each step: the gradient of a convolution as a layer, to go to more pixels.
+
+    y[o, h·stride + i·dilation − padding] += W[c, o, i]·x[c, h] along each axis, plus the bias.
+    x: [T, B, C, H, W], y: [T, B, C', (H−1)·stride − 2·padding + dilation·(kernel−1) + output_padding + 1, …];
+    arguments as torch.nn.ConvTranspose2d.
+
+    Raises:
+        ShapeError: another number of dimensions or channels, or an output without pixels.
+
+    Source: Dumoulin & Visin 2016, arXiv:1603.07285, chapter 4.
+    """
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        x = input
+        expect(self, x, "T B C H W", self.in_channels)
+        for axis, size in enumerate(x.shape[3:]):
+            reach = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1 + self.output_padding[axis]
+            if (size - 1) * self.stride[axis] - 2 * int(self.padding[axis]) + reach < 1:
+                raise shape_error(self, x, "more pixels than its padding takes away", "use less padding")
+        run = super().forward
+        return folded(lambda x: run(x, output_size), x)

@@ -68,7 +68,7 @@ class Dropout(Stateful):
         return x * state.mask.to(x.dtype), state
 
     def check_state(self, state: Any, x: Tensor) -> None:
-        self.expect_state(state, DropoutState, x.shape[1:])
+        self.expect_state(state, DropoutState(x.new_empty(0, dtype=state_dtype(x))), x)
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"

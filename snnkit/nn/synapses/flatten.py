@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from snnkit.nn.shapes import shape_error
+from snnkit.nn.shapes import refuse_list, shape_error
 
 
 class Flatten(torch.nn.Module):
@@ -16,6 +16,7 @@ class Flatten(torch.nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        refuse_list(x, self)
         if x.dim() < 3:
             raise shape_error(self, x, "at least 3 dimensions [T, B, features…]")
         return x.flatten(2)

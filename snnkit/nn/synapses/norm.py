@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from snnkit.nn.context import valid_steps
-from snnkit.nn.shapes import shape_error
+from snnkit.errors import ParameterError, StateError
+from snnkit.kernels.state import state_dtype
+from snnkit.nn.context import is_streaming, valid_steps
+from snnkit.nn.shapes import layer_name, refuse_list, shape_error
 from snnkit.nn.synapses.fold import folded
 
 
@@ -14,55 +19,147 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
     """y = (x − mean)/√(var + eps)·weight + bias per channel, statistics over T, B and space. x: [T, B, C, …].
 
     In training the statistics leave out steps at and beyond the sample's length where `snn.run(lengths=…)` or
-    `snn.valid_lengths` gives lengths; those steps are normalised with the same statistics. In evaluation the running
-    statistics are used, so the layer folds into the synapse before it.
+    `snn.valid_lengths` gives lengths; those steps are normalised with the same statistics, and whatever stands in them
+    (NaN too) reaches neither statistics nor gradients of the valid ones. Where no more than one valid value per channel
+    is left, the variance is taken as 0. In evaluation the running statistics are used, so the layer folds into the
+    synapse before it, and a stream gives what the whole sequence gives.
 
     Args as torch.nn.BatchNorm2d: num_features, eps, momentum, affine, track_running_stats.
 
     Raises:
         ShapeError: fewer than 3 dimensions, another number of channels, or fewer than two values per channel to
             take statistics of.
+        StateError: statistics would be taken of a part of a sequence: in training mode inside `snn.stream`, or in an
+            `snn.run` with states. Freeze them with `norm.eval()`; the rest of the model may go on training.
 
     Source: Ioffe & Szegedy 2015 (arXiv:1502.03167); over time and batch as in Zheng et al. 2021,
-    doi:10.1609/aaai.v35i12.17320, without their threshold-dependent scale.
+    doi:10.1609/aaai.v35i12.17320. Their threshold-dependent scale is in `ThresholdBatchNorm`.
     """
+
+    @property
+    def gain(self) -> Tensor | None:
+        """What the normalised values are multiplied by, [C]; None for 1."""
+        return self.weight
 
     def forward(self, input: Tensor) -> Tensor:
         x = input
+        refuse_list(x, self)
         if x.dim() < 3:
             raise shape_error(self, x, "at least 3 dimensions [T, B, C, …]", "time comes first, then the batch")
         if x.shape[2] != self.num_features:
             raise shape_error(self, x, f"{self.num_features} channels in dimension 2 of [T, B, C, …]")
-        from_batch = self.training or self.running_mean is None
-        mask = valid_steps(x) if from_batch else None
-        if from_batch and x.numel() // max(self.num_features, 1) < 2:
+        if not self.training and self.running_mean is not None:
+            return folded(lambda x: self._whole(x, False), x)
+        if x.numel() // max(self.num_features, 1) < 2:
             raise shape_error(
                 self, x, "more than one value per channel in training", "use a larger batch, or model.eval()"
             )
-        if mask is None or bool(mask.all()):
-            return folded(super().forward, x)
+        if is_streaming():
+            raise StateError(
+                f"layer {layer_name(self)} takes statistics of its input, and is given a part of a sequence",
+                why="the statistics of a chunk are not those of the sequence, so the chunks' outputs would not be its",
+                fix="use the running statistics: model.eval(), or norm.eval() for this layer alone while the others "
+                "train" + (" (it needs track_running_stats=True for that)" if self.running_mean is None else ""),
+            )
+        mask = valid_steps(x)
+        if mask is None and (self.momentum is not None or self.running_mean is None):
+            return folded(lambda x: self._whole(x, True), x)
         return self._masked(x, mask)
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Checked in `forward`, before time and batch are folded."""
 
-    def _masked(self, x: Tensor, mask: Tensor) -> Tensor:
-        valid = x[mask].float()  # [number of valid steps, C, …]
-        dims = [d for d in range(valid.dim()) if d != 1]
-        count = valid.numel() // self.num_features
-        if count < 2:
-            raise shape_error(self, x, "more than one valid value per channel in training", "check the lengths")
-        var, mean = torch.var_mean(valid, dim=dims, correction=0)
-        if self.training and self.running_mean is not None and self.running_var is not None:
-            with torch.no_grad():
-                if self.num_batches_tracked is not None:
-                    self.num_batches_tracked.add_(1)
-                rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum  # type: ignore[arg-type]
-                self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
-                self.running_var.lerp_((var * (count / (count - 1))).to(self.running_var.dtype), rate)
+    def _whole(self, x: Tensor, from_batch: bool) -> Tensor:
+        """All values of x [T·B, C, …] count; torch's own operator."""
+        if from_batch and self.track_running_stats and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        tracked = self.track_running_stats or not from_batch
+        mean, var = (self.running_mean, self.running_var) if tracked else (None, None)
+        return F.batch_norm(x, mean, var, self.gain, self.bias, from_batch, self.momentum or 0.0, self.eps)
+
+    def _masked(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Only the steps of mask [T, B] count (None: all); the values never come to the host."""
+        wide = x.to(state_dtype(x))
         shape = [1, 1, -1] + [1] * (x.dim() - 3)
+        dims = [d for d in range(x.dim()) if d != 2]
+        if mask is None:
+            mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        valid = mask.view(*mask.shape, *[1] * (x.dim() - 2))
+        counted = torch.where(valid, wide, 0.0)
+        count = (mask.sum() * math.prod(x.shape[3:])).to(wide.dtype)
+        mean = counted.sum(dims) / count.clamp(min=1)
+        var = torch.where(valid, counted - mean.view(shape), 0.0).square().sum(dims) / count.clamp(min=1)
+        self._track(mean, var * (count / (count - 1).clamp(min=1)))
         scale = torch.rsqrt(var + self.eps)
-        shift = -mean * scale
-        if self.affine:
-            scale, shift = scale * self.weight, shift * self.weight + self.bias
-        return (x * scale.view(shape) + shift.view(shape)).to(x.dtype)
+        if self.gain is not None:
+            scale = scale * self.gain
+        shift = -mean * scale if self.bias is None else self.bias - mean * scale
+        scale, shift = scale.view(shape), shift.view(shape)
+        # The steps that do not count get the same values on a way of their own: 0·NaN would spoil the gradients.
+        beyond = wide * scale.detach() + shift.detach()
+        return torch.where(valid, counted * scale + shift, beyond).to(x.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, var: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None or not self.track_running_stats:
+            return
+        rate: float | Tensor = 0.0 if self.momentum is None else self.momentum
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                rate = 1 / self.num_batches_tracked.to(self.running_mean.dtype)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
+        self.running_var.lerp_(var.to(self.running_var.dtype), rate)
+
+
+class ThresholdBatchNorm(BatchNorm):
+    """Threshold-dependent batch norm (tdBN): what reaches the neurons has the scale of their threshold.
+
+    y = alpha·threshold·(x − mean)/√(var + eps)·weight + bias per channel, statistics over T, B and space; in all else
+    as `BatchNorm`. x: [T, B, C, …]. weight and bias start at 1 and 0 and are learned.
+
+    Args:
+        num_features: channels C.
+        threshold: that of the neuron layer behind it.
+        alpha: 1 in a chain of layers; 1/√n where the outputs of n such branches are added, as in a `Residual`.
+        eps, momentum, affine, track_running_stats, device, dtype: as torch.nn.BatchNorm2d.
+
+    Raises:
+        ParameterError: threshold or alpha is not positive.
+        ShapeError, StateError: as `BatchNorm`.
+
+    spikingjelly 2.0 `ThresholdDependentBatchNorm2d(alpha, v_th, C)` starts with the weight alpha·v_th and has no
+    factor, so its values are equal and its weight is learned on another scale.
+
+    Source: Zheng, Wu, Deng, Hu & Li 2021, doi:10.1609/aaai.v35i12.17320.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        threshold: float = 1.0,
+        alpha: float = 1.0,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        for name, value in (("threshold", threshold), ("alpha", alpha)):
+            if not 0 < value < math.inf:
+                raise ParameterError(f"ThresholdBatchNorm({name}={value!r})", fix=f"{name} is a positive number")
+        self.threshold, self.alpha = float(threshold), float(alpha)
+
+    @property
+    def gain(self) -> Tensor | None:
+        """alpha·threshold·weight, [C]."""
+        factor = self.alpha * self.threshold
+        if self.weight is not None:
+            return factor * self.weight
+        assert self.running_mean is not None
+        return torch.full_like(self.running_mean, factor)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, threshold={self.threshold:g}, alpha={self.alpha:g}"

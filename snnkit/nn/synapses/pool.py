@@ -40,6 +40,26 @@ class AvgPool2d(torch.nn.AvgPool2d):
         return _run(self, super().forward, input)
 
 
+class AdaptiveAvgPool2d(torch.nn.AdaptiveAvgPool2d):
+    """Mean over as many windows as the output has pixels, of each step. x: [T, B, C, H, W], y: [T, B, C, H', W'].
+
+    Output row i is the mean of the rows from ⌊i·H/H'⌋ to ⌈(i+1)·H/H'⌉ − 1, columns likewise. Where H' divides H these
+    are the windows of `AvgPool2d(H/H')`; with output size 1 it is the global mean.
+
+    Args:
+        output_size: H' and W', one number for both; None keeps the input's.
+
+    Raises:
+        ShapeError: another number of dimensions, or an input without pixels.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        expect(self, input, "T B C H W")
+        if not (input.shape[3] and input.shape[4]):
+            raise shape_error(self, input, "at least one pixel")
+        return folded(super().forward, input)
+
+
 class MaxPool2d(torch.nn.MaxPool2d):
     """Maximum over windows of each step (of binary spikes: a logical or). x: [T, B, C, H, W].
 

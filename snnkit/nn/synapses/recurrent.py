@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -9,11 +11,14 @@ from torch import Tensor
 
 from snnkit.errors import ParameterError
 from snnkit.kernels.state import detach_state, move_state, state_dtype
-from snnkit.nn.context import enter_pass
+from snnkit.nn.context import current_pass, enter_pass
 from snnkit.nn.module import Stateful
 from snnkit.nn.neurons.base import Neuron, spikes_like
 from snnkit.nn.shapes import shape_error
+from snnkit.nn.synapses.conv import Conv2d
+from snnkit.nn.synapses.linear import Linear
 from snnkit.nn.synapses.norm import BatchNorm
+from snnkit.nn.synapses.one_to_one import OneToOne
 
 
 class RecurrentState(NamedTuple):
@@ -34,7 +39,8 @@ class RecurrentState(NamedTuple):
 class Recurrent(Stateful):
     """out[t] = neuron(x[t] + synapse(out[t−1])), with out[−1] = 0. x, out: [T, B, features…].
 
-    A bias of the synapse acts at every step, the first included.
+    A bias of the synapse acts at every step, the first included. The usual connections have short forms:
+    `Recurrent.dense(snn.LIF(), 64)`, `Recurrent.one_to_one(snn.LIF(), 64)`, `Recurrent.conv(snn.LIF(), 16)`.
 
     Args:
         neuron: a neuron layer (`LIF`, `CubaLIF`, `LI`, or your own `Neuron`).
@@ -62,6 +68,23 @@ class Recurrent(Stateful):
         self.neuron = neuron
         self.synapse = synapse
 
+    @classmethod
+    def dense(cls, neuron: Neuron, features: int, bias: bool = False) -> Recurrent:
+        """Every neuron of x [T, B, features] hears every other and itself: `Recurrent(neuron, Linear(N, N))`."""
+        return cls(neuron, Linear(features, features, bias))
+
+    @classmethod
+    def one_to_one(cls, neuron: Neuron, shape: int | Sequence[int], bias: bool = False) -> Recurrent:
+        """Every neuron hears itself alone: `Recurrent(neuron, OneToOne(shape))`; shape N, C or (C, H, W)."""
+        return cls(neuron, OneToOne(shape, bias))
+
+    @classmethod
+    def conv(
+        cls, neuron: Neuron, channels: int, kernel_size: int | tuple[int, int] = 3, groups: int = 1, bias: bool = False
+    ) -> Recurrent:
+        """Neurons of x [T, B, C, H, W] hear their neighbourhood: a `Conv2d` that keeps the number of pixels."""
+        return cls(neuron, Conv2d(channels, channels, kernel_size, padding="same", groups=groups, bias=bias))
+
     @property
     def spiking(self) -> bool:  # type: ignore[override]
         """Whether the neuron spikes."""
@@ -77,7 +100,9 @@ class Recurrent(Stateful):
         outputs, states = [], []
         params = self.neuron.params(x)
         inner, out = state
-        with enter_pass(None):
+        # The synapse has no state: it must not take part in the pass around this layer. Outside a pass there is nothing
+        # to leave, and torch.compile cannot follow a ContextVar.
+        with contextlib.nullcontext() if current_pass() is None else enter_pass(None):
             for x_t in x.to(state_dtype(x)).unbind(0):
                 fed_back = self.synapse(out[None])[0]
                 if fed_back.shape != x_t.shape:
@@ -106,7 +131,4 @@ class Recurrent(Stateful):
         if not isinstance(state, RecurrentState):
             raise self.state_error(state, f"a {type(state).__name__} instead of a RecurrentState")
         self.neuron.check_state(state.neuron, x)
-        if state.out.shape != x.shape[1:]:
-            raise self.state_error(
-                state, f"out has shape {tuple(state.out.shape)}, the input needs {tuple(x.shape[1:])}"
-            )
+        self.expect_tensor(state, "out", state.out, x, state_dtype(x))
