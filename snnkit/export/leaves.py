@@ -7,15 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
 from snnkit import nn as snn
 from snnkit.errors import did_you_mean
+from snnkit.export import operators as ops
 from snnkit.export.tracer import known_base
 from snnkit.export.value import Term, Value
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LI, LIF, Array, Conv, CubaLIF, Dense, Neuron, Pool, Scale
+from snnkit.graph.model import LI, LIF, Array, Conv, CubaLIF, Dense, Neuron, Pool, Scale, Sparse
+from snnkit.nn.check import OURS
+from snnkit.nn.synapses.upsample import AXES
 
 
 def array(tensor: Tensor) -> Array:
@@ -29,6 +33,13 @@ def pair(value: Any) -> tuple[int, int]:
         return (value, value)
     first, second = value
     return (int(first), int(second))
+
+
+def spread(values: Array, x: Value) -> Array:
+    """One number, one per channel or one per neuron, as one per neuron of x [n]."""
+    if values.ndim == 1 and values.size != 1 and len(x.shape) > 1 and values.shape[0] == x.shape[0]:
+        values = values.reshape(-1, *(1 for _ in x.shape[1:]))
+    return np.ascontiguousarray(np.broadcast_to(values, x.shape)).reshape(-1)
 
 
 class Leaves:
@@ -64,7 +75,7 @@ class Leaves:
             return False
         own = [
             n
-            for n in ("forward", "sequence", "step", "decay")
+            for n in ("forward", "sequence", "step", "decay", "effective_weight", "gain")
             if getattr(type(m), n, None) is not getattr(base, n, None)
         ]
         if own:
@@ -94,22 +105,12 @@ class Leaves:
 
     def conv(self, path: str, m: nn.Conv1d | nn.Conv2d, x: Value) -> Value | None:
         dims = 1 if isinstance(m, nn.Conv1d) else 2
-        if len(x.shape) != dims + 1 or x.shape[0] != m.in_channels:
-            self._error("SHAPE", path, f"{type(m).__name__}({m.in_channels}, …) gets features {list(x.shape)}")
-            return None
-        if m.padding_mode != "zeros":
-            self._error("PADDING_MODE", path, f"padding_mode={m.padding_mode!r}", "chips pad with zeros: use 'zeros'")
+        edges = self.edges(path, m, x, dims)
+        if edges is None:
             return None
         kernel = tuple(int(k) for k in m.kernel_size)
         dilation = tuple(int(d) for d in m.dilation)
-        if m.padding == "same":
-            total = [d * (k - 1) for d, k in zip(dilation, kernel)]
-            edges = [(t // 2, t - t // 2) for t in total]
-        elif m.padding == "valid":
-            edges = [(0, 0)] * dims
-        else:
-            edges = [(int(p), int(p)) for p in m.padding]  # type: ignore[union-attr]
-        weight = array(m.weight)
+        weight = array(getattr(m, "effective_weight", m.weight))
         if dims == 1:
             weight, edges = weight[:, :, None, :], [(0, 0), *edges]
         shape = (x.shape[0], 1, x.shape[1]) if dims == 1 else x.shape
@@ -121,10 +122,114 @@ class Leaves:
             self._error("SHAPE", path, f"the kernel {kernel} is larger than the input {list(x.shape)}")
             return None
         out_shape = (op.out_shape[0], op.out_shape[2]) if dims == 1 else op.out_shape
-        out = x.apply(op, out_shape)
-        if m.bias is None:
-            return out
-        return out.shifted(np.repeat(array(m.bias), out.n // out_shape[0]))
+        return self.with_bias(m, x.apply(op, out_shape))
+
+    def edges(self, path: str, m: Any, x: Value, dims: int) -> list[tuple[int, int]] | None:
+        """Zeros before and behind each axis of a convolution, or None after a finding."""
+        if len(x.shape) != dims + 1 or x.shape[0] != m.in_channels:
+            self._error("SHAPE", path, f"{type(m).__name__}({m.in_channels}, …) gets features {list(x.shape)}")
+            return None
+        if m.padding_mode != "zeros":
+            self._error("PADDING_MODE", path, f"padding_mode={m.padding_mode!r}", "chips pad with zeros: use 'zeros'")
+            return None
+        if m.padding == "same":
+            total = [int(d) * (int(k) - 1) for d, k in zip(m.dilation, m.kernel_size)]
+            return [(t // 2, t - t // 2) for t in total]
+        if m.padding == "valid":
+            return [(0, 0)] * dims
+        return [(int(p), int(p)) for p in m.padding]
+
+    @staticmethod
+    def with_bias(m: Any, out: Value) -> Value:
+        """A convolution's output with its bias per channel."""
+        return out if m.bias is None else out.shifted(np.repeat(array(m.bias), out.n // out.shape[0]))
+
+    def conv3d(self, path: str, m: nn.Conv3d, x: Value) -> Value | None:
+        edges = self.edges(path, m, x, 3)
+        if edges is None:
+            return None
+        out = ops.conv_out(x.shape[1:], m.kernel_size, m.stride, edges, m.dilation)
+        if min(out) < 1:
+            self._error("SHAPE", path, f"the kernel {m.kernel_size} is larger than the input {list(x.shape)}")
+            return None
+        weight = array(getattr(m, "effective_weight", m.weight))
+        op = ops.convolution(weight, x.shape[1:], m.stride, edges, m.dilation, m.groups)
+        return self.with_bias(m, x.apply(op, (m.out_channels, *out)))
+
+    def conv_transpose(self, path: str, m: nn.ConvTranspose2d, x: Value) -> Value | None:
+        if self.edges(path, m, x, 2) is None:
+            return None
+        kernel, stride, dilation = pair(m.kernel_size), pair(m.stride), pair(m.dilation)
+        padding, extra = pair(m.padding), pair(m.output_padding)
+        height, width = (
+            (n - 1) * s - 2 * p + d * (k - 1) + e + 1
+            for n, s, p, d, k, e in zip(x.shape[1:], stride, padding, dilation, kernel, extra)
+        )
+        if min(height, width) < 1:
+            self._error("SHAPE", path, f"the padding {padding} leaves nothing of the input {list(x.shape)}")
+            return None
+        shape = (x.shape[0], x.shape[1], x.shape[2])
+        op = ops.transposed_convolution(array(m.weight), shape, (height, width), stride, padding, dilation, m.groups)
+        return self.with_bias(m, x.apply(op, (m.out_channels, height, width)))
+
+    def upsample(self, path: str, m: nn.Upsample, x: Value) -> Value | None:
+        axes = len(x.shape) - 1
+        if axes not in AXES.get(m.mode, ()):
+            self._error("SHAPE", path, f"Upsample of mode {m.mode!r} gets features {list(x.shape)}")
+            return None
+        if m.mode == "bicubic":
+            self._error("INTERPOLATION", path, "mode='bicubic' has no synapses of its own", "mode='bilinear'")
+            return None
+        mode = m.mode if m.mode.startswith("nearest") else "linear"
+        sizes = m.size if isinstance(m.size, tuple) else (m.size,) * axes
+        factors = m.scale_factor if isinstance(m.scale_factor, tuple) else (m.scale_factor,) * axes
+        matrices = [
+            ops.interpolation(n, size, factor, mode, m.align_corners, m.recompute_scale_factor)
+            for n, size, factor in zip(x.shape[1:], sizes, factors)
+        ]
+        return x.apply(ops.along_axes(x.shape[0], matrices), (x.shape[0], *(len(a) for a in matrices)))
+
+    def adaptive_pool(self, path: str, m: nn.AdaptiveAvgPool2d, x: Value) -> Value | None:
+        if len(x.shape) != 3:
+            self._error("SHAPE", path, f"{type(m).__name__} gets features {list(x.shape)}; it expects [C, H, W]")
+            return None
+        wanted = m.output_size if isinstance(m.output_size, tuple) else (m.output_size,) * 2
+        out = [n if size is None else int(size) for n, size in zip(x.shape[1:], wanted)]
+        if all(n % size == 0 for n, size in zip(x.shape[1:], out)):
+            kernel = (x.shape[1] // out[0], x.shape[2] // out[1])
+            return x.apply(Pool((x.shape[0], x.shape[1], x.shape[2]), kernel, kernel), (x.shape[0], *out))
+        matrices = [ops.adaptive_mean(n, size) for n, size in zip(x.shape[1:], out)]
+        return x.apply(ops.along_axes(x.shape[0], matrices), (x.shape[0], *out))
+
+    def one_to_one(self, path: str, m: snn.OneToOne, x: Value) -> Value | None:
+        shape = tuple(m.weight.shape)
+        if shape != x.shape and not (len(shape) == 1 and shape[0] in (1, x.shape[0])):
+            self._error("SHAPE", path, f"OneToOne({list(shape)}) gets features {list(x.shape)}")
+            return None
+        out = x.apply(Scale(spread(array(m.weight), x)), x.shape)
+        return out if m.bias is None else out.shifted(spread(array(m.bias), x))
+
+    def delay(self, path: str, m: snn.Delay, x: Value) -> Value | None:
+        if x.bias is not None and m.longest:
+            self._error(
+                "DELAYED_BIAS",
+                path,
+                "what it delays contains a bias, which would begin some steps late",
+                "put the Delay right behind the neuron layer, before the synapse or norm that has the bias",
+            )
+            return None
+        if isinstance(m.steps, int):
+            return x.delayed(m.steps)
+        if len(m.steps) != x.shape[0]:
+            self._error("SHAPE", path, f"Delay of {len(m.steps)} channels gets features {list(x.shape)}")
+            return None
+        steps = np.repeat(m.steps, x.n // x.shape[0])
+        terms: tuple[Term, ...] = ()
+        for d in np.unique(steps):  # one connection per length of delay, from the channels that have it
+            mine = sp.diags((steps == d).astype(np.float64), format="csr")
+            mine.eliminate_zeros()
+            terms += x.apply(Sparse(mine), x.shape).delayed(int(d)).terms
+        return replace(x, terms=terms)
 
     def pool(self, path: str, m: Any, x: Value, average: bool) -> Value | None:
         op = self.windows(path, m, x)
@@ -133,6 +238,10 @@ class Leaves:
         if average and any(op.padding) and not getattr(m, "count_include_pad", True):
             self._error("POOL_PADDING", path, "count_include_pad=False divides unevenly at the edge", "leave it True")
             return None
+        divisor = getattr(m, "divisor_override", None)
+        if average and divisor is not None:
+            out = x.apply(op, op.out_shape)
+            return out.apply(Scale(np.full(out.n, 1 / divisor)), out.shape)
         return x.apply(replace(op, average=average), op.out_shape)
 
     def windows(self, path: str, m: Any, x: Value) -> Pool | None:
@@ -142,6 +251,9 @@ class Leaves:
             return None
         if getattr(m, "ceil_mode", False):
             self._error("CEIL_MODE", path, "ceil_mode=True", "pad the input instead")
+            return None
+        if pair(getattr(m, "dilation", 1)) != (1, 1):
+            self._error("POOL_DILATION", path, f"dilation={m.dilation}", "pool neighbouring pixels: dilation=1")
             return None
         kernel, pad = pair(m.kernel_size), pair(getattr(m, "padding", 0))
         stride = pair(m.stride if m.stride is not None else m.kernel_size)
@@ -159,7 +271,8 @@ class Leaves:
         if x.shape[0] != channels:
             self._error("SHAPE", path, f"{type(m).__name__}({channels}) gets features {list(x.shape)}")
             return None
-        gain = np.ones(channels) if m.weight is None else array(m.weight)
+        factor = getattr(m, "gain", m.weight)
+        gain = np.ones(channels) if factor is None else array(factor)
         shift = np.zeros(channels) if m.bias is None else array(m.bias)
         scale = gain / np.sqrt(array(m.running_var) + float(m.eps))
         per = x.n // channels
@@ -170,20 +283,17 @@ class Leaves:
     def neuron(self, path: str, m: Any, x: Value) -> Neuron | None:
         """The graph's neuron for a module, or None after a finding."""
 
-        def spread(value: Tensor) -> Array:
-            a = value.detach().to("cpu", torch.float32).numpy()
-            if a.ndim == 1 and a.size != 1 and len(x.shape) > 1 and a.shape[0] == x.shape[0]:
-                a = a.reshape(-1, *(1 for _ in x.shape[1:]))
-            return np.ascontiguousarray(np.broadcast_to(a, x.shape)).reshape(-1)
+        def each(value: Tensor) -> Array:
+            return spread(value.detach().to("cpu", torch.float32).numpy(), x)
 
         kind = known_base(type(m))
         if kind is snn.LIF:
-            return LIF(spread(m.decay), spread(m.threshold), m.reset, m.refractory)  # type: ignore[arg-type]
+            return LIF(each(m.decay), each(m.threshold), m.reset, m.refractory)  # type: ignore[arg-type]
         if kind is snn.CubaLIF:
-            decays = spread(m.decay_syn), spread(m.decay_mem)
-            return CubaLIF(*decays, spread(m.threshold), m.reset, m.refractory)  # type: ignore[arg-type]
+            decays = each(m.decay_syn), each(m.decay_mem)
+            return CubaLIF(*decays, each(m.threshold), m.reset, m.refractory)  # type: ignore[arg-type]
         if kind is snn.LI:
-            return LI(spread(m.decay))
+            return LI(each(m.decay))
         self.unknown(path, m)
         return None
 
@@ -191,14 +301,10 @@ class Leaves:
         """The finding for a module that no converter knows."""
         name = type(m).__name__
         hint = did_you_mean(name, snn.__all__)
-        if isinstance(
-            m, nn.Conv1d | nn.Conv2d | nn.modules.batchnorm._BatchNorm | nn.Flatten | nn.modules.pooling._AvgPoolNd
-        ):
+        ours = OURS.get(type(m))
+        if ours is not None:
             self._error(
-                "BARE_TORCH_LAYER",
-                path,
-                f"torch.nn.{name} does not know the time axis of [T, B, ...]",
-                f"use snn.{name.replace('BatchNorm2d', 'BatchNorm').replace('BatchNorm1d', 'BatchNorm')}",
+                "BARE_TORCH_LAYER", path, f"torch.nn.{name} does not know the time axis of [T, B, ...]", f"use {ours}"
             )
         else:
             self._error("UNKNOWN_MODULE", path, f"{type(m).__module__}.{name} has no counterpart on a chip{hint}",
@@ -210,6 +316,6 @@ def relay(x: Value, windows: Pool) -> tuple[Value, Neuron]:
 
     max(s) = [sum(s) >= 1], so the relay is a LIF of decay 0 and threshold 1 behind a sum pool; exact.
     """
-    value = Value(windows.out_shape, (Term(x.terms[0].source, (windows,)),))
+    value = Value(windows.out_shape, (replace(x.terms[0], ops=(windows,)),))
     n = value.n
     return value, LIF(np.zeros(n, np.float32), np.ones(n, np.float32), "zero", 0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import fx, nn
 from snnkit import nn as snn
 from snnkit.errors import FindingsError
 from snnkit.export.leaves import Leaves, relay
-from snnkit.export.tracer import node_line, trace
+from snnkit.export.tracer import ExportTracer, known_base, node_line, trace
 from snnkit.export.value import Term, Value, concatenate
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import LI, Chain, Connection, Conv, Graph, Input, Neuron, Population, Readout, Scale
@@ -35,6 +36,8 @@ class _Builder:
         self.connections: list[Connection] = []
         self.leaves = Leaves(self.report)
         self.binary: dict[str, bool] = {}
+        self.lead = 2
+        """Dimensions before the features: T and B, or T·B inside `over_time`."""
 
     def report(self, finding: Finding) -> None:
         if finding not in self.findings:
@@ -55,7 +58,7 @@ class _Builder:
             label, k = base, 2
             while label in taken:
                 label, k = f"{base}#{k}", k + 1
-            self.connections.append(Connection(label, term.source, name, Chain(ops), delay))
+            self.connections.append(Connection(label, term.source, name, Chain(ops), term.delay + delay))
 
     def add_population(self, path: str, x: Value, neuron: Neuron, recurrent: Value | None = None) -> Value | None:
         if any(p.name == path for p in self.populations):
@@ -85,35 +88,71 @@ class _Builder:
         self.leaves.check_finite(path, m)
         if self.leaves.overrides(path, m):
             return None
-        if isinstance(m, nn.Sequential):
-            value: Value | None = x
-            for key, child in m.named_children():
-                value = None if value is None else self.module(f"{path}.{key}", child, value)
-            return value
-        if isinstance(m, nn.Identity | nn.Dropout | snn.Dropout):
+        leaves = self.leaves
+        if isinstance(m, nn.Identity | nn.modules.dropout._DropoutNd | snn.Dropout):
             return x
-        if isinstance(m, snn.Flatten):
-            return Value((x.n,), x.terms, x.bias, x.analog)
         if isinstance(m, nn.Linear):
-            return self.leaves.linear(path, m, x)
-        if isinstance(m, snn.Conv1d | snn.Conv2d):
-            return self.leaves.conv(path, m, x)
-        if isinstance(m, snn.AvgPool2d | snn.SumPool2d):
-            return self.leaves.pool(path, m, x, average=isinstance(m, snn.AvgPool2d))
-        if isinstance(m, snn.MaxPool2d):
+            return leaves.linear(path, m, x)
+        if self.lead == 2 and known_base(type(m)) is None:
+            leaves.unknown(path, m)  # a layer of torch that would take T for the batch
+            return None
+        if isinstance(m, snn.Flatten):
+            return replace(x, shape=(x.n,))
+        if isinstance(m, nn.Flatten):
+            return self.flatten(path, x, m.start_dim, m.end_dim)
+        if isinstance(m, nn.Conv1d | nn.Conv2d):
+            return leaves.conv(path, m, x)
+        if isinstance(m, nn.Conv3d):
+            return leaves.conv3d(path, m, x)
+        if isinstance(m, nn.ConvTranspose2d):
+            return leaves.conv_transpose(path, m, x)
+        if isinstance(m, nn.AvgPool2d | snn.SumPool2d):
+            return leaves.pool(path, m, x, average=isinstance(m, nn.AvgPool2d))
+        if isinstance(m, nn.AdaptiveAvgPool2d):
+            return leaves.adaptive_pool(path, m, x)
+        if isinstance(m, nn.Upsample):
+            return leaves.upsample(path, m, x)
+        if isinstance(m, nn.MaxPool2d):
             return self.max_pool(path, m, x)
-        if isinstance(m, snn.BatchNorm):
-            return self.leaves.norm(path, m, x)
+        if isinstance(m, nn.modules.batchnorm._BatchNorm):
+            return leaves.norm(path, m, x)
+        if isinstance(m, snn.OneToOne):
+            return leaves.one_to_one(path, m, x)
+        if isinstance(m, snn.Delay):
+            return leaves.delay(path, m, x)
+        if isinstance(m, snn.OverTime):
+            return self.over_time(path, m, x)
         if isinstance(m, snn.Recurrent):
             return self.recurrent(path, m, x)
         if isinstance(m, snn.Neuron):
-            neuron = self.leaves.neuron(path, m, x)
+            neuron = leaves.neuron(path, m, x)
             return None if neuron is None else self.add_population(path, x, neuron)
-        self.leaves.unknown(path, m)
+        leaves.unknown(path, m)
         return None
 
-    def call_module(self, path: str, given: Sequence[Any]) -> Value | None:
-        m = self.model.get_submodule(path)
+    def inside(self, path: str, m: nn.Module, x: Value) -> Value | None:
+        """A module within a layer of snnkit: a layer itself, or one to look into."""
+        if ExportTracer().is_leaf_module(m, path):
+            return self.module(path, m, x)
+        fx_graph, found = trace(m)
+        for finding in found:
+            self.report(finding)
+        if fx_graph is None:
+            return None
+        out = self.walk(fx_graph, m, f"{path}.", lambda k, node: x if k == 0 else node.args[0] if node.args else None)
+        if out is not None and not isinstance(out, Value):
+            self.error("LAYER_ARGUMENTS", path, f"{type(m).__name__} does not return one tensor", "return one tensor")
+            return None
+        return out
+
+    def over_time(self, path: str, m: snn.OverTime, x: Value) -> Value | None:
+        before, self.lead = self.lead, 1
+        try:
+            return self.inside(f"{path}.module", m.module, x)
+        finally:
+            self.lead = before
+
+    def call_module(self, path: str, m: nn.Module, given: Sequence[Any]) -> Value | None:
         if len(given) == 1 and isinstance(given[0], Value):
             return self.module(path, m, given[0])
         self.error("LAYER_ARGUMENTS", path, f"{type(m).__name__} is called with {len(given)} arguments",
@@ -135,7 +174,7 @@ class _Builder:
     def recurrent(self, path: str, m: Any, x: Value) -> Value | None:
         neuron = self.leaves.neuron(f"{path}.neuron", m.neuron, x)
         own = Value(x.shape, (Term(path),))
-        back = self.module(f"{path}.synapse", m.synapse, own)
+        back = self.inside(f"{path}.synapse", m.synapse, own)
         if neuron is None or back is None:
             return None
         if isinstance(neuron, LI):
@@ -159,12 +198,7 @@ class _Builder:
         if target is torch.flatten or target == "flatten":
             start = args[1] if len(args) > 1 else kwargs.get("start_dim", 0)
             end = args[2] if len(args) > 2 else kwargs.get("end_dim", -1)
-            x = args[0]
-            if start == 2 and end in (-1, len(x.shape) + 1):
-                return Value((x.n,), x.terms, x.bias, x.analog)
-            self.error("UNSUPPORTED_CALL", node_line(node), f"flatten(start_dim={start}, end_dim={end}) would mix "
-                       "time or batch with features", "flatten(2), or snn.Flatten()")  # fmt: skip
-            return None
+            return self.flatten(node_line(node), args[0], start, end)
         name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
         if target is getattr:
             self.error("UNSUPPORTED_CALL", node_line(node), f"the attribute .{args[1]} of a signal is used",
@@ -174,6 +208,13 @@ class _Builder:
             return values[0]
         self.error("UNSUPPORTED_CALL", node_line(node), f"{name}() has no counterpart on a chip",
                    "use snnkit.nn layers, +, torch.cat and flatten(2)")  # fmt: skip
+        return None
+
+    def flatten(self, where: str, x: Value, start: int, end: int) -> Value | None:
+        if start == self.lead and end in (-1, len(x.shape) + self.lead - 1):
+            return replace(x, shape=(x.n,))
+        self.error("UNSUPPORTED_CALL", where, f"flatten(start_dim={start}, end_dim={end}) would mix time or batch with "
+                   "features, or flatten some of them only", f"flatten({self.lead}), or snn.Flatten()")  # fmt: skip
         return None
 
     def add(self, node: fx.Node, a: Any, b: Any, kwargs: Mapping[str, Any]) -> Value | None:
@@ -195,17 +236,35 @@ class _Builder:
     def cat(self, node: fx.Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Value | None:
         parts = list(args[0] if args else kwargs["tensors"])
         dim = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis", 0))
-        axis = dim - 2 if dim >= 0 else dim + len(parts[0].shape)
+        axis = dim - self.lead if dim >= 0 else dim + len(parts[0].shape)
         shapes = [list(p.shape) for p in parts]
         others = [[s for k, s in enumerate(shape) if k != axis] for shape in shapes]
         if not 0 <= axis < len(shapes[0]) or any(o != others[0] for o in others):
             self.error("UNSUPPORTED_CALL", node_line(node), f"cat of {shapes} along dim {dim}",
-                       "concatenate along a feature axis (dim >= 2) with equal other axes")  # fmt: skip
+                       f"concatenate along a feature axis (dim >= {self.lead}) with equal other axes")  # fmt: skip
             return None
         return concatenate(parts, axis)
 
     # ------------------------------------------------------------------------------------------------------------ walk
-    def walk(self, graph: fx.Graph, shapes: Sequence[tuple[int, ...]], max_counts: Sequence[int]) -> Any:
+    def feed(self, shapes: Sequence[tuple[int, ...]], max_counts: Sequence[int]) -> Callable[[int, fx.Node], Any]:
+        """What stands for each argument of the model: an input of the graph."""
+
+        def give(k: int, node: fx.Node) -> Any:
+            if k >= len(shapes):
+                if node.args:  # an argument with a default, such as a state
+                    return node.args[0]
+                self.error("INPUTS", node.name, f"the model takes more than {len(shapes)} inputs",
+                           "give the shape of every input")  # fmt: skip
+                return None
+            self.inputs.append(Input(node.name, tuple(shapes[k]), max_counts[k]))
+            self.binary[node.name] = max_counts[k] == 1
+            return Value(tuple(shapes[k]), (Term(node.name),))
+
+        return give
+
+    def walk(self, graph: fx.Graph, root: nn.Module, prefix: str, feed: Callable[[int, fx.Node], Any]) -> Any:
+        """What a traced module makes of its arguments, `feed(k, node)`; the paths of its layers begin with `prefix`."""
+        given = 0
         env: dict[fx.Node, Any] = {}
 
         def get(a: Any) -> Any:
@@ -218,25 +277,16 @@ class _Builder:
 
         for node in graph.nodes:
             if node.op == "placeholder":
-                k = len(self.inputs)
-                if k >= len(shapes):
-                    if node.args:  # an argument with a default, such as a state
-                        env[node] = node.args[0]
-                        continue
-                    self.error("INPUTS", node.name, f"the model takes more than {len(shapes)} inputs",
-                               "give the shape of every input")  # fmt: skip
-                    env[node] = None
-                    continue
-                self.inputs.append(Input(node.name, tuple(shapes[k]), max_counts[k]))
-                self.binary[node.name] = max_counts[k] == 1
-                env[node] = Value(tuple(shapes[k]), (Term(node.name),))
+                env[node] = feed(given, node)
+                given += 1
             elif node.op == "output":
                 return get(node.args[0]) if known(node.args[0]) else None
             elif not (known(node.args) and known(node.kwargs)):
                 env[node] = None  # a finding upstream says why
             elif node.op == "call_module":
-                given = [*get(node.args), *get(node.kwargs).values()]
-                env[node] = self.call_module(str(node.target), given)
+                arguments = [*get(node.args), *get(node.kwargs).values()]
+                layer = root.get_submodule(str(node.target))
+                env[node] = self.call_module(prefix + str(node.target), layer, arguments)
             elif node.op == "get_attr":
                 self.error("UNSUPPORTED_CALL", node_line(node), f"the tensor {node.target} is used outside a layer")
                 env[node] = None
@@ -262,7 +312,8 @@ def to_graph(
         model: modules of `snnkit.nn` joined by Sequential, `+`, `torch.cat`, `flatten(2)`, branches, nested modules.
         input_shape: features [C, H, W] or [N] of the input, or one such shape per input; without T and B.
         steps: T of a sample. dt_us: length of a step in microseconds.
-        readout: `count` for a firing last layer, `mean`, `max` or `last` for an LI; by default `count` or `last`.
+        readout: `count` or `first` for a firing last layer, `mean`, `max` or `last` for an LI; by default `count` or
+            `last`.
         max_count: the largest input value per step; 1 means binary spikes.
         strict: raise FindingsError if any finding is an error; otherwise return them.
 
@@ -276,9 +327,9 @@ def to_graph(
     fx_graph, found = trace(model)
     for finding in found:
         builder.report(finding)
-    out = builder.walk(fx_graph, shapes, counts) if fx_graph is not None else None
+    out = builder.walk(fx_graph, model, "", builder.feed(shapes, counts)) if fx_graph is not None else None
     wrong = out is None if not has_errors(builder.findings) else False
-    if wrong or (out is not None and not (isinstance(out, Value) and not out.bias_or_ops())):
+    if wrong or (out is not None and not (isinstance(out, Value) and out.is_output)):
         builder.error("OUTPUT_NOT_A_NEURON", "output", "the model must return one tensor, made by a neuron layer",
                       "end with snn.LIF (spike counts) or snn.LI (membrane read-out)")  # fmt: skip
     rule = None
@@ -302,12 +353,12 @@ def _readout(builder: _Builder, source: str, rule: str | None) -> Readout | None
         return None
     silent = isinstance(population.neuron, LI)
     rule = rule or ("last" if silent else "count")
-    if (rule == "count") == silent:
+    if (rule in ("count", "first")) == silent:
         builder.error(
             "READOUT",
             source,
             f"the read-out rule is {rule!r}, but the last layer is {'a non-firing LI' if silent else 'firing'}",
-            "count needs a firing last layer; mean, max and last need snn.LI",
+            "count and first need a firing last layer; mean, max and last need snn.LI",
         )
         return None
     return Readout(source, rule)  # type: ignore[arg-type]

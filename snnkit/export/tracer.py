@@ -12,10 +12,14 @@ from typing import Any
 import torch
 from torch import fx
 
+from snnkit import nn as snn
 from snnkit.graph.findings import Finding
 
 _INTERNAL = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), "<eval_with_key>", "<frozen")
 _LINE = "user_line"
+
+JOINS = (snn.Add, snn.Concat, snn.Residual)
+"""Layers of snnkit that only join others, so tracing goes through them."""
 
 
 def user_line() -> str:
@@ -29,7 +33,7 @@ def user_line() -> str:
 
 
 def node_line(node: fx.Node) -> str:
-    """File and line of the user's code that made an fx node."""
+    """File and line of the user's code that made an fx node, or the path of the layer of snnkit that did."""
     return str(node.meta.get(_LINE, node.name))
 
 
@@ -52,10 +56,13 @@ class ExportTracer(fx.Tracer):
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         # torch's own record_stack_traces would import its compiler, which takes seconds.
         node = super().create_node(*args, **kwargs)
-        node.meta[_LINE] = user_line()
+        inside = self.scope.module_type
+        node.meta[_LINE] = self.scope.module_path if inside in JOINS else user_line()
         return node
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
+        if isinstance(m, JOINS):
+            return False
         return known_base(type(m)) is not None or super().is_leaf_module(m, module_qualified_name)
 
     def _find(self, code: str, what: str, remedy: str) -> None:

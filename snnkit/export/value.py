@@ -17,6 +17,7 @@ class Term:
 
     source: str
     ops: tuple[Any, ...] = ()
+    delay: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,15 @@ class Value:
 
     @property
     def is_spikes(self) -> bool:
-        """True if this is exactly the output of one source."""
-        return not self.bias_or_ops() and not self.analog
+        """True if this is exactly the output of one source, be it delayed."""
+        return not self._is_computed() and not self.analog
 
-    def bias_or_ops(self) -> bool:
-        """True unless this is exactly the output of one source, firing or not."""
+    @property
+    def is_output(self) -> bool:
+        """True if this is exactly the output of one source, firing or not, in the same step."""
+        return not self._is_computed() and not self.terms[0].delay
+
+    def _is_computed(self) -> bool:
         return len(self.terms) != 1 or bool(self.terms[0].ops) or self.bias is not None
 
     def apply(self, op: Any, shape: tuple[int, ...], on_bias: Callable[[Array], Array] | None = None) -> Value:
@@ -57,6 +62,11 @@ class Value:
         if bias is None:
             return self
         return replace(self, bias=bias.astype(np.float64) if self.bias is None else self.bias + bias)
+
+    def delayed(self, steps: int) -> Value:
+        """The value so many steps later; there must be no bias, which would begin later too."""
+        assert self.bias is None
+        return replace(self, terms=tuple(replace(t, delay=t.delay + steps) for t in self.terms))
 
     def __add__(self, other: Value) -> Value:
         total = Value(self.shape, self.terms + other.terms, self.bias, self.analog or other.analog)
