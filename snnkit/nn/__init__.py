@@ -7,6 +7,7 @@
 
 from snnkit import surrogate
 from snnkit.nn.check import check_model
+from snnkit.nn.learning import learning
 from snnkit.nn.module import Stateful
 from snnkit.nn.neurons import LI, LIF, CubaLIF, CubaLIFState, LIFState, LIState, Neuron
 from snnkit.nn.record import Record, record
@@ -74,6 +75,7 @@ __all__ = [
     "ThresholdBatchNorm",
     "Upsample",
     "check_model",
+    "learning",
     "over_time",
     "record",
     "run",

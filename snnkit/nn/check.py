@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from snnkit.errors import ShapeError, SnnkitError
-from snnkit.nn.context import Pass, enter_pass, module_paths
+from snnkit.nn.context import Pass, enter_learner, enter_pass, module_paths
 from snnkit.nn.shapes import layer_name
 
 STEPS, BATCH = 3, 5  # unlike each other and unlike STEPS * BATCH, so that a folded input is told from a time-first one
@@ -81,7 +81,7 @@ def explain_failure(model: torch.nn.Module, inputs: tuple[Any, ...]) -> ShapeErr
     training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.no_grad(), enter_pass(Pass(module_paths(model))), trail.follow(model):
+        with torch.no_grad(), enter_pass(Pass(module_paths(model))), enter_learner(None), trail.follow(model):
             try:
                 model(*(_tiny(x) for x in inputs))
             except ShapeError as error:

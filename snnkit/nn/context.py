@@ -1,4 +1,4 @@
-"""What a forward pass knows beside its tensors: states to take and leave, valid lengths, who is recording.
+"""What a forward pass knows beside its tensors: states to take and leave, valid lengths, who records, who learns.
 
 Layers consult it in `forward`, so that whole models (Sequential, skips, users' own modules) carry states without
 passing them through their own code. It is per thread and per task (`contextvars`).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -70,11 +70,25 @@ class Recorder(Protocol):
         """`module` went through x [T, B, …] from `state` (None: at rest) to out [T, B, …]."""
 
 
+class Learner(Protocol):
+    """Runs synapses and neurons that learn by local rules."""
+
+    def knows(self, module: torch.nn.Module) -> bool:
+        """Whether this synapse or neuron takes part."""
+
+    def through(self, synapse: torch.nn.Module, run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """The synapse's output for x [T, B, …], in the place of run(x)."""
+
+    def sequence(self, neuron: Any, x: Tensor, state: Any, want_state: bool) -> tuple[Tensor, Tensor, Any]:
+        """(input, output, final state) of the neuron, in the place of neuron.sequence(x, state, want_state)."""
+
+
 _pass: ContextVar[Pass | None] = ContextVar("snnkit_pass", default=None)
 _recorders: ContextVar[tuple[Recorder, ...]] = ContextVar("snnkit_recorders", default=())
+_learners: ContextVar[tuple[Learner, ...]] = ContextVar("snnkit_learners", default=())
 
-# torch.compile cannot look into a ContextVar. It sees this flag, true while any thread is inside a pass or a
-# recording: a model compiled outside stays one graph, and inside it falls back to plain calls instead of losing state.
+# torch.compile cannot look into a ContextVar. It sees this flag, true while any thread is inside a pass, a recording or
+# learning: a model compiled outside stays one graph, and inside it falls back to plain calls instead of losing state.
 _busy = False
 _entered = 0
 _lock = threading.Lock()
@@ -118,6 +132,31 @@ def enter_recorder(recorder: Recorder) -> Iterator[None]:
         yield
     finally:
         _recorders.reset(token)
+        _count(-1)
+
+
+def learners() -> tuple[Learner, ...]:
+    """Those who are learning."""
+    return _learners.get() if _busy else ()
+
+
+def learner_of(module: torch.nn.Module) -> Learner | None:
+    """Who runs this synapse or neuron because it learns, None where nobody does."""
+    for learner in learners():
+        if learner.knows(module):
+            return learner
+    return None
+
+
+@contextlib.contextmanager
+def enter_learner(learner: Learner | None) -> Iterator[None]:
+    """Let `learner` run its layers; None: nobody learns."""
+    _count(1)
+    token = _learners.set(() if learner is None else (*_learners.get(), learner))
+    try:
+        yield
+    finally:
+        _learners.reset(token)
         _count(-1)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from snnkit.errors import StateError
 from snnkit.kernels.state import state_dtype
-from snnkit.nn.context import current_pass, recorders
+from snnkit.nn.context import current_pass, learner_of, recorders
 from snnkit.nn.shapes import layer_name, refuse_list
 
 
@@ -53,7 +53,11 @@ class Stateful(torch.nn.Module):
             state = going.take(self)
         if state is not None:
             self.check_state(state, x)
-        out, final = self.sequence(x, state, want_state=explicit or through_run)
+        learner = learner_of(self)
+        if learner is None:
+            out, final = self.sequence(x, state, want_state=explicit or through_run)
+        else:
+            x, out, final = learner.sequence(self, x, state, explicit or through_run)
         for recorder in recorders():
             recorder.see(self, x, state, out)
         if through_run:

@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from snnkit.errors import ParameterError
 from snnkit.nn.shapes import expect, shape_error
-from snnkit.nn.synapses.fold import folded
+from snnkit.nn.synapses.fold import folded, plastic
 from snnkit.nn.synapses.standardise import standardised
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -51,7 +51,7 @@ class _Convolution(_ConvNd):
                     "use padding, or fewer strides and pools before it",
                 )
         weight = self.effective_weight
-        return folded(lambda x: self._conv_forward(x, weight, self.bias), x)
+        return plastic(self, lambda x: folded(lambda x: self._conv_forward(x, weight, self.bias), x), x)
 
     def extra_repr(self) -> str:
         return super().extra_repr() + (", standardise=True" if self.standardise else "")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from snnkit.nn.shapes import expect
+from snnkit.nn.synapses.fold import plastic
 
 
 class Linear(torch.nn.Linear):
@@ -17,4 +18,4 @@ class Linear(torch.nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         expect(self, input, "T B N", self.in_features, "features")
-        return super().forward(input)
+        return plastic(self, super().forward, input)
