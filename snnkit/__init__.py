@@ -15,6 +15,7 @@ _SUBPACKAGES = (
     "data",
     "descriptor",
     "emulator",
+    "encoding",
     "errors",
     "export",
     "graph",
