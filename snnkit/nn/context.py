@@ -33,6 +33,8 @@ class Pass:
     """[B] valid steps of each sample; None where all steps of all samples are valid."""
     streaming: bool = False
     """Whether this is a part of a longer sequence, begun by an earlier pass or to be continued by a later one."""
+    masks: dict[tuple[int, torch.device], Tensor] = field(default_factory=dict, init=False)
+    """`valid_steps` for inputs of so many steps on a device, worked out once for all layers."""
 
     def path(self, module: torch.nn.Module) -> str | None:
         """The module's path in the model, None where it is not part of it."""
@@ -182,4 +184,24 @@ def valid_steps(x: Tensor) -> Tensor | None:
             f"lengths of shape {tuple(lengths.shape)} beside an input of shape {tuple(x.shape)} [T, B, …]",
             fix="give one length per sample: lengths [B]",
         )
-    return torch.arange(x.shape[0], device=x.device)[:, None] < lengths.to(x.device)[None, :]
+    steps = x.shape[0]
+    mask = going.masks.get((steps, x.device))
+    if mask is None:
+        _check_lengths(lengths, steps, going.streaming)
+        on_device = lengths.to(x.device, non_blocking=True)
+        mask = torch.arange(steps, device=x.device)[:, None] < on_device[None, :]
+        going.masks[steps, x.device] = mask
+    return mask
+
+
+def _check_lengths(lengths: Tensor, steps: int, streaming: bool) -> None:
+    """Compare lengths with the steps there are, where that makes no device wait."""
+    if lengths.device.type != "cpu" or lengths.numel() == 0:
+        return
+    values = lengths.detach().numpy()
+    if values.min() < 0 or (values.max() > steps and not streaming):
+        raise ShapeError(
+            f"lengths from {values.min()} to {values.max()} beside an input of {steps} steps",
+            fix="a length is the number of valid steps of a sample, 0 to T; where a model changes the number of steps, "
+            "run its rest inside snn.valid_lengths(rest, new_lengths)",
+        )

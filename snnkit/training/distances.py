@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from snnkit import nn as snn
 from snnkit.errors import ParameterError, ShapeError, did_you_mean
+from snnkit.kernels import li
+from snnkit.kernels.state import state_dtype
 from snnkit.training.losses import ReadOut, scores, valid_mask
 
 Kind = Literal["mse", "l1", "huber"]
@@ -45,7 +46,10 @@ def van_rossum(out: Tensor, target: Tensor, tau: float, lengths: Tensor | None =
     if not tau > 0:
         raise ParameterError(f"tau of the van Rossum distance is {tau}", fix="give a positive number of steps")
     _same_shape(out, target)
-    difference = snn.LI(decay=math.exp(-1 / tau)).to(out.device)(_masked(out - target, lengths))
+    difference = _masked(out - target, lengths)
+    # Made on the device: a layer made here and moved there would make the host wait at every call.
+    decay = torch.full((), math.exp(-1 / tau), dtype=state_dtype(difference), device=difference.device)
+    difference, _ = li.sequence(difference, None, li.LIParams(decay), want_state=False)
     return _masked(difference.square(), lengths).sum(0).mean() / tau
 
 

@@ -93,6 +93,36 @@ def test_one_valid_value_or_none() -> None:
             assert out[0, 0].tolist() == pytest.approx([0.5, 0.5], abs=1e-4)
 
 
+def test_lengths_that_cannot_be() -> None:
+    model = torch.nn.Sequential(snn.BatchNorm(3), snn.BatchNorm(3))
+    x = torch.randn(4, 2, 3)
+    for lengths in ([5, 1], [-1, 2]):
+        with pytest.raises(ShapeError, match=r"lengths from -?\d to \d beside an input of 4 steps"):
+            snn.run(model, x, lengths=torch.tensor(lengths))
+    with snn.valid_lengths(model, torch.tensor([4, 2])):
+        model(x)
+        with pytest.raises(ShapeError, match="beside an input of 3 steps"):
+            model(x[:3])
+
+
+def test_several_passes_before_the_backward_pass() -> None:
+    """Running statistics move on, and gradients of an earlier pass are still those of that pass."""
+    torch.manual_seed(0)
+    x = torch.randn(4, 2, 3, requires_grad=True)
+    lengths = torch.tensor([4, 2])
+    layer = snn.BatchNorm(3)
+    first, second = layer(x), snn.run(layer, x, lengths=lengths)[0]
+    third = layer.eval()(x)
+    layer.train()
+    fourth, _ = snn.run(layer, x, lengths=lengths)
+    together = torch.autograd.grad([first.square().sum() + second.pow(3).sum() + fourth.sum()], [x])[0]
+    alone = torch.autograd.grad(snn.BatchNorm(3)(x).square().sum(), x)[0]
+    other = snn.run(snn.BatchNorm(3), x, lengths=lengths)[0]
+    alone = alone + torch.autograd.grad(other.pow(3).sum() + other.sum(), x)[0]
+    torch.testing.assert_close(together, alone)
+    assert third.requires_grad
+
+
 def test_cumulative_statistics() -> None:
     """momentum=None: the mean over all batches, as torch has it but without asking the host how many there were."""
     torch.manual_seed(0)

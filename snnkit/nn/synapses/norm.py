@@ -108,8 +108,9 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
             self.num_batches_tracked.add_(1)
             if self.momentum is None:
                 rate = 1 / self.num_batches_tracked.to(self.running_mean.dtype)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), rate)
-        self.running_var.lerp_(var.to(self.running_var.dtype), rate)
+        # By `.data`, as torch's own operator does: an earlier pass may still have to go backward.
+        self.running_mean.data.lerp_(mean.to(self.running_mean.dtype), rate)
+        self.running_var.data.lerp_(var.to(self.running_var.dtype), rate)
 
 
 class ThresholdBatchNorm(BatchNorm):
