@@ -52,13 +52,15 @@ def block_size(steps: int, width: int, threads: int) -> int:
     return max(fewest, 1 << max(size, 1).bit_length() - 1)
 
 
-def run_blocks(kernel: Callable[..., None], steps: int, width: int, *args: Any) -> None:
+def run_blocks(kernel: Callable[..., None], steps: int, width: int, *args: Any, block: int | None = None) -> None:
     """kernel(first, last, block, *args) for portions that together cover all blocks of `width` elements.
 
-    Uses as many threads as torch does, no more than there are processors, and one for little work.
+    Uses as many threads as torch does, no more than there are processors, and one for little work. `block` where the
+    kernel wants blocks of a size of its own.
     """
     threads = min(torch.get_num_threads(), _processors()) if steps * width >= WORTH else 1
-    block = block_size(steps, width, threads)
+    if block is None:
+        block = block_size(steps, width, threads)
     blocks = -(-width // block)
     threads = min(threads, blocks)
     if threads <= 1:
