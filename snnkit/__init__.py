@@ -23,6 +23,7 @@ _SUBPACKAGES = (
     "mapping",
     "nn",
     "passes",
+    "plasticity",
     "surrogate",
     "targets",
     "training",
