@@ -105,6 +105,12 @@ class DescriptorError(SnnkitError):
     code = "DESCRIPTOR"
 
 
+class NirError(SnnkitError):
+    """A NIR file is damaged, unsafe, of another version, contradicts itself, or leaves out what is needed."""
+
+    code = "NIR"
+
+
 class ReplayFormatError(SnnkitError):
     """A reference file is of a format that `replay` does not know."""
 

@@ -15,9 +15,9 @@ from snnkit import nn as snn
 from snnkit.errors import FindingsError
 from snnkit.export.leaves import Leaves, relay
 from snnkit.export.tracer import ExportTracer, known_base, node_line, trace
-from snnkit.export.value import Term, Value, concatenate
+from snnkit.export.value import Term, Value, concatenate, connections
 from snnkit.graph.findings import Finding, has_errors
-from snnkit.graph.model import LI, Chain, Connection, Conv, Graph, Input, Neuron, Population, Readout, Scale
+from snnkit.graph.model import LI, Connection, Graph, Input, Neuron, Population, Readout, Scale
 from snnkit.passes import simplify
 
 _ADD = {operator.add, operator.iadd, torch.add}
@@ -48,17 +48,7 @@ class _Builder:
 
     # ---------------------------------------------------------------------------------------------------- populations
     def connect(self, name: str, terms: Sequence[Term], shape: tuple[int, ...], delay: int = 0) -> None:
-        for term in terms:
-            ops = term.ops
-            if not ops:  # a skip connection: spikes as they are
-                one = np.ones((shape[0], 1, 1, 1)) if len(shape) == 3 else np.ones(int(np.prod(shape)))
-                ops = (Conv(one, shape, groups=shape[0]),) if len(shape) == 3 else (Scale(one),)  # type: ignore[arg-type]
-            taken = {c.name for c in self.connections}
-            base = f"{term.source}->{name}"
-            label, k = base, 2
-            while label in taken:
-                label, k = f"{base}#{k}", k + 1
-            self.connections.append(Connection(label, term.source, name, Chain(ops), term.delay + delay))
+        self.connections += connections(name, terms, shape, {c.name for c in self.connections}, delay)
 
     def add_population(self, path: str, x: Value, neuron: Neuron, recurrent: Value | None = None) -> Value | None:
         if any(p.name == path for p in self.populations):

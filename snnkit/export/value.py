@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from snnkit.graph.model import Array, Select
+from snnkit.graph.model import Array, Chain, Connection, Conv, Scale, Select
 
 
 @dataclass(frozen=True)
@@ -91,3 +91,22 @@ def concatenate(values: list[Value], axis: int) -> Value:
             bias[dst] = v.bias
     any_bias = any(v.bias is not None for v in values)
     return Value(tuple(shape), tuple(terms), bias if any_bias else None, any(v.analog for v in values))
+
+
+def connections(
+    name: str, terms: Sequence[Term], shape: tuple[int, ...], taken: set[str], delay: int = 0
+) -> list[Connection]:
+    """The connections of a population of features `shape` from the terms of its input; adds their names to `taken`."""
+    made = []
+    for term in terms:
+        ops = term.ops
+        if not ops:  # a skip connection: spikes as they are
+            one = np.ones((shape[0], 1, 1, 1)) if len(shape) == 3 else np.ones(int(np.prod(shape)))
+            ops = (Conv(one, shape, groups=shape[0]),) if len(shape) == 3 else (Scale(one),)  # type: ignore[arg-type]
+        base = f"{term.source}->{name}"
+        label, k = base, 2
+        while label in taken:
+            label, k = f"{base}#{k}", k + 1
+        taken.add(label)
+        made.append(Connection(label, term.source, name, Chain(ops), term.delay + delay))
+    return made

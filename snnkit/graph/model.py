@@ -2,8 +2,8 @@
 
 Nothing is a default of a backend: the graph states its step, the update order (in the neuron's type), reset,
 threshold test, delays and units. Two kinds of graph use the same classes: float graphs (neurons `LIF`, `CubaLIF`,
-`LI`, weights in units of the membrane) and integer graphs (a chip's neuron such as `LoihiNeuron`, weights as the
-chip's mantissas with a `format`).
+`LI`, `CubaLI`, weights in units of the membrane) and integer graphs (a chip's neuron such as `LoihiNeuron`, weights
+as the chip's mantissas with a `format`).
 
 Time. On the *model* timeline (`timeline="model"`) every feed-forward connection has delay 0: a spike of step t acts
 in step t of the next layer, as in the torch model. On the *chip* timeline (`timeline="chip"`) every connection
@@ -58,6 +58,14 @@ class LI:
     decay: Array
 
 
+@dataclass(frozen=True, eq=False)
+class CubaLI:
+    """i <- decay_syn*i + x; v <- decay_mem*v + i, never fires; its v is read out. Arrays float32 [n]."""
+
+    decay_syn: Array
+    decay_mem: Array
+
+
 # ------------------------------------------------------------------------------------------------- neurons (integer)
 @dataclass(frozen=True, eq=False)
 class LoihiNeuron:
@@ -80,7 +88,7 @@ class LoihiNeuron:
     noise_at_membrane: int = 0
 
 
-Neuron = LIF | CubaLIF | LI | LoihiNeuron
+Neuron = LIF | CubaLIF | LI | CubaLI | LoihiNeuron
 
 
 # --------------------------------------------------------------------------------------------------------- synapses

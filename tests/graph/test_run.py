@@ -17,6 +17,7 @@ from snnkit.graph import (
     LIF,
     Connection,
     Conv,
+    CubaLI,
     CubaLIF,
     Dense,
     Graph,
@@ -40,7 +41,7 @@ def full(value: float, n: int = N) -> np.ndarray:
     return np.full(n, value, np.float32)
 
 
-def one_layer(neuron: LIF | CubaLIF | LI, weight: np.ndarray, bias: np.ndarray | None = None) -> Graph:
+def one_layer(neuron: LIF | CubaLIF | LI | CubaLI, weight: np.ndarray, bias: np.ndarray | None = None) -> Graph:
     """Every neuron has one source of its own, so that x is exact."""
     return Graph(
         "one", (Input("in", (N,), max_count=9),), (Population("p", (N,), neuron, bias),),
@@ -50,7 +51,7 @@ def one_layer(neuron: LIF | CubaLIF | LI, weight: np.ndarray, bias: np.ndarray |
 
 @given(
     seed=st.integers(0, 10**6),
-    kind=st.sampled_from(["lif", "cuba", "li"]),
+    kind=st.sampled_from(["lif", "cuba", "li", "cuba li"]),
     reset=st.sampled_from(["zero", "subtract"]),
     refractory=st.integers(0, 3),
 )
@@ -73,13 +74,16 @@ def test_layers_equal_the_torch_layers(seed: int, kind: str, reset: str, refract
         neuron = CubaLIF(
             layer.decay_syn.detach().numpy(), layer.decay_mem.detach().numpy(), threshold, reset, refractory
         )
-    else:
+    elif kind == "li":
         layer = snn.LI(decay=torch.from_numpy(d1))
         neuron = LI(layer.decay.detach().numpy())
+    else:
+        layer = torch.nn.Sequential(snn.LI(decay=torch.from_numpy(d1)), snn.LI(decay=torch.from_numpy(d2)))
+        neuron = CubaLI(d1, d2)
     with torch.no_grad():
         want = layer(x).numpy()
     trace = run(one_layer(neuron, weight), {"in": raster})
-    assert np.array_equal(trace.array("p", "v" if kind == "li" else "s"), want)
+    assert np.array_equal(trace.array("p", "v" if kind.endswith("li") else "s"), want)
 
 
 def test_bias_is_added_in_every_step() -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from snnkit.errors import GraphError
-from snnkit.graph.model import LI, LIF, Connection, CubaLIF, LoihiNeuron, LoihiWeightFormat, Population
+from snnkit.graph.model import LI, LIF, Connection, CubaLI, CubaLIF, LoihiNeuron, LoihiWeightFormat, Population
 from snnkit.graph.rules import loihi, real
 from snnkit.graph.rules.loihi import READINGS, LoihiReading
 from snnkit.graph.rules.products import Part
@@ -40,6 +40,8 @@ def neuron_rule(population: Population, batch: int, reading: LoihiReading) -> Ru
         return real.CubaLIFRule(neuron, population.bias, batch, population.n)
     if isinstance(neuron, LI):
         return real.LIRule(neuron, population.bias, batch, population.n)
+    if isinstance(neuron, CubaLI):
+        return real.CubaLIRule(neuron, population.bias, batch, population.n)
     if isinstance(neuron, LoihiNeuron):
         return loihi.LoihiRule(neuron, batch, population.n, reading)
     raise GraphError(f"population {population.name!r} has a neuron without a rule: {type(neuron).__name__}")

@@ -1,6 +1,6 @@
 """Rules of the neurons with real numbers, in float32 and in the order of operations of the training side.
 
-LIF: v <- decay*v + x. CubaLIF: i <- decay_syn*i + x; v <- decay_mem*v + i. LI: LIF without spikes.
+LIF: v <- decay*v + x. CubaLIF: i <- decay_syn*i + x; v <- decay_mem*v + i. LI and CubaLI: without spikes.
 s = [v >= threshold]; reset in the same step to 0 or by subtracting the threshold. After a spike `refractory` updates
 of v are skipped: v stays, LIF loses the input of those steps, CubaLIF's current goes on.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.graph.model import LI, LIF, Connection, CubaLIF
+from snnkit.graph.model import LI, LIF, Connection, CubaLI, CubaLIF
 from snnkit.graph.rules.products import Part, by_delay
 
 Array = np.ndarray[Any, Any]
@@ -99,4 +99,18 @@ class LIRule:
 
     def step(self, x: Array, noise: Array | None) -> Array:
         self.v = self.decay * self.v + _drive(x, self.bias)
+        return np.zeros(self.v.shape, bool)
+
+
+class CubaLIRule:
+    """i <- decay_syn*i + x; v <- decay_mem*v + i, without spikes."""
+
+    def __init__(self, neuron: CubaLI, bias: Array | None, batch: int, n: int) -> None:
+        self.decay_syn, self.decay_mem, self.bias = _f32(neuron.decay_syn), _f32(neuron.decay_mem), bias
+        self.u: Array | None = np.zeros((batch, n), np.float32)
+        self.v = np.zeros((batch, n), np.float32)
+
+    def step(self, x: Array, noise: Array | None) -> Array:
+        self.u = self.decay_syn * self.u + _drive(x, self.bias)
+        self.v = self.decay_mem * self.v + self.u
         return np.zeros(self.v.shape, bool)
