@@ -1,4 +1,7 @@
-"""What is in a recording (.bin), a run folder or a descriptor (.snnx). Needs no torch."""
+"""What is in a recording (.bin), a run folder or a descriptor (.snnx). Needs no torch.
+
+snnkit inspect RUN --ops      synaptic operations, activity, parameters and energy proxies per layer
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,23 @@ KNOWN = "a recording (ATIS .bin), a run folder (has run.json) or a descriptor NA
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `snnkit inspect`."""
     parser.add_argument("path", metavar="FILE", help=KNOWN)
+    parser.add_argument("--ops", action="store_true", help="of a run: run its network and count its operations")
+    parser.add_argument("--samples", type=int, default=64, metavar="N", help="with --ops: test samples (default 64)")
+    parser.add_argument("--data", metavar="PATH", help="with --ops: where the data lie now, if they were moved")
+    parser.add_argument("--allow-code", action="append", default=[], metavar="MODULE", help="as in snnkit train")
 
 
 def run(args: argparse.Namespace) -> int:
     """Recognise the file and print what is in it; 0 when done."""
     path = Path(args.path)
     kind = recognise(path)
+    if args.ops:
+        if kind != "run":
+            raise UsageError(f"--ops counts the operations of a run, and {path} is a {kind}", fix="name a run folder")
+        from snnkit.cli.operations import show_operations
+
+        show_operations(path if path.is_dir() else path.parent, args.samples, args.data, args.allow_code, args.json)
+        return 0
     if kind == "recording":
         from snnkit.data import describe_recording
 

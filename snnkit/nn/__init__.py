@@ -10,6 +10,7 @@ from snnkit.nn.check import check_model
 from snnkit.nn.learning import learning
 from snnkit.nn.module import Stateful
 from snnkit.nn.neurons import LI, LIF, CubaLIF, CubaLIFState, LIFState, LIState, Neuron
+from snnkit.nn.operations import Operations, count_operations
 from snnkit.nn.record import Record, record
 from snnkit.nn.run import run, stream, valid_lengths
 from snnkit.nn.synapses import (
@@ -64,6 +65,7 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "Neuron",
+    "Operations",
     "OneToOne",
     "OverTime",
     "Record",
@@ -75,6 +77,7 @@ __all__ = [
     "ThresholdBatchNorm",
     "Upsample",
     "check_model",
+    "count_operations",
     "learning",
     "over_time",
     "record",

@@ -17,9 +17,11 @@ DEFAULT_BYTES = 4 << 30
 
 
 class Record:
-    """What `snn.record` saw in the last pass: `spikes[path]` and `v[path]`, each [T, B, …], detached."""
+    """What `snn.record` saw in the last pass: `spikes[path]` and `v[path]`, each [T, B, …]."""
 
-    def __init__(self, model: torch.nn.Module, spikes: bool, v: Iterable[str] | bool, max_bytes: int) -> None:
+    def __init__(
+        self, model: torch.nn.Module, spikes: bool, v: Iterable[str] | bool, max_bytes: int, detach: bool = True
+    ) -> None:
         self.spikes: dict[str, Tensor] = {}
         self.v: dict[str, Tensor] = {}
         self._paths = module_paths(model)
@@ -42,6 +44,7 @@ class Record:
                 fix="the neuron layers are " + (", ".join(repr(p) for p in with_v) or "none"),
             )
         self._max_bytes = max_bytes
+        self._detach = detach
 
     def _held(self) -> int:
         return sum(t.numel() * t.element_size() for d in (self.spikes, self.v) for t in d.values())
@@ -63,7 +66,7 @@ class Record:
         if path is None:
             return
         if path in self._want_spikes:
-            self._keep(self.spikes, path, out.detach())
+            self._keep(self.spikes, path, out.detach() if self._detach else out)
         if path in self._want_v:
             with torch.no_grad():
                 self._keep(self.v, path, module.membrane(x, state))
@@ -71,7 +74,11 @@ class Record:
 
 @contextlib.contextmanager
 def record(
-    model: torch.nn.Module, spikes: bool = True, v: Iterable[str] | bool = (), max_bytes: int = DEFAULT_BYTES
+    model: torch.nn.Module,
+    spikes: bool = True,
+    v: Iterable[str] | bool = (),
+    max_bytes: int = DEFAULT_BYTES,
+    detach: bool = True,
 ) -> Iterator[Record]:
     """Record what the neuron layers do: `with snn.record(model, v=["1"]) as rec: model(x)`, then `rec.spikes["1"]`.
 
@@ -81,10 +88,11 @@ def record(
         v: paths of layers whose membrane after the reset is kept, or True for all. It is recomputed by the layer's
             reference step, so it costs time, but only for these layers.
         max_bytes: most memory to hold; each new pass of a layer replaces the last.
+        detach: spikes without their gradient graph; False keeps it, for losses on what layers do.
 
     Raises:
         ParameterError: a path without a neuron layer, or more than `max_bytes` to hold.
     """
-    rec = Record(model, spikes, v, max_bytes)
+    rec = Record(model, spikes, v, max_bytes, detach)
     with enter_recorder(rec):
         yield rec

@@ -22,13 +22,18 @@ _WHERE = {
     "Activity": "metrics",
     "predict": "metrics",
     "SpikingClassifier": "module",
-    "OptimizerSettings": "module",
+    "OptimizerSettings": "optimization",
     "ClassificationLoss": "losses",
     "READOUTS": "losses",
     "scores": "losses",
     "first_spike_time": "first_spike",
     "van_rossum": "distances",
     "regression": "distances",
+    "Regularizer": "regularizers",
+    "FiringRateBand": "regularizers",
+    "SynapticOperationBudget": "regularizers",
+    "WeightPenalty": "regularizers",
+    "ThresholdPenalty": "regularizers",
 }
 
 __all__ = [
@@ -36,11 +41,16 @@ __all__ = [
     "Activity",
     "ClassificationLoss",
     "Evaluation",
+    "FiringRateBand",
     "OptimizerSettings",
+    "Regularizer",
     "Run",
     "SpikingClassifier",
     "Start",
+    "SynapticOperationBudget",
+    "ThresholdPenalty",
     "TrainerSettings",
+    "WeightPenalty",
     "evaluate",
     "finetune",
     "first_spike_time",
@@ -59,8 +69,16 @@ if TYPE_CHECKING:
     from snnkit.training.fitting import TrainerSettings, finetune, fit
     from snnkit.training.losses import READOUTS, ClassificationLoss, scores
     from snnkit.training.metrics import Activity, Evaluation, predict
-    from snnkit.training.module import OptimizerSettings, SpikingClassifier
+    from snnkit.training.module import SpikingClassifier
+    from snnkit.training.optimization import OptimizerSettings
     from snnkit.training.record import Start
+    from snnkit.training.regularizers import (
+        FiringRateBand,
+        Regularizer,
+        SynapticOperationBudget,
+        ThresholdPenalty,
+        WeightPenalty,
+    )
     from snnkit.training.run import Run, load_run
 
 

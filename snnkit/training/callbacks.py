@@ -77,10 +77,15 @@ class RunFolder(Checkpoint):
 
     The last checkpoint is written after everything else and replaces its predecessor in one step. So whenever the
     process dies, going on from the last checkpoint repeats at most one epoch and writes the same files again.
+
+    Args:
+        folder: the run's folder.
+        report: told of every batch and epoch.
+        patience: stop after so many epochs in a row that were no better than the best; None: never.
     """
 
-    def __init__(self, folder: Path, report: ProgressCallback = no_report) -> None:
-        self.folder, self.report = folder, report
+    def __init__(self, folder: Path, report: ProgressCallback = no_report, patience: int | None = None) -> None:
+        self.folder, self.report, self.patience = folder, report, patience
         self.history: list[dict[str, Any]] = []
         self.timing: list[dict[str, Any]] = []
         self.best: dict[str, float] | None = None
@@ -100,6 +105,17 @@ class RunFolder(Checkpoint):
         self.history, self.timing = list(state_dict["history"]), list(state_dict["timing"])
         self.best = state_dict["best"]
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether patience has run out."""
+        if self.patience is None or self.best is None or not self.history:
+            return False
+        return int(self.history[-1]["epoch"]) - int(self.best["epoch"]) >= self.patience
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.exhausted:  # resumed after its last epoch was written and before the run was closed
+            trainer.should_stop = True
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._start = time.perf_counter()
 
@@ -117,7 +133,7 @@ class RunFolder(Checkpoint):
                 fix="use a lower optimizer lr, a longer warm-up or grad_clip",
             )
         self.history.append(row)
-        samples = int(pl_module._sums["samples"])
+        samples = pl_module._sums.samples
         self.timing.append(
             {"epoch": epoch, "seconds": round(seconds, 3), "samples_per_s": round(samples / max(seconds, 1e-9), 1)}
         )
@@ -132,6 +148,8 @@ class RunFolder(Checkpoint):
         with atomic_path(self.last) as temp:
             trainer.save_checkpoint(temp)
         self.report({"row": row, "epochs": trainer.max_epochs})
+        if self.exhausted:
+            trainer.should_stop = True
         if len(self.history) == EARLY_EPOCHS:
             self.report({"warnings": warnings_about(pl_module.val_activity)})
 
@@ -155,6 +173,8 @@ class RunFolder(Checkpoint):
                 return (-r["val_loss"],)
             return (r["val_accuracy"],)
 
+        if self.patience is not None:  # a tie is no progress
+            return rank(row) > rank(self.best)
         return rank(row) >= rank(self.best)
 
 

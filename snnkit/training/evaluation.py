@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from snnkit import nn as snn
-from snnkit.data.module import EventDataModule
+from snnkit.data.module import FrameDataModule
 from snnkit.errors import DataError
 from snnkit.training.losses import ClassificationLoss
 from snnkit.training.metrics import Activity, Evaluation, predict
@@ -19,7 +19,7 @@ _LOADERS = {"validation": "val_dataloader", "test": "test_dataloader"}
 
 def evaluate(
     model: torch.nn.Module,
-    data: EventDataModule,
+    data: FrameDataModule,
     split: str,
     settings: Mapping[str, Any],
     limit: int | None = None,
@@ -38,7 +38,7 @@ def evaluate(
     Raises:
         DataError: the split is empty.
     """
-    loss = ClassificationLoss(settings["loss"], 0.0, settings.get("loss_scale", 1.0))
+    loss = ClassificationLoss.from_settings(settings, smooth=False)
     data.prepare_data()
     data.setup()
     if split in _LOADERS:

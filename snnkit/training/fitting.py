@@ -22,7 +22,7 @@ import torch  # noqa: E402
 
 from snnkit import _io  # noqa: E402
 from snnkit import nn as snn  # noqa: E402
-from snnkit.data.module import EventDataModule  # noqa: E402
+from snnkit.data.module import FrameDataModule  # noqa: E402
 from snnkit.errors import ParameterError, ShapeError, UsageError  # noqa: E402
 from snnkit.kernels import warm_up  # noqa: E402
 from snnkit.training import checkpoint, recipes  # noqa: E402
@@ -34,6 +34,7 @@ from snnkit.training.run import Run, load_run, read_record  # noqa: E402
 from snnkit.training.settings import Reader, build, construct, find_class, parameters  # noqa: E402
 
 Overrides = Sequence[tuple[str, Any]] | Mapping[str, Any]
+FRAME_KEYS = ("T", "by", "binary", "encoding", "full_count", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -43,21 +44,32 @@ class TrainerSettings:
     Args:
         max_epochs: epochs to train.
         accelerator: "auto", "cpu" or "gpu".
-        precision: "32-true", or "bf16-mixed" (neuron states stay float32).
+        precision: "32-true", "bf16-mixed", or on a GPU "16-mixed"; neuron states stay float32.
+        accumulate_grad_batches: batches whose gradients are added up before a step of the optimizer.
+        patience: stop early after so many epochs without a better validation figure (the one of model.select; a tie is
+            none, and the earliest of equals is kept); None: train all epochs. Schedules still run over max_epochs.
         limit_train_batches, limit_val_batches: at most so many batches (a whole number) or this share (0..1].
         logger: write TensorBoard logs beside the CSV.
     """
 
     max_epochs: int = 40
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     limit_train_batches: int | float = 1.0
     limit_val_batches: int | float = 1.0
     logger: bool = True
+    accumulate_grad_batches: int = 1
+    patience: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_epochs < 1:
-            raise ParameterError(f"trainer.max_epochs is {self.max_epochs}", fix="give at least 1")
+        for name in ("max_epochs", "accumulate_grad_batches", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ParameterError(f"trainer.{name} is {value}", fix="give at least 1")
+        if self.precision == "16-mixed" and (self.accelerator == "cpu" or not torch.cuda.is_available()):
+            raise ParameterError(
+                "trainer.precision is '16-mixed', and training runs on the CPU", fix="use bf16-mixed or 32-true"
+            )
 
 
 def fit(
@@ -134,7 +146,7 @@ def finetune(
 ) -> Run:
     """Train on from a run's weights: the same settings with `overrides`, other data, or a new head.
 
-    Where `data` has another class_path, the frames' settings (T, by, binary) and the batch size are kept. Where the
+    Where `data` has another class_path, the frames' settings (T, by, binary, code) and the batch size are kept. Where the
     number of classes differs, the last layer is made anew.
 
     Args:
@@ -152,7 +164,7 @@ def finetune(
     if settings["data"]["class_path"] != run.config["data"]["class_path"]:
         known = parameters(find_class(settings["data"]["class_path"], "data", run.allow_code))
         given = settings["data"].get("init_args") or {}
-        same = {n: kept[n] for n in ("T", "by", "binary", "batch_size") if n in kept and n in known}
+        same = {n: kept[n] for n in FRAME_KEYS if n in kept and n in known}
         settings["data"]["init_args"] = {**same, **given}
     net_args = settings["model"]["net"].get("init_args", {})
     if not any(key.endswith("num_classes") for key, _ in changes):
@@ -178,13 +190,13 @@ def next_free(folder: Path) -> Path:
     return path
 
 
-def _prepare_data(settings: dict[str, Any], reader: Reader, show: bool) -> tuple[EventDataModule, dict[str, Any]]:
+def _prepare_data(settings: dict[str, Any], reader: Reader, show: bool) -> tuple[FrameDataModule, dict[str, Any]]:
     seed = settings.get("seed_everything", 0)
     if type(seed) is not int or seed < 0:
         raise ParameterError(f"seed_everything is {seed!r}", fix="give a whole number of at least 0")
     if "data" not in settings:
         raise UsageError("the recipe has no data", fix="add data: with class_path: snnkit.data.NMNIST or another")
-    spec = reader.spec(settings["data"], EventDataModule, "data", {"seed": seed})
+    spec = reader.spec(settings["data"], FrameDataModule, "data", {"seed": seed})
     args = spec["init_args"]
     for name in ("root", "cache_dir"):
         if isinstance(args.get(name), str):
@@ -192,7 +204,7 @@ def _prepare_data(settings: dict[str, Any], reader: Reader, show: bool) -> tuple
     used = dict(args)
     if "progress" in used:
         used["progress"] = show
-    data: EventDataModule = build({**spec, "init_args": used}, None, reader)
+    data: FrameDataModule = build({**spec, "init_args": used}, None, reader)
     data.prepare_data()
     data.setup()
     return data, {**settings, "seed_everything": seed, "data": spec}
@@ -217,7 +229,7 @@ def _resolve(settings: dict[str, Any], reader: Reader, num_classes: int, input_s
 
 
 def _prepare_module(
-    settings: dict[str, Any], reader: Reader, data: EventDataModule, start: Start | None
+    settings: dict[str, Any], reader: Reader, data: FrameDataModule, start: Start | None
 ) -> SpikingClassifier:
     seed = settings["seed_everything"]
     random.seed(seed)
@@ -258,13 +270,13 @@ def _take_weights(net: torch.nn.Module, run: Run) -> None:
 
 def _train(
     module: SpikingClassifier,
-    data: EventDataModule,
+    data: FrameDataModule,
     settings: TrainerSettings,
     out: Path,
     report: ProgressCallback,
     resume: bool,
 ) -> None:
-    folder = RunFolder(out, report)
+    folder = RunFolder(out, report, settings.patience)
     resume = resume and folder.last.exists()
     if resume:
         # Lightning starts the loaders, whose workers fetch ahead, before it tells the sampler the epoch.
@@ -283,6 +295,7 @@ def _train(
             limit_train_batches=settings.limit_train_batches,
             limit_val_batches=settings.limit_val_batches,
             gradient_clip_val=module.optimizer_settings.grad_clip,
+            accumulate_grad_batches=settings.accumulate_grad_batches,
             logger=logger,
             callbacks=[folder],
             enable_checkpointing=True,
@@ -311,7 +324,7 @@ def _train(
         raise KeyboardInterrupt
 
 
-def _final_metrics(run: Run, data: EventDataModule) -> dict[str, Any]:
+def _final_metrics(run: Run, data: FrameDataModule) -> dict[str, Any]:
     with open(run.path / "history.csv", encoding="utf-8", newline="") as file:
         history = list(csv.DictReader(file))
     selected = int(checkpoint.load_tensors(run.path / "model.ckpt")["epoch"])

@@ -22,7 +22,8 @@ classes see `snnkit.training.distances`; for penalties on the network itself `sn
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -56,6 +57,16 @@ READOUTS: dict[str, ReadOut] = {
     "first_spike_mse": "first",
 }
 """The read-out rule of each loss."""
+
+_SETTINGS = (
+    "label_smoothing",
+    "correct_rate",
+    "wrong_rate",
+    "tet_weight",
+    "tet_target",
+    "correct_time",
+    "wrong_time",
+)
 
 
 def valid_mask(steps: int, lengths: Tensor) -> Tensor:
@@ -158,6 +169,16 @@ class ClassificationLoss:
         self.correct_rate, self.wrong_rate = correct_rate, wrong_rate
         self.tet_weight, self.tet_target = tet_weight, tet_target
         self.correct_time, self.wrong_time = correct_time, wrong_time
+
+    @classmethod
+    def from_settings(cls, model: Mapping[str, Any], smooth: bool = True) -> ClassificationLoss:
+        """The loss of a recipe's `model` settings, which may hold others too; `smooth=False`: no label smoothing."""
+        own = {name: model[name] for name in _SETTINGS if name in model}
+        if "loss_scale" in model:
+            own["scale"] = model["loss_scale"]
+        if not smooth:
+            own["label_smoothing"] = 0.0
+        return cls(model["loss"], **own)
 
     def __call__(
         self, out: Tensor, y: Tensor, lengths: Tensor | None = None, smooth: bool = True

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -22,43 +20,10 @@ from snnkit.data.batch import Batch  # noqa: E402
 from snnkit.errors import ParameterError, did_you_mean  # noqa: E402
 from snnkit.training.losses import ClassificationLoss, LossName, ReadOut, scores  # noqa: E402
 from snnkit.training.metrics import Activity, predict  # noqa: E402
+from snnkit.training.optimization import OptimizerSettings, make_optimizer, make_schedule  # noqa: E402
+from snnkit.training.regularizers import Regularizer, watch  # noqa: E402
 
 Selection = Literal["val_loss", "val_accuracy"]
-
-
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) with linear warm-up and a cosine to zero.
-
-    Args:
-        lr: peak learning rate.
-        weight_decay: on weights (tensors of two and more dimensions) only; never on biases, norms, decays.
-        warmup_epochs: epochs of linear growth from 0 to lr; fractions are allowed.
-        betas: decays of the gradient's first and second moment.
-        grad_clip: largest norm of the gradient; None for no limit.
-    """
-
-    lr: float = 2e-3
-    weight_decay: float = 1e-3
-    warmup_epochs: float = 3.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    grad_clip: float | None = None
-
-    def __post_init__(self) -> None:
-        if not self.lr > 0.0:
-            raise ParameterError(f"optimizer lr is {self.lr}", fix="give a positive learning rate")
-        if self.weight_decay < 0.0 or self.warmup_epochs < 0.0:
-            raise ParameterError(
-                f"optimizer weight_decay is {self.weight_decay}, warmup_epochs {self.warmup_epochs}",
-                fix="give 0 or more",
-            )
-
-
-def cosine_with_warmup(step: int, warmup: int, total: int) -> float:
-    """Factor on the learning rate at a step: (step + 1)/warmup, then ½(1 + cos π(step − warmup)/(total − warmup))."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1.0 + math.cos(math.pi * min((step - warmup) / max(total - warmup, 1), 1.0)))
 
 
 class SpikingClassifier(L.LightningModule):
@@ -70,7 +35,10 @@ class SpikingClassifier(L.LightningModule):
         label_smoothing: for cross-entropy losses, in training only.
         loss_scale: factor on the scores before the softmax.
         correct_rate, wrong_rate: target rates of `spike_count_mse`.
-        optimizer: learning rate and schedule.
+        tet_weight, tet_target: λ and φ of `tet`.
+        correct_time, wrong_time: target times of `first_spike_mse`, as shares of T.
+        regularizers: penalties added to the loss (`snnkit.training.regularizers`).
+        optimizer: its kind, learning rate and schedule.
         ema: decay per step of an exponential moving average of the weights, which is then what is evaluated, selected
             and saved; None: the weights themselves. The average of n steps uses min(ema, (1 + n)/(10 + n)).
         select: which epoch's weights are kept: "val_accuracy" (highest) or "val_loss" (lowest); ties go to the later.
@@ -87,6 +55,11 @@ class SpikingClassifier(L.LightningModule):
         loss_scale: float = 1.0,
         correct_rate: float = 0.8,
         wrong_rate: float = 0.1,
+        tet_weight: float = 0.05,
+        tet_target: float = 1.0,
+        correct_time: float = 0.1,
+        wrong_time: float = 1.0,
+        regularizers: Sequence[Regularizer] = (),
         optimizer: OptimizerSettings | None = None,
         ema: float | None = None,
         select: Selection = "val_accuracy",
@@ -96,7 +69,18 @@ class SpikingClassifier(L.LightningModule):
         if ema is not None and not 0.0 < ema < 1.0:
             raise ParameterError(f"ema is {ema}", fix="give a decay between 0 and 1 such as 0.99, or null")
         self.net = net
-        self.loss = ClassificationLoss(loss, label_smoothing, loss_scale, correct_rate, wrong_rate)
+        self.loss = ClassificationLoss(
+            loss,
+            label_smoothing,
+            loss_scale,
+            correct_rate,
+            wrong_rate,
+            tet_weight,
+            tet_target,
+            correct_time,
+            wrong_time,
+        )
+        self.regularizers = tuple(regularizers)
         self.optimizer_settings = optimizer or OptimizerSettings()
         self.ema = ema
         self.average = copy.deepcopy(net).requires_grad_(False).eval() if ema is not None else None
@@ -106,8 +90,7 @@ class SpikingClassifier(L.LightningModule):
         self.train_metrics: dict[str, float] = {}
         self.val_metrics: dict[str, float] = {}
         self.val_activity = Activity()
-        self._sums: dict[str, Any] = {}
-        self._val: dict[str, Any] = {}
+        self._sums = self._val = _Sums(torch.device("cpu"))
 
     @property
     def readout(self) -> ReadOut:
@@ -155,7 +138,7 @@ class SpikingClassifier(L.LightningModule):
         return predict(scores(self(batch.x, batch.lengths), self.readout, batch.lengths))
 
     def on_train_epoch_start(self) -> None:
-        self._sums = {"loss": torch.zeros((), dtype=torch.float64), "correct": 0, "samples": 0}
+        self._sums = _Sums(self.device)
         if self.average is not None:
             self.average.eval()
         self._rest_frozen()
@@ -165,14 +148,18 @@ class SpikingClassifier(L.LightningModule):
         torch.manual_seed((self.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch_idx)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        with snn.valid_lengths(self.net, batch.lengths):
+        if not self.regularizers:
+            with snn.valid_lengths(self.net, batch.lengths):
+                out = self.net(batch.x)
+            loss, z = self.loss(out, batch.y, batch.lengths)
+            self._sums.add(loss, z, batch.y)
+            return loss
+        with watch(self.net, batch.lengths) as seen, snn.valid_lengths(self.net, batch.lengths):
             out = self.net(batch.x)
         loss, z = self.loss(out, batch.y, batch.lengths)
-        n = len(batch.y)
-        self._sums["loss"] += loss.detach().double().cpu() * n
-        self._sums["correct"] += int((predict(z.detach()) == batch.y).sum())
-        self._sums["samples"] += n
-        return loss
+        penalty = torch.stack([r.penalty(seen) for r in self.regularizers]).sum()
+        self._sums.add(loss, z, batch.y, penalty)
+        return loss + penalty
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.average is None or self.ema is None:
@@ -187,48 +174,57 @@ class SpikingClassifier(L.LightningModule):
                     mean.copy_(now)
 
     def on_train_epoch_end(self) -> None:
-        s = self._sums
-        self.train_metrics = {
-            "train_loss": float(s["loss"]) / max(s["samples"], 1),
-            "train_accuracy": s["correct"] / max(s["samples"], 1),
-        }
-        self.log_dict(self.train_metrics, batch_size=max(s["samples"], 1))
+        loss, accuracy, penalty = self._sums.means()
+        self.train_metrics = {"train_loss": loss, "train_accuracy": accuracy}
+        if self.regularizers:
+            self.train_metrics["train_penalty"] = penalty
+        self.log_dict(self.train_metrics, batch_size=max(self._sums.samples, 1))
 
     def on_validation_epoch_start(self) -> None:
         self.val_activity = Activity()
-        self._val = {"loss": torch.zeros((), dtype=torch.float64), "correct": 0, "samples": 0}
+        self._val = _Sums(self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         with self.val_activity.watch(self.evaluated, batch.lengths):
             out = self(batch.x, batch.lengths)
         loss, z = self.loss(out, batch.y, batch.lengths, smooth=False)
-        n = len(batch.y)
-        self._val["loss"] += loss.double().cpu() * n
-        self._val["correct"] += int((predict(z) == batch.y).sum())
-        self._val["samples"] += n
+        self._val.add(loss, z, batch.y)
 
     def on_validation_epoch_end(self) -> None:
-        s = self._val
-        n = max(s["samples"], 1)
-        self.val_metrics = {"val_loss": float(s["loss"]) / n, "val_accuracy": s["correct"] / n}
+        n = max(self._val.samples, 1)
+        loss, accuracy, _ = self._val.means()
+        self.val_metrics = {"val_loss": loss, "val_accuracy": accuracy}
         self.log_dict(self.val_metrics, batch_size=n)
         for path, layer in self.val_activity.summary().items():
             self.log_dict({f"{name}/{path}": value for name, value in layer.items()}, batch_size=n)
 
     def configure_optimizers(self) -> Any:
-        s = self.optimizer_settings
-        trained = [p for p in self.net.parameters() if p.requires_grad]
-        if not trained:
-            raise ParameterError("nothing is left to train", fix="freeze fewer layers")
-        groups = [
-            {"params": [p for p in trained if p.dim() > 1], "weight_decay": s.weight_decay},
-            {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=s.lr, betas=s.betas)
+        optimizer = make_optimizer(self.net, self.optimizer_settings)
         total = int(self.trainer.estimated_stepping_batches)
-        epochs = max(self.trainer.max_epochs or 1, 1)
-        warmup = round(s.warmup_epochs * total / epochs)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: cosine_with_warmup(step, min(warmup, total), total)
-        )
+        schedule = make_schedule(optimizer, self.optimizer_settings, total, max(self.trainer.max_epochs or 1, 1))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class _Sums:
+    """Loss, right answers and penalty added up on the model's device: nothing waits for it before the epoch ends."""
+
+    def __init__(self, device: torch.device) -> None:
+        # float64 where the device has it, so that an epoch's mean does not depend on its length
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        self._loss, self._penalty = torch.zeros(2, dtype=dtype, device=device).unbind()
+        self._correct = torch.zeros((), dtype=torch.int64, device=device)
+        self.samples = 0
+
+    def add(self, loss: Tensor, z: Tensor, y: Tensor, penalty: Tensor | None = None) -> None:
+        """A batch's mean loss and penalty, its scores [B, C] and classes [B]."""
+        n = len(y)
+        self._loss = self._loss + loss.detach().to(self._loss.dtype) * n
+        self._correct = self._correct + (predict(z.detach()) == y).sum()
+        if penalty is not None:
+            self._penalty = self._penalty + penalty.detach().to(self._penalty.dtype) * n
+        self.samples += n
+
+    def means(self) -> tuple[float, float, float]:
+        """(loss, accuracy, penalty) per sample."""
+        n = max(self.samples, 1)
+        return float(self._loss) / n, int(self._correct) / n, float(self._penalty) / n

@@ -16,7 +16,7 @@ from snnkit.training import recipes
 from snnkit.training.run import FORMAT, Run
 
 if TYPE_CHECKING:
-    from snnkit.data.module import EventDataModule
+    from snnkit.data.module import FrameDataModule
     from snnkit.training.settings import Reader
 
 FREE_KEYS = ("data.init_args.num_workers", "data.init_args.progress", "data.init_args.root", "data.init_args.cache_dir")
@@ -45,7 +45,7 @@ def versions() -> dict[str, str]:
 def make_record(
     recipe: str | Path | Mapping[str, Any],
     settings: dict[str, Any],
-    data: EventDataModule,
+    data: FrameDataModule,
     reader: Reader,
     start: Start | None,
 ) -> dict[str, Any]:

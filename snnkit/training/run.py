@@ -28,7 +28,7 @@ from snnkit.training.losses import READOUTS, ReadOut
 from snnkit.training.settings import Reader, build
 
 if TYPE_CHECKING:
-    from snnkit.data.module import EventDataModule
+    from snnkit.data.module import FrameDataModule
     from snnkit.training.metrics import Evaluation
 
 FORMAT = 1
@@ -70,7 +70,7 @@ class Run:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the training data were (`EventDataModule.describe()`)."""
+        """What the training data were (`FrameDataModule.describe()`)."""
         return self.record["data"]
 
     @property
@@ -78,17 +78,17 @@ class Run:
         """SHA-256 of the weights."""
         return checkpoint.weights_digest(self.model.state_dict())
 
-    def datamodule(self, changes: Mapping[str, Any] | None = None) -> EventDataModule:
+    def datamodule(self, changes: Mapping[str, Any] | None = None) -> FrameDataModule:
         """The data, as the run saw them; `changes` replaces settings, such as {"root": PATH}."""
         spec = self.config["data"]
         if changes:
-            from snnkit.data.module import EventDataModule as Base
+            from snnkit.data.module import FrameDataModule as Base
 
             spec = {**spec, "init_args": {**spec["init_args"], **changes}}
             spec = Reader(self.allow_code).spec(spec, Base, "data")
         return build(spec, None, Reader(self.allow_code))
 
-    def evaluate(self, split: str = "test", data: EventDataModule | None = None) -> Evaluation:
+    def evaluate(self, split: str = "test", data: FrameDataModule | None = None) -> Evaluation:
         """Accuracy, loss, confusion and firing rates on "train", "val" or "test"."""
         from snnkit.training.evaluation import evaluate
 

@@ -63,6 +63,22 @@ def test_train_leaves_a_complete_run(trained: Path) -> None:
     assert len(record["data"]["digest"]) == 64
 
 
+def test_inspect_counts_a_run_s_operations(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(trained), "--ops", "--samples", "5", "--json"]) == 0
+    body = json.loads(capsys.readouterr().out)
+    first = next(layer for layer in body["layers"] if layer["dense_macs"])
+    assert (body["samples"], body["steps"]) == (5, 3.0)
+    assert first["dense_macs"] == 3 * 2 * 34 * 34 * 8
+    assert 0 < first["synaptic_operations"] < first["dense_macs"]
+    assert body["total"]["parameters"] == sum(layer["parameters"] for layer in body["layers"])
+    assert main(["inspect", str(trained), "--ops", "--samples", "5"]) == 0
+    text = capsys.readouterr().out
+    assert "synaptic" in text
+    assert "Left out" in text
+    assert main(["inspect", str(trained), "--ops", "--samples", "0"]) == 2
+    assert main(["inspect", __file__, "--ops"]) == 2
+
+
 def test_the_saved_recipe_gives_the_same_run(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(trained / "recipe.yaml"), "--out", str(tmp_path / "again"), "--json"]) == 0
     body = json.loads(capsys.readouterr().out)

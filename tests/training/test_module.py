@@ -22,7 +22,7 @@ from snnkit.data import Batch, collate  # noqa: E402
 from snnkit.errors import CodeNotAllowedError, ParameterError, RecipeError, ShapeError, UsageError  # noqa: E402
 from snnkit.models import ConvClassifier, DenseClassifier  # noqa: E402
 from snnkit.training import OptimizerSettings, SpikingClassifier, finetune, fit, load_run  # noqa: E402
-from snnkit.training.module import cosine_with_warmup  # noqa: E402
+from snnkit.training.optimization import cosine_with_warmup  # noqa: E402
 
 
 def network() -> torch.nn.Sequential:
