@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snnkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from snnkit.training.run import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +19,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="PATH", help="where the data lie now, if they were moved")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads")
     parser.add_argument("--allow-code", action="append", default=[], metavar="MODULE", help="as in snnkit train")
+
+
+def data_changes(loaded: Run, root: str | None, quiet: bool) -> dict[str, Any]:
+    """Data settings to change: where the data lie now, and no progress bars if `quiet`.
+
+    Raises:
+        UsageError: a folder for data that have none.
+    """
+    changes: dict[str, Any] = {}
+    known = loaded.config["data"]["init_args"]
+    if root is not None:
+        if "root" not in known:
+            raise UsageError("--data is given, but this run's data have no folder", fix="leave --data out")
+        changes["root"] = root
+    if quiet and "progress" in known:
+        changes["progress"] = False
+    return changes
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,15 +50,7 @@ def run(args: argparse.Namespace) -> int:
         import torch
 
         torch.set_num_threads(args.threads)
-    changes: dict[str, Any] = {}
-    known = loaded.config["data"]["init_args"]
-    if args.data is not None:
-        if "root" not in known:
-            raise UsageError("--data is given, but this run's data have no folder", fix="leave --data out")
-        changes["root"] = args.data
-    if args.json and "progress" in known:
-        changes["progress"] = False
-    data = loaded.datamodule(changes)
+    data = loaded.datamodule(data_changes(loaded, args.data, args.json))
     result = loaded.evaluate(args.split, data)
     body = {"run": str(loaded.path), "split": args.split, "readout": loaded.readout, **result.to_dict()}
     body["samples_per_s"] = round(result.samples / max(result.seconds, 1e-9), 1)
