@@ -183,6 +183,8 @@ def test_threshold_batch_norm_by_its_equation() -> None:
     torch.testing.assert_close(layer(x), 3 * expected + 1)
     plain = snn.ThresholdBatchNorm(3, threshold=0.5, alpha=2**-0.5, affine=False).double()
     torch.testing.assert_close(plain(x), expected)
+    bare = snn.ThresholdBatchNorm(3, 0.5, 2**-0.5, affine=False, track_running_stats=False).double()
+    torch.testing.assert_close(bare(x), expected)
     masked, _ = snn.run(plain, x, lengths=torch.full((4,), 6))
     torch.testing.assert_close(masked, expected)
     assert set(layer.state_dict()) == set(snn.BatchNorm(3).state_dict())

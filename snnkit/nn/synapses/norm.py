@@ -135,6 +135,8 @@ class ThresholdBatchNorm(BatchNorm):
     Source: Zheng, Wu, Deng, Hu & Li 2021, doi:10.1609/aaai.v35i12.17320.
     """
 
+    factor: Tensor
+
     def __init__(
         self,
         num_features: int,
@@ -152,15 +154,13 @@ class ThresholdBatchNorm(BatchNorm):
             if not 0 < value < math.inf:
                 raise ParameterError(f"ThresholdBatchNorm({name}={value!r})", fix=f"{name} is a positive number")
         self.threshold, self.alpha = float(threshold), float(alpha)
+        factor = torch.full((num_features,), self.alpha * self.threshold, device=device, dtype=dtype)
+        self.register_buffer("factor", factor, persistent=False)  # a setting, not learned
 
     @property
     def gain(self) -> Tensor | None:
         """alpha·threshold·weight, [C]."""
-        factor = self.alpha * self.threshold
-        if self.weight is not None:
-            return factor * self.weight
-        assert self.running_mean is not None
-        return torch.full_like(self.running_mean, factor)
+        return self.factor if self.weight is None else self.factor * self.weight
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, threshold={self.threshold:g}, alpha={self.alpha:g}"
