@@ -15,32 +15,44 @@ from typing import TYPE_CHECKING, Any
 
 _WHERE = {
     "accuracy_bars": "bars",
+    "animate": "animation",
     "confusion": "matrix",
     "core_usage": "chip",
     "events": "frames",
+    "filters": "maps",
     "firing_rates": "bars",
     "membrane": "traces",
     "raster": "spikes",
     "rasters": "spikes",
+    "rate_histograms": "bars",
+    "save_animation": "animation",
     "to_svg": "svg",
+    "weights": "maps",
 }
 
 __all__ = [
     "accuracy_bars",
+    "animate",
     "confusion",
     "core_usage",
     "events",
+    "filters",
     "firing_rates",
     "membrane",
     "raster",
     "rasters",
+    "rate_histograms",
+    "save_animation",
     "to_svg",
+    "weights",
 ]
 
 if TYPE_CHECKING:
-    from snnkit.viz.bars import accuracy_bars, firing_rates
+    from snnkit.viz.animation import animate, save_animation
+    from snnkit.viz.bars import accuracy_bars, firing_rates, rate_histograms
     from snnkit.viz.chip import core_usage
     from snnkit.viz.frames import events
+    from snnkit.viz.maps import filters, weights
     from snnkit.viz.matrix import confusion
     from snnkit.viz.spikes import raster, rasters
     from snnkit.viz.svg import to_svg

@@ -95,6 +95,51 @@ def firing_rates(rates: Mapping[str, Any], *, title: str | None = None, ax: Axes
     return ax
 
 
+def rate_histograms(
+    rates: Mapping[str, Any], *, bins: int = 40, title: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """How the firing rates of each layer's neurons are spread: one histogram a layer, below each other.
+
+    Args:
+        rates: layer → spikes per step of each neuron, any shape. Heights are relative to each layer's highest bar; the
+            share of silent neurons, which have no bar, is written beside it.
+        bins: of equal width from 0 to the largest rate.
+        title: above the picture.
+        ax: axes to draw on.
+
+    Raises:
+        ParameterError: no layer, bins below 1, or negative rates.
+    """
+    if not rates or bins < 1:
+        raise ParameterError(f"rate_histograms was given {len(rates)} layers and {bins} bins", fix="give some of both")
+    flat = {name: style.array(value).astype(float).reshape(-1) for name, value in rates.items()}
+    for name, r in flat.items():
+        if r.size and not r.min() >= 0:
+            raise ParameterError(f"a rate of {name} is {r.min()}", fix="give spikes per step")
+    ax = style.axes_or_new(ax, 6.4, 0.8 + 0.62 * len(flat))
+    top = max((float(r.max(initial=0.0)) for r in flat.values()), default=0.0) or 1.0
+    edges = np.linspace(0.0, top, bins + 1)
+    for row, r in enumerate(flat.values()):
+        active = r[r > 0]
+        counts = np.histogram(active, edges)[0].astype(float)
+        heights = 0.8 * counts / max(counts.max(), 1.0)
+        ax.bar(edges[:-1], -heights, width=np.diff(edges), bottom=row, align="edge", color=style.colour("torch"))
+        ax.plot([0.0, top], [row, row], color=style.colour("grid"), lw=0.7)
+        mean = float(r.mean()) if r.size else 0.0
+        ax.plot([mean, mean], [row, row - 0.8], color=style.colour("ink"), lw=1.1)
+        silent = 1 - active.size / max(r.size, 1)
+        text = f"mean {mean:.3f}" + (f", {silent:.0%} silent" if silent else "")
+        ax.annotate(text, (1.0, row - 0.4), xycoords=("axes fraction", "data"), xytext=(6, 0), va="center",
+                    textcoords="offset points", fontsize=8.5, color=style.colour("muted"),
+                    annotation_clip=False)  # fmt: skip
+    ax.set_yticks([k - 0.4 for k in range(len(flat))], [style.plain(n) for n in flat])
+    ax.set_ylim(len(flat) - 0.9, -1.0)
+    ax.set_xlim(0, top)
+    style.dress(ax, title, "spikes per step")
+    _names_in_ink(ax)
+    return ax
+
+
 def _names_in_ink(ax: Axes) -> None:
     ax.tick_params(axis="y", length=0, labelcolor=style.colour("ink"), labelsize=9)
     ax.spines["left"].set_visible(False)

@@ -36,14 +36,14 @@ def events(
     """
     if panels < 1:
         raise ParameterError(f"panels is {panels}", fix="give at least 1")
-    frames, edges = _frames(source, panels)
+    frames, edges = frames_of(source, panels)
     count, _, height, width = frames.shape
     gap = max(2, width // 12) if count > 1 else 0
     strip = np.zeros((height, count * (width + gap) - gap, 4))
-    top = np.quantile(frames.sum(1)[frames.sum(1) > 0], 0.98) if frames.any() else 1.0
+    top = strongest(frames)
     for k, frame in enumerate(frames):
         left = k * (width + gap)
-        strip[:, left : left + width] = _paint(frame, max(float(top), 1e-9))
+        strip[:, left : left + width] = paint(frame, top)
     ax = style.axes_or_new(ax, 6.4, 0.9 + min(6.4 * height / strip.shape[1], 4.6))
     ax.imshow(strip, interpolation="nearest", origin="upper")
     style.dress(ax, title, "x (pixel)", "y (pixel)")
@@ -62,11 +62,18 @@ def events(
     return ax
 
 
-def _frames(source: Any, panels: int) -> tuple[Array, list[str]]:
-    """[panels, 2, H, W], and the axis label followed by one label per panel."""
+def strongest(frames: Array) -> float:
+    """The number of events of full colour: what 98 % of the pixels with events stay below."""
+    total = frames.sum(1)
+    return max(float(np.quantile(total[total > 0], 0.98)), 1e-9) if total.any() else 1.0
+
+
+def frames_of(source: Any, panels: int | None) -> tuple[Array, list[str]]:
+    """[panels, 2, H, W], and the axis label followed by one label per panel; None: a panel per frame."""
     if hasattr(source, "sensor_size") and hasattr(source, "events"):
         from snnkit.data.binning import to_frames
 
+        panels = panels or 1
         frames = to_frames(source, T=panels)
         length = source.duration_us / 1000 / panels
         labels = [f"{k * length:.0f}–{(k + 1) * length:.0f}" for k in range(panels)]
@@ -79,13 +86,13 @@ def _frames(source: Any, panels: int) -> tuple[Array, list[str]]:
             f"events(frames) has shape {list(frames.shape)}",
             fix="give an EventStream or frames [T, 2, H, W] of one sample (channel 0 OFF, 1 ON)",
         )
-    cuts = np.linspace(0, len(frames), min(panels, len(frames)) + 1).astype(int)
+    cuts = np.linspace(0, len(frames), min(panels or len(frames), len(frames)) + 1).astype(int)
     parts = [frames[a:b].sum(0) for a, b in pairwise(cuts)]
     names = [str(a) if b == a + 1 else f"{a}–{b - 1}" for a, b in pairwise(cuts)]
     return np.stack(parts), ["step", *names]
 
 
-def _paint(frame: Array, top: float) -> Array:
+def paint(frame: Array, top: float) -> Array:
     """RGBA [H, W, 4]: hue from the share of ON, opacity from the number of events."""
     from matplotlib.colors import to_rgb
 

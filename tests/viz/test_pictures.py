@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
+from PIL import Image
 
 from snnkit import viz
 from snnkit.data import EventStream
@@ -30,6 +32,10 @@ PICTURES: dict[str, Callable[[Any], Axes]] = {
     "events": lambda ax: viz.events(RNG.poisson(0.2, (6, 2, 8, 10)), panels=3, title="t", ax=ax),
     "accuracy_bars": lambda ax: viz.accuracy_bars({"torch": 0.9, "other": 0.0}, samples=50, ax=ax),
     "firing_rates": lambda ax: viz.firing_rates({"a": [0.0, 0.2], "b": 0.1}, ax=ax),
+    "rate_histograms": lambda ax: viz.rate_histograms({"a": RNG.random(50), "b": np.zeros((2, 3))}, ax=ax),
+    "weights": lambda ax: viz.weights(RNG.normal(size=(5, 9)), title="w", ax=ax),
+    "filters": lambda ax: viz.filters(RNG.normal(size=(7, 2, 3, 3)), limit=2.0, ax=ax),
+    "dense filters": lambda ax: viz.filters(RNG.normal(size=(4, 12)), (3, 4), columns=2, ax=ax),
     "confusion": lambda ax: viz.confusion([[5, 1], [0, 4]], ["cat", "a dog"], ax=ax),
     "core_usage": lambda ax: viz.core_usage(RESOURCES, cores_per_chip=8, title="c", ax=ax),
 }
@@ -159,3 +165,65 @@ def test_no_mathematics_in_names() -> None:
 def test_errors_are_typed(call: Callable[[], Any], error: type[SnnkitError]) -> None:
     with pytest.raises(error):
         call()
+
+
+# ----------------------------------------------------------------------------------------------- weights and histograms
+def test_weights_are_drawn_as_they_are_with_equal_ends() -> None:
+    w = np.array([[1.0, -2.0], [0.5, 0.0], [3.0, 1.0]])
+    image = viz.weights(w).images[0]
+    assert np.array_equal(np.asarray(image.get_array()), w)
+    assert image.get_clim() == (-3.0, 3.0)
+    conv = viz.weights(np.arange(24.0).reshape(2, 3, 2, 2)).images[0]
+    assert np.asarray(conv.get_array()).shape == (2, 12)
+    assert viz.weights(np.zeros((2, 2))).images[0].get_clim() == (-1.0, 1.0)
+
+
+def test_filters_lay_each_neuron_s_channels_below_each_other() -> None:
+    w = RNG.normal(size=(3, 2, 2, 3))
+    canvas = np.asarray(viz.filters(w, columns=2, limit=1.0).images[0].get_array().filled(np.nan))  # type: ignore[union-attr]
+    assert canvas.shape == (2 * 5 - 1, 2 * 4 - 1)
+    assert np.array_equal(canvas[0:2, 0:3], w[0, 0])
+    assert np.array_equal(canvas[2:4, 4:7], w[1, 1])
+    assert np.array_equal(canvas[5:7, 0:3], w[2, 0])
+    assert np.isnan(canvas[:, 3]).all()
+    own = np.asarray(viz.filters(w, columns=3).images[0].get_array().filled(np.nan))  # type: ignore[union-attr]
+    assert np.nanmax(np.abs(own[:, 0:3])) == np.nanmax(np.abs(own[:, 8:11])) == 1.0
+    assert len(viz.filters(np.ones((100, 1, 2, 2)), most=9, columns=3).images) == 1
+
+
+def test_rate_histograms_count_active_neurons_and_say_the_silent() -> None:
+    ax = viz.rate_histograms({"a": [0.0, 0.0, 0.1, 0.9, 0.95, 1.0]}, bins=2)
+    heights = [-patch.get_height() for patch in ax.patches]
+    assert heights == pytest.approx([0.8 / 3, 0.8])
+    assert any("33% silent" in t.get_text() for t in ax.texts)
+
+
+def test_an_animation_shows_every_step(tmp_path: Path) -> None:
+    frames = RNG.poisson(0.3, (5, 2, 6, 7))
+    moving = viz.animate(frames, interval_ms=50, title="t")
+    path = viz.save_animation(moving, tmp_path / "a.gif", dpi=40)
+    with Image.open(path) as gif:
+        assert gif.n_frames == 5  # type: ignore[attr-defined]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.gif"]
+    with pytest.raises(ParameterError, match="GIF"):
+        viz.save_animation(moving, tmp_path / "a.mp4")
+    with pytest.raises(ParameterError):
+        viz.animate(frames, steps=0)
+    with pytest.raises(ShapeError):
+        viz.animate(np.zeros((3, 4)))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: viz.weights(np.zeros(3)),
+        lambda: viz.filters(np.zeros((3, 4))),
+        lambda: viz.filters(np.zeros((3, 4)), (3, 3)),
+        lambda: viz.filters(np.zeros((3, 1, 2, 2)), most=0),
+        lambda: viz.rate_histograms({}),
+        lambda: viz.rate_histograms({"a": [-0.1]}),
+    ],
+)
+def test_wrong_weights_and_rates_are_refused(draw: Callable[[], Any]) -> None:
+    with pytest.raises(SnnkitError):
+        draw()
