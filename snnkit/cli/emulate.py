@@ -1,4 +1,7 @@
-"""Run a descriptor in the emulator, on a data set's recordings or on one recording. Needs no torch."""
+"""Run a descriptor in the emulator, on a data set's recordings or images or on one recording.
+
+Needs no torch, except where the host sends the samples in a code of `snnkit.encoding`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from typing import Any
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("descriptor", metavar="NAME.snnx")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--data", metavar="NAME|PATH", help="saccade-digits, or the folder or archive of a data set\n"
-                        "(default: saccade-digits)")  # fmt: skip
+    source.add_argument("--data", metavar="NAME|PATH", help="saccade-digits, digits, or a folder or archive of\n"
+                        "recordings (default: what the network was trained on, if it\nneeds no file)")  # fmt: skip
     source.add_argument("--events", metavar="FILE", help="one recording")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N recordings")
@@ -70,13 +73,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _binning(manifest: Any) -> dict[str, Any]:
-    """How the host bins events for this descriptor, from its provenance."""
-    from snnkit.errors import UsageError
+def _binning(manifest: Any) -> tuple[dict[str, Any], Any]:
+    """What the network was trained on, and how the host makes frames of samples, from the descriptor's provenance."""
+    from snnkit.data.dataset import FrameSettings
+    from snnkit.errors import ParameterError, UsageError
 
     data = manifest.provenance.get("data")
     frames = data.get("frames") if isinstance(data, dict) else None
-    known = {"T": int, "by": str, "binary": bool, "window_us": int | None}
+    known: dict[str, Any] = {"T": int, "by": str, "binary": bool, "window_us": int | None}
+    if isinstance(frames, dict) and frames.get("encoding") is not None:
+        known |= {"encoding": dict, "full_count": int, "seed": int}
     size = data.get("sensor_size") if isinstance(data, dict) else None
     if (
         not isinstance(data, dict)
@@ -87,36 +93,50 @@ def _binning(manifest: Any) -> dict[str, Any]:
         raise UsageError(
             "the descriptor does not say how events are binned", fix="use `snnkit verify` for its own vectors"
         )
-    return data
+    try:
+        settings = FrameSettings.from_description(frames)
+    except ParameterError as error:
+        raise UsageError(
+            f"the descriptor's frames cannot be made: {error.what}", fix="use `snnkit verify` for its own vectors"
+        ) from error
+    if settings.encoding is not None and settings.steps != manifest.steps:
+        raise UsageError(
+            f"the descriptor's code makes {settings.steps} steps, its network runs {manifest.steps}",
+            fix="use `snnkit verify` for its own vectors",
+        )
+    return data, settings
 
 
 def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
     from snnkit.data import read_atis, to_frames
+    from snnkit.data.events import POLARITIES
+    from snnkit.errors import UsageError
 
-    data = _binning(chip.manifest)
-    f = data["frames"]
+    data, f = _binning(chip.manifest)
+    if data.get("channels", list(POLARITIES)) != list(POLARITIES):
+        raise UsageError(
+            f"the network was trained on {data.get('name')}, which are no recordings of an event sensor",
+            fix="leave --events out",
+        )
     stream = read_atis(args.events, sensor_size=tuple(data["sensor_size"]))
-    binned = to_frames(stream, T=f["T"], by=f["by"], binary=f["binary"], duration_us=f["window_us"])
-    x = binned.astype("uint8").reshape(f["T"], 1, -1)
+    binary = f.binary and f.encoding is None
+    binned = to_frames(stream, T=f.T, by=f.by, binary=binary, duration_us=f.window_us)
+    x = f.encode(binned, data["frames"].get("seed", 0), 0, 0).astype("uint8").reshape(f.steps, 1, -1)
     return {"count": 1, "batches": iter([(x, [-1])]), "classes": data.get("classes")}
 
 
 def _data_set(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
     import numpy as np
 
-    from snnkit.data.catalog import open_source
-    from snnkit.data.dataset import EventDataset, FrameSettings
+    from snnkit.data.catalog import OFFLINE, open_source
     from snnkit.errors import UsageError
 
-    data = _binning(chip.manifest)
-    name = args.data or "saccade-digits"
+    data, settings = _binning(chip.manifest)
+    name = args.data or (data["name"] if data.get("name") in OFFLINE else "saccade-digits")
     source = open_source(name)
     if list(source.sensor_size) != list(data["sensor_size"]):
         raise UsageError(f"{name} has a sensor of {source.sensor_size}, the network was made for {data['sensor_size']}")
-    source.prepare()
-    f = data["frames"]
-    settings = FrameSettings(f["T"], f["by"], f["binary"], f["window_us"])
-    dataset = EventDataset(source.store, source.indices(args.split), settings)
+    dataset = source.dataset(args.split, settings, seed=data["frames"].get("seed", 0))
     count = len(dataset) if args.limit is None else min(args.limit, len(dataset))
 
     size = max(count, 1) if args.continuous else args.batch  # state carries over within one call

@@ -1,6 +1,6 @@
 """Event data: streams, files, frames, data sets.
 
-Names load when first used: `NMNIST` and `SaccadeDigits` bring torch and lightning, the rest needs numpy only.
+Names load when first used: `NMNIST`, `SaccadeDigits` and `Digits` bring torch and lightning, the rest needs numpy only.
 """
 
 from __future__ import annotations
@@ -18,8 +18,14 @@ _WHERE = {
     "EventDataset": "dataset",
     "EpochSampler": "dataset",
     "FrameSettings": "dataset",
+    "FrameDataset": "dataset",
+    "ImageDataset": "dataset",
+    "Source": "source",
     "EventSource": "source",
+    "FrameDataModule": "module",
     "EventDataModule": "module",
+    "Digits": "digits.module",
+    "DigitsSource": "digits.source",
     "NMNIST": "nmnist.module",
     "NMNISTSource": "nmnist.source",
     "SaccadeDigits": "saccade_digits.module",
@@ -35,15 +41,21 @@ __all__ = [
     "NMNIST",
     "Augment",
     "Batch",
+    "Digits",
+    "DigitsSource",
     "EpochSampler",
     "EventDataModule",
     "EventDataset",
     "EventSource",
     "EventStream",
+    "FrameDataModule",
+    "FrameDataset",
     "FrameSettings",
+    "ImageDataset",
     "NMNISTSource",
     "SaccadeDigits",
     "SaccadeDigitsSource",
+    "Source",
     "collate",
     "describe_recording",
     "open_source",
@@ -57,16 +69,18 @@ if TYPE_CHECKING:
     from snnkit.data.batch import Batch, collate
     from snnkit.data.binning import to_frames
     from snnkit.data.catalog import open_source
-    from snnkit.data.dataset import EpochSampler, EventDataset, FrameSettings
+    from snnkit.data.dataset import EpochSampler, EventDataset, FrameDataset, FrameSettings, ImageDataset
+    from snnkit.data.digits.module import Digits
+    from snnkit.data.digits.source import DigitsSource
     from snnkit.data.events import EVENT_DTYPE, EventStream
     from snnkit.data.files.atis import read_atis, write_atis
     from snnkit.data.inspect import describe_recording
-    from snnkit.data.module import EventDataModule
+    from snnkit.data.module import EventDataModule, FrameDataModule
     from snnkit.data.nmnist.module import NMNIST
     from snnkit.data.nmnist.source import NMNISTSource
     from snnkit.data.saccade_digits.module import SaccadeDigits
     from snnkit.data.saccade_digits.source import SaccadeDigitsSource
-    from snnkit.data.source import EventSource
+    from snnkit.data.source import EventSource, Source
 
 
 def __getattr__(name: str) -> Any:

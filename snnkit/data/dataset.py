@@ -1,14 +1,16 @@
-"""Recordings as samples: (frames, class), the same for any number of workers and after a resume.
+"""Recordings and images as samples: (frames, class), the same for any number of workers and after a resume.
 
 Everything random about a training sample derives from (seed, epoch, index) and nothing else. The sampler yields
-(epoch, index) pairs, so a worker process knows the epoch without being told. Nothing here needs torch.
+(epoch, index) pairs, so a worker process knows the epoch without being told. Nothing here needs torch, except samples
+that are sent in a code of `snnkit.encoding`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +18,12 @@ from numpy.typing import NDArray
 from snnkit.data.augment import Augment, augment_columns
 from snnkit.data.binning import By, check_bin_settings, frames_from_columns
 from snnkit.data.store import EventStore
+from snnkit.errors import ParameterError
 
-_ORDER, _SAMPLE = 0, 1
+if TYPE_CHECKING:
+    from snnkit.encoding import Encoder
+
+_ORDER, _SAMPLE, _CODE = 0, 1, 2
 Columns = tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]
 
 
@@ -30,28 +36,149 @@ def keyed_rng(seed: int, stream: int, epoch: int, index: int = 0) -> np.random.G
 
 @dataclass(frozen=True)
 class FrameSettings:
-    """How recordings become frames `[T, 2, H, W]`; see `snnkit.data.binning.to_frames`."""
+    """How a sample becomes frames.
+
+    A recording is binned to T frames `[2, H, W]` (see `snnkit.data.binning.to_frames`); a still image is one frame of
+    counts. With a code, each count c becomes the value min(c / full_count, 1), and each frame becomes `encoding.T`
+    steps of spikes of these values: `[T · encoding.T, …]`.
+
+    Args:
+        T: number of bins.
+        by: "time" or "count".
+        binary: cells are 0/1 instead of counts; with a code, the code decides.
+        window_us: the window that is cut into T bins; None: the whole recording.
+        encoding: the code; None: the frames themselves.
+        full_count: the count that the value 1 stands for.
+    """
 
     T: int = 10
     by: By = "time"
     binary: bool = True
     window_us: int | None = None
+    encoding: Encoder | None = None
+    full_count: int = 1
 
     def __post_init__(self) -> None:
         check_bin_settings(self.T, self.by, self.window_us)
+        if self.full_count < 1:
+            raise ParameterError(f"full_count is {self.full_count}", fix="give the count that the value 1 stands for")
+
+    @property
+    def steps(self) -> int:
+        """Steps of a sample's frames."""
+        return self.T if self.encoding is None else self.T * self.encoding.T
+
+    @property
+    def dt_us(self) -> float | None:
+        """Length of a step in µs, where it is the same for all recordings."""
+        return None if self.window_us is None or self.by != "time" else self.window_us / self.steps
+
+    @property
+    def max_count(self) -> int:
+        """The largest value of a cell: 1, or 255 where frames are not binary."""
+        return 1 if (self.binary if self.encoding is None else self.encoding.binary) else 255
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of one step's frame for samples of this shape."""
+        return tuple(shape) if self.encoding is None else self.encoding.output_shape(tuple(shape))
+
+    def encode(self, counts: NDArray[np.number], seed: int, epoch: int, index: int) -> NDArray[np.float32]:
+        """Frames of counts `[T, …]`. What a random code draws derives from (seed, epoch, index) alone."""
+        if self.encoding is None:
+            return np.asarray(counts, np.float32)
+        import torch
+
+        values = np.minimum(np.asarray(counts, np.float32) / self.full_count, np.float32(1))
+        key = int(keyed_rng(seed, _CODE, epoch, index).integers(1 << 63))
+        with torch.no_grad():
+            spikes = self.encoding(torch.from_numpy(values), torch.Generator().manual_seed(key))
+        return np.ascontiguousarray(spikes.transpose(0, 1).flatten(0, 1).numpy())
+
+    def describe(self, seed: int) -> dict[str, Any]:
+        """The settings as JSON values, with the seed of a code's draws; `from_description` reads them."""
+        plain: dict[str, Any] = {"T": self.T, "by": self.by, "binary": self.binary, "window_us": self.window_us}
+        if self.encoding is not None:
+            from snnkit.encoding import describe
+
+            plain |= {"full_count": self.full_count, "encoding": describe(self.encoding), "seed": seed}
+        return plain
+
+    @classmethod
+    def from_description(cls, plain: Mapping[str, Any]) -> FrameSettings:
+        """The settings that `describe` gave; only a code needs torch.
+
+        Raises:
+            ParameterError: values of no use, or a code that is not snnkit's own.
+        """
+        settings = cls(plain["T"], plain["by"], plain["binary"], plain["window_us"])
+        if plain.get("encoding") is None:
+            return settings
+        from snnkit.encoding import from_description
+
+        return replace(settings, encoding=from_description(plain["encoding"]), full_count=plain["full_count"])
 
 
-class EventDataset:
+class FrameDataset(ABC):
+    """Some samples of a data set as (frames `[T, …]` float32, class).
+
+    An item is asked for by `index`, or by `(epoch, index)`; the epoch matters only to what is random: augmentation, and
+    the draws of a random code.
+
+    Args:
+        indices: which samples, [n].
+        labels: the classes of all samples of the data set.
+        shape: of one step of counts.
+        frames: how samples become frames.
+        seed: the seed of what is random.
+    """
+
+    def __init__(
+        self,
+        indices: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        shape: tuple[int, ...],
+        frames: FrameSettings,
+        seed: int,
+    ) -> None:
+        self.indices, self.frames, self.seed = np.asarray(indices, np.int64), frames, seed
+        self._labels, self._shape = labels, shape
+
+    @abstractmethod
+    def counts(self, index: int, epoch: int | None) -> NDArray[np.number]:
+        """The counts `[frames.T, …]` of a sample; without augmentation where `epoch` is None."""
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The classes [n]."""
+        return self._labels[self.indices]
+
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[NDArray[np.float32], int]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        return self._encoded(index, epoch, self.counts(index, epoch)), int(self._labels[self.indices[index]])
+
+    def _encoded(self, index: int, epoch: int, counts: NDArray[np.number]) -> NDArray[np.float32]:
+        return self.frames.encode(counts, self.seed, epoch, int(self.indices[index]))
+
+    def stack(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """All samples, without augmentation: frames `[T, n, …]` and classes [n]."""
+        x = np.empty((self.frames.steps, len(self), *self.frames.shape(self._shape)), np.float32)
+        for i in range(len(self)):
+            x[:, i] = self._encoded(i, 0, self.counts(i, None))
+        return x, self.labels
+
+
+class EventDataset(FrameDataset):
     """Some recordings of a store as samples (frames `[T, 2, H, W]` float32, class).
 
     Args:
         store: the decoded recordings.
         indices: which of them, [n].
-        frames: how they are binned.
+        frames: how they become frames.
         augment: random changes; None for none (validation, test).
-        seed: the seed of the augmentation.
-
-    An item is asked for by `index`, or by `(epoch, index)`; the epoch matters only to the augmentation.
+        seed: the seed of the augmentation and of a random code.
     """
 
     def __init__(
@@ -62,36 +189,49 @@ class EventDataset:
         augment: Augment | None = None,
         seed: int = 0,
     ) -> None:
-        self.store, self.indices, self.frames, self.seed = store, np.asarray(indices, np.int64), frames, seed
+        width, height = store.sensor_size
+        super().__init__(indices, store.labels, (2, height, width), frames, seed)
+        self.store = store
         self.augment = augment if augment is not None and augment.active else None
 
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """The classes [n]."""
-        return self.store.labels[self.indices]
-
-    def __getitem__(self, key: int | tuple[int, int]) -> tuple[NDArray[np.float32], int]:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        k = int(self.indices[index])
-        columns: Columns = self.store.columns(k)
-        if self.augment is not None:
+    def counts(self, index: int, epoch: int | None) -> NDArray[np.number]:
+        """The binned recording `[T, 2, H, W]`."""
+        columns: Columns = self.store.columns(int(self.indices[index]))
+        if self.augment is not None and epoch is not None:
             rng = keyed_rng(self.seed, _SAMPLE, epoch, index)
             columns = augment_columns(*columns, self.store.sensor_size, self.augment, rng)
         f = self.frames
-        frames = frames_from_columns(*columns, self.store.sensor_size, f.T, f.by, f.binary, f.window_us)
-        return frames, int(self.store.labels[k])
+        binary = f.binary and f.encoding is None
+        return frames_from_columns(*columns, self.store.sensor_size, f.T, f.by, binary, f.window_us)
 
-    def stack(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """All samples, without augmentation: frames `[T, n, 2, H, W]` and classes [n]."""
-        width, height = self.store.sensor_size
-        x = np.empty((self.frames.T, len(self), 2, height, width), np.float32)
-        plain = EventDataset(self.store, self.indices, self.frames)
-        for i in range(len(self)):
-            x[:, i] = plain[i][0]
-        return x, self.labels
+
+class ImageDataset(FrameDataset):
+    """Some still images as samples (frames `[T, C, H, W]` float32, class).
+
+    Args:
+        images: all images as counts, [N, C, H, W].
+        labels: their classes, [N].
+        indices: which of them, [n].
+        frames: how they become frames; `frames.T` is 1.
+        seed: the seed of a random code.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.number],
+        labels: NDArray[np.int64],
+        indices: NDArray[np.int64],
+        frames: FrameSettings,
+        seed: int = 0,
+    ) -> None:
+        if frames.T != 1:
+            raise ParameterError(f"T is {frames.T} for still images", fix="an image is one frame; set the code's steps")
+        super().__init__(indices, labels, images.shape[1:], frames, seed)
+        self.images = images
+
+    def counts(self, index: int, epoch: int | None) -> NDArray[np.number]:
+        """The image `[1, C, H, W]`."""
+        return self.images[self.indices[index]][None]
 
 
 class EpochSampler:

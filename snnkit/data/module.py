@@ -1,4 +1,4 @@
-"""`EventDataModule`: a LightningDataModule over an event source. It adds loaders and settings, no data of its own."""
+"""LightningDataModules over a source: they add loaders and settings, no data of their own."""
 
 from __future__ import annotations
 
@@ -17,38 +17,34 @@ from torch.utils.data import DataLoader  # noqa: E402
 from snnkit.data.augment import Augment  # noqa: E402
 from snnkit.data.batch import Batch, collate  # noqa: E402
 from snnkit.data.binning import By  # noqa: E402
-from snnkit.data.dataset import EpochSampler, EventDataset, FrameSettings  # noqa: E402
+from snnkit.data.dataset import EpochSampler, FrameDataset, FrameSettings  # noqa: E402
 from snnkit.data.events import EventStream  # noqa: E402
-from snnkit.data.source import SPLITS, EventSource  # noqa: E402
+from snnkit.data.source import SPLITS, EventSource, Source  # noqa: E402
+from snnkit.encoding import Encoder  # noqa: E402
 from snnkit.errors import ParameterError  # noqa: E402
 
 
-class EventDataModule(L.LightningDataModule):
-    """Batches of event frames from an `EventSource`.
+class FrameDataModule(L.LightningDataModule):
+    """Batches of frames from a `Source`.
 
-    Training order and augmentation derive from (seed, epoch, index) alone: they are the same for any `num_workers` and
-    after a resume. Call `set_epoch(e)` before iterating `train_dataloader()` yourself; Lightning does it by itself.
+    Training order, augmentation and the draws of a random code derive from (seed, epoch, index) alone: they are the
+    same for any `num_workers` and after a resume. Validation and test samples are those of epoch 0, every time. Call
+    `set_epoch(e)` before iterating `train_dataloader()` yourself; Lightning does it by itself.
 
     Args:
         source: the data set.
+        frames: how its samples become frames.
         batch_size: samples per batch, in all loaders.
-        T: number of bins (time steps).
-        by: "time" or "count"; see `snnkit.data.to_frames`.
-        binary: cells are 0/1 instead of counts.
-        window_us: the window that is cut into T bins, from the recording's time 0; None: the data set's nominal length.
         augment: random changes of training samples; None for none.
         num_workers: loader processes.
-        seed: seed of order and augmentation.
+        seed: seed of order, augmentation and a random code.
     """
 
     def __init__(
         self,
-        source: EventSource,
+        source: Source,
+        frames: FrameSettings,
         batch_size: int = 32,
-        T: int = 10,
-        by: By = "time",
-        binary: bool = True,
-        window_us: int | None = None,
         augment: Augment | None = None,
         num_workers: int = 0,
         seed: int = 0,
@@ -60,8 +56,7 @@ class EventDataModule(L.LightningDataModule):
             raise ParameterError(f"num_workers is {num_workers}", fix="give 0 (load in this process) or more")
         self.source = source
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
-        self.frames = FrameSettings(T, by, binary, window_us if window_us is not None else source.window_us)
-        self.augment = augment
+        self.frames, self.augment = frames, augment
         self._epoch = 0
         self._sampler: EpochSampler | None = None
 
@@ -81,48 +76,41 @@ class EventDataModule(L.LightningDataModule):
         return len(self.source.classes)
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Shape of one step of one sample: (2, H, W)."""
-        width, height = self.source.sensor_size
-        return (2, height, width)
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one step of one sample: (channels, H, W), or what a code makes of it."""
+        return self.frames.shape(self.source.shape)
 
     @property
     def T(self) -> int:
         """Number of time steps."""
-        return self.frames.T
+        return self.frames.steps
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the decoded recordings (all splits)."""
+        """SHA-256 of the samples (all splits), before binning and coding."""
         return self.source.digest
 
     def prepare_data(self) -> None:
-        """Decode the recordings into the cache, if they are not there yet."""
+        """Decode recordings into the cache, if they are not there yet."""
         self.source.prepare()
 
     def setup(self, stage: str | None = None) -> None:
-        """Open the cache."""
+        """Open the data."""
         self.source.prepare()
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order and augmentation the next pass over the training data has."""
+        """Choose the epoch whose order and random changes the next pass over the training data has."""
         self._epoch = int(epoch)
         if self._sampler is not None:
             self._sampler.set_epoch(self._epoch)
 
-    def dataset(self, split: str, augment: bool = False) -> EventDataset:
+    def dataset(self, split: str, augment: bool = False) -> FrameDataset:
         """The samples of "train", "validation" or "test"; with `augment`, as training sees them."""
-        return EventDataset(
-            self.source.store, self.source.indices(split), self.frames, self.augment if augment else None, self.seed
-        )
-
-    def stream(self, split: str, index: int) -> EventStream:
-        """One recording of a split, as events."""
-        return self.source.store.stream(int(self.source.indices(split)[index]))
+        return self.source.dataset(split, self.frames, self.augment if augment else None, self.seed)
 
     def labels(self, split: str) -> NDArray[np.int64]:
         """The classes [n] of a split."""
-        return self.source.store.labels[self.source.indices(split)]
+        return self.source.labels(split)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented training batches."""
@@ -143,7 +131,7 @@ class EventDataModule(L.LightningDataModule):
         """The same as the test batches."""
         return self.test_dataloader()
 
-    def _loader(self, dataset: EventDataset, sampler: EpochSampler | None = None) -> DataLoader[Batch]:
+    def _loader(self, dataset: FrameDataset, sampler: EpochSampler | None = None) -> DataLoader[Batch]:
         return DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size,
@@ -156,14 +144,55 @@ class EventDataModule(L.LightningDataModule):
         )
 
     def describe(self) -> dict[str, Any]:
-        """What the data are and how they are binned, as JSON values: goes into a run's record and a descriptor."""
-        f = self.frames
+        """What the data are and how they become frames, as JSON values: for a run's record and a descriptor."""
         return {
             "name": self.source.name,
             "digest": self.digest,
             "sensor_size": list(self.sensor_size),
             "classes": list(self.classes),
             "samples": {split: len(self.source.indices(split)) for split in SPLITS},
-            "frames": {"T": f.T, "by": f.by, "binary": f.binary, "window_us": f.window_us},
-            "channels": ["OFF", "ON"],
+            "frames": self.frames.describe(self.seed),
+            "channels": list(self.source.channels),
         }
+
+
+class EventDataModule(FrameDataModule):
+    """Batches of event frames from an `EventSource`.
+
+    Args:
+        source: the data set.
+        batch_size: samples per batch, in all loaders.
+        T: number of bins (time steps).
+        by: "time" or "count"; see `snnkit.data.to_frames`.
+        binary: cells are 0/1 instead of counts.
+        window_us: the window that is cut into T bins, from the recording's time 0; None: the data set's nominal length.
+        augment: random changes of training samples; None for none.
+        num_workers: loader processes.
+        seed: seed of order, augmentation and a random code.
+        encoding: send each bin's counts in this code: a bin becomes `encoding.T` steps; None: the frames themselves.
+        full_count: with a code, the count that the value 1 stands for; larger ones are 1 as well.
+    """
+
+    source: EventSource
+
+    def __init__(
+        self,
+        source: EventSource,
+        batch_size: int = 32,
+        T: int = 10,
+        by: By = "time",
+        binary: bool = True,
+        window_us: int | None = None,
+        augment: Augment | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        encoding: Encoder | None = None,
+        full_count: int = 1,
+    ) -> None:
+        window = window_us if window_us is not None else source.window_us
+        frames = FrameSettings(T, by, binary, window, encoding, full_count)
+        super().__init__(source, frames, batch_size, augment, num_workers, seed)
+
+    def stream(self, split: str, index: int) -> EventStream:
+        """One recording of a split, as events."""
+        return self.source.store.stream(int(self.source.indices(split)[index]))

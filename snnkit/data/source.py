@@ -1,4 +1,4 @@
-"""What a data set is, apart from how it is batched: its recordings, classes and splits. No torch."""
+"""What a data set is, apart from how it is batched: its samples, classes and splits. No torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from snnkit.data.dataset import EventDataset, FrameSettings
+from snnkit.data.augment import Augment
+from snnkit.data.dataset import EventDataset, FrameDataset, FrameSettings
+from snnkit.data.events import POLARITIES
 from snnkit.data.store import EventStore
 from snnkit.errors import ParameterError, did_you_mean
 
@@ -17,22 +19,69 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
-class EventSource(ABC):
-    """A data set of event recordings: decoded once into the cache, divided once into three parts.
+class Source(ABC):
+    """A data set, divided once into three parts.
 
-    Class attributes: `name`, `sensor_size` (width, height), `classes` (names, by class index), `window_us` (the nominal
-    length of a recording: the default binning window).
+    Class attributes: `name`, `sensor_size` (width, height), `channels` (their names), `classes` (names, by class
+    index).
     """
 
     name: ClassVar[str]
     sensor_size: ClassVar[tuple[int, int]]
+    channels: ClassVar[tuple[str, ...]]
     classes: ClassVar[tuple[str, ...]]
+
+    def __init__(self) -> None:
+        self._splits: dict[str, NDArray[np.int64]] | None = None
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make sure the data are there and open them; sets the splits."""
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """SHA-256 over all samples and their classes."""
+
+    @abstractmethod
+    def labels(self, split: str) -> NDArray[np.int64]:
+        """The classes [n] of a split."""
+
+    @abstractmethod
+    def dataset(self, split: str, frames: FrameSettings, augment: Augment | None = None, seed: int = 0) -> FrameDataset:
+        """The samples of one split; `seed` is that of the augmentation and of a random code."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of a sample's frame, before a code: (channels, H, W)."""
+        width, height = self.sensor_size
+        return (len(self.channels), height, width)
+
+    def indices(self, split: str) -> NDArray[np.int64]:
+        """The indices [n] of "train", "validation" or "test" among all samples."""
+        self.prepare()
+        assert self._splits is not None
+        if split not in self._splits:
+            raise ParameterError(
+                f"no split named {split!r}{did_you_mean(split, SPLITS)}", fix=f"use one of {', '.join(SPLITS)}"
+            )
+        return self._splits[split]
+
+
+class EventSource(Source):
+    """A data set of event recordings, decoded once into the cache.
+
+    Class attributes beside those of `Source`: `window_us` (the nominal length of a recording: the default binning
+    window).
+    """
+
+    channels = POLARITIES
     window_us: ClassVar[int]
 
     def __init__(self, cache_dir: str | os.PathLike[str] | None = None, progress: bool = True) -> None:
+        super().__init__()
         self.cache_dir, self.progress = cache_dir, progress
         self._store: EventStore | None = None
-        self._splits: dict[str, NDArray[np.int64]] | None = None
 
     @abstractmethod
     def load(self) -> tuple[EventStore, dict[str, NDArray[np.int64]]]:
@@ -55,16 +104,10 @@ class EventSource(ABC):
         """SHA-256 over the decoded recordings; see `snnkit.data.store.ContentHash`."""
         return self.store.digest
 
-    def indices(self, split: str) -> NDArray[np.int64]:
-        """The store indices [n] of "train", "validation" or "test"."""
-        self.prepare()
-        assert self._splits is not None
-        if split not in self._splits:
-            raise ParameterError(
-                f"no split named {split!r}{did_you_mean(split, SPLITS)}", fix=f"use one of {', '.join(SPLITS)}"
-            )
-        return self._splits[split]
+    def labels(self, split: str) -> NDArray[np.int64]:
+        """The classes [n] of a split."""
+        return self.store.labels[self.indices(split)]
 
-    def dataset(self, split: str, frames: FrameSettings) -> EventDataset:
-        """The samples of one split, without augmentation."""
-        return EventDataset(self.store, self.indices(split), frames)
+    def dataset(self, split: str, frames: FrameSettings, augment: Augment | None = None, seed: int = 0) -> EventDataset:
+        """The samples of one split; `augment` for random changes, as training sees them."""
+        return EventDataset(self.store, self.indices(split), frames, augment, seed)

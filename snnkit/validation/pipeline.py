@@ -30,8 +30,8 @@ Bias = Literal["gated", "register"]
 Samples = Array | Mapping[str, Array]
 """Frames [T, B, features…] of the one input, or by input name."""
 
+BINNING = "cut the recording into T bins and send one spike per pixel and polarity that saw an event in the bin"
 HOST_PARTS = (
-    "cut the recording into T bins and send one spike per pixel and polarity that saw an event in the bin",
     "drive the gated bias lines with 1 in each of their T ticks",
     "read the output layer and take the argmax, ties to the lowest class",
 )
@@ -172,11 +172,13 @@ def write_descriptor(
     samples: Samples,
     *,
     provenance: Mapping[str, Any] | None = None,
+    host_input: str = BINNING,
     progress: Progress | None = None,
 ) -> descriptor.Descriptor:
     """Lower an integer graph and write it with vectors made by `graph/run.py` from `samples` [T, B, …].
 
-    The emulator takes no part in making the vectors, so `verify` compares two independent programs.
+    The emulator takes no part in making the vectors, so `verify` compares two independent programs. `host_input` says
+    what the host does with a sample to send it.
 
     Raises:
         FindingsError: it does not fit the chip's cores.
@@ -200,7 +202,7 @@ def write_descriptor(
         target,
         chip.graph,
         lowered,
-        host_parts=HOST_PARTS,
+        host_parts=(host_input, *HOST_PARTS),
         provenance={"made_with": made, "quantisation": chip.report, **(provenance or {})},
         findings=chip.findings,
     )

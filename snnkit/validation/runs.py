@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,21 @@ from snnkit.errors import UsageError
 from snnkit.graph.findings import Finding
 from snnkit.graph.model import Graph
 from snnkit.targets.base import Target
-from snnkit.validation.pipeline import Bias, ChipGraph, Progress, check_model, check_place, to_chip, write_descriptor
+from snnkit.validation.pipeline import (
+    BINNING,
+    Bias,
+    ChipGraph,
+    Progress,
+    check_model,
+    check_place,
+    to_chip,
+    write_descriptor,
+)
 from snnkit.validation.report import write_reports
 from snnkit.validation.threeway import validate
 
 if TYPE_CHECKING:
-    from snnkit.data.module import EventDataModule
+    from snnkit.data.module import FrameDataModule
     from snnkit.training.run import Run
 
 Array = np.ndarray[Any, Any]
@@ -28,8 +37,8 @@ VECTOR_SAMPLES = 8
 BATCH = 50
 
 
-def frames(data: EventDataModule, split: str, indices: Array) -> tuple[Array, Array]:
-    """Samples of a split as the host would bin them, without augmentation: x [T, B, 2, H, W] float32, y [B]."""
+def frames(data: FrameDataModule, split: str, indices: Array) -> tuple[Array, Array]:
+    """Samples of a split as the host sends them, without augmentation: x [T, B, …] float32, y [B]."""
     dataset = data.dataset(split)
     items = [dataset[int(i)] for i in indices]
     x = np.stack([np.asarray(item[0]) for item in items], axis=1)
@@ -41,7 +50,7 @@ def spread(count: int, limit: int) -> Array:
     return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(np.int64))
 
 
-def opened(run: Run, data: EventDataModule | None = None) -> EventDataModule:
+def opened(run: Run, data: FrameDataModule | None = None) -> FrameDataModule:
     """The run's data, ready to be read."""
     data = data or run.datamodule()
     data.prepare_data()
@@ -49,27 +58,26 @@ def opened(run: Run, data: EventDataModule | None = None) -> EventDataModule:
     return data
 
 
-def export_options(run: Run, data: EventDataModule) -> dict[str, Any]:
+def export_options(run: Run, data: FrameDataModule) -> dict[str, Any]:
     """What the exporter must know about a run: steps, length of a step, read-out, input range, name."""
-    binning = data.frames
-    window = binning.window_us
+    settings = data.frames
     return {
-        "steps": binning.T,
-        "dt_us": None if window is None or binning.by != "time" else window / binning.T,
+        "steps": settings.steps,
+        "dt_us": settings.dt_us,
         "readout": run.readout,
-        "max_count": 1 if binning.binary else 255,
+        "max_count": settings.max_count,
         "name": run.name.replace("/", "-"),
     }
 
 
-def check_run(run: Run, target: Target, data: EventDataModule | None = None) -> tuple[Graph | None, list[Finding]]:
+def check_run(run: Run, target: Target, data: FrameDataModule | None = None) -> tuple[Graph | None, list[Finding]]:
     """Every finding about a run and a chip."""
     data = data or run.datamodule()
     return check_model(run.model, data.input_shape, target, **export_options(run, data))
 
 
 def chip_graph(
-    run: Run, target: Target, data: EventDataModule, *, bias: Bias = "gated", progress: Progress | None = None
+    run: Run, target: Target, data: FrameDataModule, *, bias: Bias = "gated", progress: Progress | None = None
 ) -> ChipGraph:
     """The run's model in the chip's integers, calibrated on validation samples."""
     x, _ = frames(data, "validation", spread(len(data.labels("validation")), CALIBRATION_SAMPLES))
@@ -82,7 +90,7 @@ def deploy(
     target: Target,
     path: str | Path,
     *,
-    data: EventDataModule | None = None,
+    data: FrameDataModule | None = None,
     bias: Bias = "gated",
     progress: Progress | None = None,
 ) -> tuple[ChipGraph, descriptor.Descriptor]:
@@ -96,11 +104,24 @@ def deploy(
     data = opened(run, data)
     chip = chip_graph(run, target, data, bias=bias, progress=progress)
     samples, _ = frames(data, "validation", spread(len(data.labels("validation")), VECTOR_SAMPLES))
-    provenance = {"run": run.digest, "recipe": run.name, "data": data.describe(), "bias": bias}
-    return chip, write_descriptor(path, chip, target, samples, provenance=provenance, progress=progress)
+    described = data.describe()
+    provenance = {"run": run.digest, "recipe": run.name, "data": described, "bias": bias}
+    made = write_descriptor(
+        path, chip, target, samples, provenance=provenance, host_input=host_input(described), progress=progress
+    )
+    return chip, made
 
 
-def batches(data: EventDataModule, split: str, limit: int | None = None) -> Iterator[tuple[Array, Array]]:
+def host_input(described: Mapping[str, Any]) -> str:
+    """What the host does with a sample before it sends it, from what the data say of themselves."""
+    code = described["frames"].get("encoding")
+    if code is None:
+        return BINNING
+    settings = ", ".join(f"{k}={v}" for k, v in code["init_args"].items() if v is not None)
+    return f"send each sample's values in the code {code['class_path']}({settings})"
+
+
+def batches(data: FrameDataModule, split: str, limit: int | None = None) -> Iterator[tuple[Array, Array]]:
     """The samples of a split in order, `BATCH` at a time."""
     count = len(data.labels(split)) if limit is None else min(limit, len(data.labels(split)))
     for start in range(0, count, BATCH):
@@ -113,7 +134,7 @@ def validate_run(
     *,
     split: str = "test",
     limit: int | None = None,
-    data: EventDataModule | None = None,
+    data: FrameDataModule | None = None,
     chip: ChipGraph | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
@@ -142,7 +163,7 @@ def validate_run(
     return summarise(result, run, path, data, split)
 
 
-def summarise(result: dict[str, Any], run: Run, path: str | Path, data: EventDataModule, split: str) -> dict[str, Any]:
+def summarise(result: dict[str, Any], run: Run, path: str | Path, data: FrameDataModule, split: str) -> dict[str, Any]:
     """The result of `validate` with energy, references and provenance; writes the descriptor's reports."""
     from snnkit.targets import registry
 

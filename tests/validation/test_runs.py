@@ -11,32 +11,25 @@ import pytest
 from torch import nn
 
 from snnkit import descriptor
+from snnkit.data.dataset import FrameSettings
+from snnkit.encoding import Direct, Latency
 from snnkit.errors import UsageError
 from snnkit.targets import registry
 from snnkit.validation import runs as module
+from snnkit.validation.pipeline import BINNING, HOST_PARTS
 from snnkit.validation.runs import batches, check_run, deploy, export_options, spread, validate_run
 
 Array = np.ndarray[Any, Any]
 STEPS, COUNT = 8, 20
 
 
-@dataclass
-class Frames:
-    """How events are binned."""
-
-    T: int = STEPS
-    by: str = "time"
-    binary: bool = True
-    window_us: int | None = 8000
-
-
 class Data:
-    """Samples in memory, with the methods of an event data module that an export uses."""
+    """Samples in memory, with the methods of a data module that an export uses."""
 
     input_shape = (12,)
 
-    def __init__(self, frames: Frames | None = None) -> None:
-        self.frames = frames or Frames()
+    def __init__(self, **frames: Any) -> None:
+        self.frames = FrameSettings(**{"T": STEPS, "window_us": 8000, **frames})
         rng = np.random.default_rng(0)
         self.x = (rng.random((COUNT, STEPS, 12)) < 0.4).astype(np.float32)
         self.y = rng.integers(0, 4, COUNT)
@@ -56,7 +49,7 @@ class Data:
         return self.y
 
     def describe(self) -> dict[str, Any]:
-        return {"name": "memory", "digest": "d" * 64, "frames": vars(self.frames)}
+        return {"name": "memory", "digest": "d" * 64, "frames": self.frames.describe(0)}
 
 
 @dataclass
@@ -96,9 +89,23 @@ def test_options_of_an_export(run: Any) -> None:
     assert export_options(run, run.data) == {
         "steps": STEPS, "dt_us": 1000.0, "readout": "count", "max_count": 1, "name": "memory-dense",
     }  # fmt: skip
-    assert export_options(run, Data(Frames(by="count")))["dt_us"] is None
-    assert export_options(run, Data(Frames(window_us=None)))["dt_us"] is None
-    assert export_options(run, Data(Frames(binary=False)))["max_count"] == 255
+    assert export_options(run, Data(by="count"))["dt_us"] is None
+    assert export_options(run, Data(window_us=None))["dt_us"] is None
+    assert export_options(run, Data(binary=False))["max_count"] == 255
+    coded = export_options(run, Data(T=2, encoding=Latency(4), full_count=3))
+    assert (coded["steps"], coded["dt_us"], coded["max_count"]) == (8, 1000.0, 1)
+    assert export_options(run, Data(T=1, encoding=Direct(8)))["max_count"] == 255
+
+
+def test_the_descriptor_says_what_the_host_sends(run: Any, target: Any, tmp_path: Path) -> None:
+    def parts(name: str) -> tuple[str, ...]:
+        return tuple(deploy(run, target, tmp_path / name)[1].manifest.host_parts)
+
+    assert parts("frames.snnx")[0] == BINNING
+    run.data = Data(T=1, encoding=Latency(STEPS))
+    assert parts("code.snnx") == (
+        f"send each sample's values in the code snnkit.encoding.Latency(T={STEPS}, silence=0.0)", *HOST_PARTS,
+    )  # fmt: skip
 
 
 def test_check_reads_no_recordings(run: Any, target: Any) -> None:

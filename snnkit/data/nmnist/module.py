@@ -6,6 +6,7 @@ from snnkit.data.augment import Augment
 from snnkit.data.binning import By
 from snnkit.data.module import EventDataModule
 from snnkit.data.nmnist.source import NMNISTSource
+from snnkit.encoding import Encoder
 
 
 class NMNIST(EventDataModule):
@@ -27,6 +28,8 @@ class NMNIST(EventDataModule):
         download: let tonic download the data if they are not at `root`.
         cache_dir: where decoded recordings are kept; None: $SNNKIT_CACHE or ~/.cache/snnkit.
         progress: show a progress bar while recordings are decoded.
+        encoding: send each bin's counts in this code, `encoding.T` steps a bin; None: the frames themselves.
+        full_count: with a code, the count that the value 1 stands for.
     """
 
     def __init__(
@@ -45,8 +48,10 @@ class NMNIST(EventDataModule):
         download: bool = False,
         cache_dir: str | None = None,
         progress: bool = True,
+        encoding: Encoder | None = None,
+        full_count: int = 1,
     ) -> None:
         source = NMNISTSource(
             root, validation=validation, subset=subset, download=download, cache_dir=cache_dir, progress=progress
         )
-        super().__init__(source, batch_size, T, by, binary, window_us, augment, num_workers, seed)
+        super().__init__(source, batch_size, T, by, binary, window_us, augment, num_workers, seed, encoding, full_count)

@@ -6,6 +6,7 @@ from snnkit.data.augment import Augment
 from snnkit.data.binning import By
 from snnkit.data.module import EventDataModule
 from snnkit.data.saccade_digits.source import SaccadeDigitsSource
+from snnkit.encoding import Encoder
 
 
 class SaccadeDigits(EventDataModule):
@@ -27,6 +28,8 @@ class SaccadeDigits(EventDataModule):
         subset: use only this many training recordings, the other parts in proportion (only those are simulated).
         cache_dir: where recordings are kept; None: $SNNKIT_CACHE or ~/.cache/snnkit.
         progress: show a progress bar while recordings are made.
+        encoding: send each bin's counts in this code, `encoding.T` steps a bin; None: the frames themselves.
+        full_count: with a code, the count that the value 1 stands for.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class SaccadeDigits(EventDataModule):
         subset: int | None = None,
         cache_dir: str | None = None,
         progress: bool = True,
+        encoding: Encoder | None = None,
+        full_count: int = 1,
     ) -> None:
         source = SaccadeDigitsSource(data_seed, subset, cache_dir, progress)
-        super().__init__(source, batch_size, T, by, binary, window_us, augment, num_workers, seed)
+        super().__init__(source, batch_size, T, by, binary, window_us, augment, num_workers, seed, encoding, full_count)

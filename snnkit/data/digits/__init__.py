@@ -1,0 +1,1 @@
+"""Digits: scikit-learn's still images, for codes."""
