@@ -9,6 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+__all__ = [
+    "CheckpointError",
+    "CodeNotAllowedError",
+    "DataError",
+    "DescriptorError",
+    "FindingsError",
+    "GraphError",
+    "InternalError",
+    "MissingPackageError",
+    "NirError",
+    "OutOfMemoryError",
+    "ParameterError",
+    "RecipeError",
+    "ReplayFormatError",
+    "ResumeError",
+    "ShapeError",
+    "SnnkitError",
+    "StateError",
+    "SystemCallError",
+    "UsageError",
+    "did_you_mean",
+]
+
 
 class SnnkitError(Exception):
     """Base of all errors raised on purpose.

@@ -45,6 +45,7 @@ COMMANDS: dict[str, str] = {
     "inspect": "what is in a recording, a run or a descriptor",
     "bench": "our speed beside the peers', in one run",
     "reproduce": "re-measure a published accuracy or speed figure",
+    "docs": "the API as pages made from the docstrings, or as a list",
     "doctor": "what this installation can do, and what is missing",
 }
 

@@ -45,6 +45,7 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
+        """Whether every compared value is equal."""
         return not self.mismatches
 
     def __str__(self) -> str:

@@ -305,6 +305,7 @@ def to_graph(
         readout: `count` or `first` for a firing last layer, `mean`, `max` or `last` for an LI; by default `count` or
             `last`.
         max_count: the largest input value per step; 1 means binary spikes.
+        name: of the graph, for messages and descriptors.
         strict: raise FindingsError if any finding is an error; otherwise return them.
 
     Returns:

@@ -100,10 +100,12 @@ class Dense:
 
     @property
     def n_src(self) -> int:
+        """Values in: neurons of the source."""
         return int(self.weight.shape[1])
 
     @property
     def n_dst(self) -> int:
+        """Values out: neurons of the destination."""
         return int(self.weight.shape[0])
 
     def matrix(self) -> sp.csr_matrix:
@@ -119,10 +121,12 @@ class Sparse:
 
     @property
     def n_src(self) -> int:
+        """Values in: neurons of the source."""
         return int(self.weight.shape[1])
 
     @property
     def n_dst(self) -> int:
+        """Values out: neurons of the destination."""
         return int(self.weight.shape[0])
 
     def matrix(self) -> sp.csr_matrix:
@@ -158,10 +162,12 @@ class Conv:
 
     @property
     def n_src(self) -> int:
+        """Values in: neurons of the source."""
         return int(np.prod(self.in_shape))
 
     @property
     def n_dst(self) -> int:
+        """Values out: neurons of the destination."""
         return int(np.prod(self.out_shape))
 
     def index(self) -> tuple[Array, Array, Array]:
@@ -197,10 +203,12 @@ class Scale:
 
     @property
     def n_src(self) -> int:
+        """Values in: neurons of the source."""
         return int(self.factor.size)
 
     @property
     def n_dst(self) -> int:
+        """Values out: neurons of the destination."""
         return int(self.factor.size)
 
     def matrix(self) -> sp.csr_matrix:
@@ -217,10 +225,12 @@ class Select:
 
     @property
     def n_src(self) -> int:
+        """Values in: neurons of the source."""
         return int(self.dst.size)
 
     @property
     def n_dst(self) -> int:
+        """Values out: neurons of the destination."""
         return self.size
 
     def matrix(self) -> sp.csr_matrix:
@@ -251,14 +261,17 @@ class Pool:
 
     @property
     def out_shape(self) -> tuple[int, int, int]:
+        """Shape of the output [C, H, W]."""
         return self.as_conv().out_shape
 
     @property
     def n_src(self) -> int:
+        """Values in: neurons of the source."""
         return int(np.prod(self.in_shape))
 
     @property
     def n_dst(self) -> int:
+        """Values out: neurons of the destination."""
         return int(np.prod(self.out_shape))
 
     def matrix(self) -> sp.csr_matrix:
@@ -274,10 +287,12 @@ class Chain:
 
     @property
     def n_src(self) -> int:
+        """Values in: neurons of the source."""
         return self.ops[0].n_src
 
     @property
     def n_dst(self) -> int:
+        """Values out: neurons of the destination."""
         return self.ops[-1].n_dst
 
     def matrix(self) -> sp.csr_matrix:
@@ -306,6 +321,7 @@ class Input:
 
     @property
     def n(self) -> int:
+        """How many there are: the product of the shape."""
         return int(np.prod(self.shape))
 
 
@@ -321,6 +337,7 @@ class Population:
 
     @property
     def n(self) -> int:
+        """How many there are: the product of the shape."""
         return int(np.prod(self.shape))
 
 
@@ -349,6 +366,7 @@ class Connection:
 
     @property
     def max_delay(self) -> int:
+        """The largest delay in steps."""
         return int(np.max(self.delay)) if np.size(self.delay) else 0
 
 
@@ -398,13 +416,16 @@ class Graph:
         return [n.name for n in self.nodes()]
 
     def incoming(self, name: str) -> list[Connection]:
+        """The connections that end in a population."""
         return [c for c in self.connections if c.dst == name]
 
     def outgoing(self, name: str) -> list[Connection]:
+        """The connections that begin in an input or population."""
         return [c for c in self.connections if c.src == name]
 
     @property
     def max_lag(self) -> int:
+        """The largest lag of a population in steps."""
         return max((p.lag for p in self.populations), default=0)
 
     def with_(self, **changes: Any) -> Graph:

@@ -60,7 +60,7 @@ class Record:
             )
         where[path] = tensor
 
-    def see(self, module: Any, x: Tensor, state: Any, out: Tensor) -> None:
+    def see(self, module: Stateful, x: Tensor, state: Any, out: Tensor) -> None:
         """Called by each stateful layer after its sequence."""
         path = self._paths.get(id(module))
         if path is None:
@@ -69,7 +69,7 @@ class Record:
             self._keep(self.spikes, path, out.detach() if self._detach else out)
         if path in self._want_v:
             with torch.no_grad():
-                self._keep(self.v, path, module.membrane(x, state))
+                self._keep(self.v, path, module.membrane(x, state))  # type: ignore[operator]
 
 
 @contextlib.contextmanager

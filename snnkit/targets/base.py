@@ -17,7 +17,13 @@ import importlib
 from dataclasses import dataclass
 from os import PathLike
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from snnkit.graph.findings import Finding
+    from snnkit.graph.model import Graph
 
 FILES = ("spec", "rules", "quantize", "arithmetic", "lower", "schema", "emulate", "replay", "energy")
 """The files of every chip's folder."""
@@ -43,16 +49,16 @@ class Target:
         """One of the chip's files as a module, imported on demand."""
         return importlib.import_module(f"{self.package}.{file}")
 
-    def check(self, graph: Any, **options: Any) -> list[Any]:
+    def check(self, graph: Graph, **options: Any) -> list[Finding]:
         """Findings about a graph: everything that does not fit, at once."""
-        findings: list[Any] = self.part("rules").check(graph, **options)
+        findings: list[Finding] = self.part("rules").check(graph, **options)
         return findings
 
-    def quantize(self, graph: Any, *args: Any, **options: Any) -> Any:
+    def quantize(self, graph: Graph, *args: Any, **options: Any) -> Any:
         """A graph with this chip's integers from one with real numbers."""
         return self.part("quantize").quantize(graph, *args, **options)
 
-    def lower(self, graph: Any, options: Any = None, **more: Any) -> Any:
+    def lower(self, graph: Graph, options: object = None, **more: Any) -> Any:
         """Memory images with costs and findings from a graph with this chip's integers."""
         return self.part("lower").lower(graph, options, **more)
 
@@ -60,6 +66,6 @@ class Target:
         """True if a file holds reference vectors of this chip, judged by its fields."""
         return bool(self.part("replay").recognise(path))
 
-    def replay(self, paths: Any, **options: Any) -> Any:
+    def replay(self, paths: Iterable[str | PathLike[str]], **options: Any) -> Any:
         """Run reference vectors through the whole road and compare every value."""
         return self.part("replay").replay(paths, **options)

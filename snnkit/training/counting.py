@@ -7,14 +7,14 @@ from collections.abc import Callable
 import torch
 
 from snnkit import nn as snn
-from snnkit.data.module import EventDataModule
+from snnkit.data.module import FrameDataModule
 from snnkit.errors import DataError
 from snnkit.nn.operations import OperationCounter, Operations
 
 
 def count_on(
     model: torch.nn.Module,
-    data: EventDataModule,
+    data: FrameDataModule,
     samples: int,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Operations:

@@ -114,7 +114,7 @@ def scores(out: Tensor, how: ReadOut, lengths: Tensor | None = None) -> Tensor:
 
 
 class ClassificationLoss:
-    """A loss by name; the module's table has them all.
+    """A loss by name, of outputs [T, B, C] and classes [B]; the module's table has all of them with their formulas.
 
     Cross-entropies (CE) take label smoothing. `spike_count_mse` wants `correct_rate` spikes per step of the true class
     and `wrong_rate` of the others (Shrestha & Orchard 2018, arXiv:1810.08646). `tet` asks for the right answer at every

@@ -105,7 +105,7 @@ class FiringRateBand(Regularizer):
 
 
 class SynapticOperationBudget(Regularizer):
-    """weight · max(S/budget − 1, 0)², where S is the synaptic operations of a sample, averaged over the batch.
+    """weight · max(S/budget − 1, 0)², where S is the mean number of synaptic operations of a sample.
 
     An input value counts as often as it has synapses (`snnkit.nn.operations.fan_out`); steps beyond the lengths do not.
     The input of the first layer has no gradient and is counted all the same.

@@ -121,7 +121,7 @@ def validate(
     """Compare the three on `batches` of (samples [T, B, …], or such a dict by input name, and labels [B]).
 
     The emulator reads the descriptor at `path`; the integer graph is `chip.graph`, made anew from the model, so a
-    descriptor of another model shows as differing spikes.
+    descriptor of another model shows as differing spikes. `progress` is told how many samples are done.
 
     Returns:
         The validation result (see `snnkit.validation.report`): plain values.

@@ -13,10 +13,13 @@ from snnkit.viz.frames import frames_of, paint, strongest
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+    from snnkit.data.events import EventStream
 
 
 def animate(
-    source: Any,
+    source: EventStream | ArrayLike,
     *,
     steps: int = 30,
     interval_ms: float = 80.0,
@@ -62,6 +65,11 @@ def animate(
 
 def save_animation(animation: FuncAnimation, path: str | Path, dpi: float = 100.0) -> Path:
     """Write an animation as a GIF that repeats, in one step: a stopped write leaves no half file.
+
+    Args:
+        animation: what `animate` gave.
+        path: the file, NAME.gif.
+        dpi: pixels per inch of the figure.
 
     Raises:
         ParameterError: the name does not end in .gif.

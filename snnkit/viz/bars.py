@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from snnkit.viz import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
 
 def accuracy_bars(
@@ -59,7 +60,7 @@ def accuracy_bars(
     return ax
 
 
-def firing_rates(rates: Mapping[str, Any], *, title: str | None = None, ax: Axes | None = None) -> Axes:
+def firing_rates(rates: Mapping[str, ArrayLike], *, title: str | None = None, ax: Axes | None = None) -> Axes:
     """How often each layer fires, in spikes per neuron and step.
 
     Args:
@@ -96,7 +97,7 @@ def firing_rates(rates: Mapping[str, Any], *, title: str | None = None, ax: Axes
 
 
 def rate_histograms(
-    rates: Mapping[str, Any], *, bins: int = 40, title: str | None = None, ax: Axes | None = None
+    rates: Mapping[str, ArrayLike], *, bins: int = 40, title: str | None = None, ax: Axes | None = None
 ) -> Axes:
     """How the firing rates of each layer's neurons are spread: one histogram a layer, below each other.
 

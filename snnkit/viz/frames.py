@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -12,12 +12,15 @@ from snnkit.viz import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+    from snnkit.data.events import EventStream
 
 Array = np.ndarray[Any, Any]
 
 
 def events(
-    source: Any,
+    source: EventStream | ArrayLike,
     *,
     panels: int = 1,
     title: str | None = None,
@@ -68,14 +71,15 @@ def strongest(frames: Array) -> float:
     return max(float(np.quantile(total[total > 0], 0.98)), 1e-9) if total.any() else 1.0
 
 
-def frames_of(source: Any, panels: int | None) -> tuple[Array, list[str]]:
+def frames_of(source: EventStream | ArrayLike, panels: int | None) -> tuple[Array, list[str]]:
     """[panels, 2, H, W], and the axis label followed by one label per panel; None: a panel per frame."""
     if hasattr(source, "sensor_size") and hasattr(source, "events"):
         from snnkit.data.binning import to_frames
 
+        stream = cast("EventStream", source)
         panels = panels or 1
-        frames = to_frames(source, T=panels)
-        length = source.duration_us / 1000 / panels
+        frames = to_frames(stream, T=panels)
+        length = stream.duration_us / 1000 / panels
         labels = [f"{k * length:.0f}–{(k + 1) * length:.0f}" for k in range(panels)]
         return frames, ["time (ms)", *labels]
     frames = style.array(source).astype(float)

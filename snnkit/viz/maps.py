@@ -13,11 +13,12 @@ from snnkit.viz import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
 Array = np.ndarray[Any, Any]
 
 
-def weights(weight: Any, *, limit: float | None = None, title: str | None = None, ax: Axes | None = None) -> Axes:
+def weights(weight: ArrayLike, *, limit: float | None = None, title: str | None = None, ax: Axes | None = None) -> Axes:
     """The weights of a layer as a map: a row per output, a column per input; positive orange, negative violet.
 
     Args:
@@ -43,7 +44,7 @@ def weights(weight: Any, *, limit: float | None = None, title: str | None = None
 
 
 def filters(
-    weight: Any,
+    weight: ArrayLike,
     shape: Sequence[int] | None = None,
     *,
     most: int = 64,

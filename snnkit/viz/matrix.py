@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,10 +12,11 @@ from snnkit.viz import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
 
 def confusion(
-    counts: Any, classes: Sequence[str] | None = None, *, title: str | None = None, ax: Axes | None = None
+    counts: ArrayLike, classes: Sequence[str] | None = None, *, title: str | None = None, ax: Axes | None = None
 ) -> Axes:
     """Counts of (true class, answer); the shade is the share of the true class.
 

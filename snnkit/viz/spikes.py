@@ -13,6 +13,7 @@ from snnkit.viz import style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 
 MAX_RINGS = 60
@@ -20,8 +21,8 @@ MAX_RINGS = 60
 
 
 def raster(
-    spikes: Any,
-    other: Any = None,
+    spikes: ArrayLike,
+    other: ArrayLike | None = None,
     *,
     names: tuple[str, str] = ("torch", "emulator"),
     dt_us: float | None = None,
@@ -78,8 +79,8 @@ def raster(
 
 
 def rasters(
-    layers: Mapping[str, Any],
-    other: Mapping[str, Any] | None = None,
+    layers: Mapping[str, ArrayLike],
+    other: Mapping[str, ArrayLike] | None = None,
     *,
     names: tuple[str, str] = ("torch", "emulator"),
     dt_us: float | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from snnkit.viz import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
 
 COLOURS = ("torch", "emulator", "graph", "output_axons", "off", "input_axons", "compartments", "differ")
@@ -19,9 +20,9 @@ COLOURS = ("torch", "emulator", "graph", "output_axons", "off", "input_axons", "
 
 
 def membrane(
-    v: Any,
+    v: ArrayLike,
     threshold: float | None = None,
-    spikes: Any = None,
+    spikes: ArrayLike | None = None,
     *,
     highlight: Sequence[int] = (),
     dt_us: float | None = None,

@@ -27,7 +27,7 @@ class DropoutState(NamedTuple):
 
 
 class Dropout(Stateful):
-    """In training each value of a sample is dropped for the whole sequence with probability p, or scaled by 1/(1−p).
+    """y[t] = m ⊙ x[t], with one mask m for the whole sequence: 0 with probability p, else 1/(1−p), in training.
 
     One mask per sequence: the same synapse is missing at every step, and chunks of one sequence share it through the
     state. In evaluation the layer does nothing. x: [T, B, …].

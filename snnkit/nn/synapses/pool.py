@@ -30,7 +30,9 @@ def _run(layer: Any, pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 class AvgPool2d(torch.nn.AvgPool2d):
-    """Mean over windows of each step. x: [T, B, C, H, W]; arguments as torch.nn.AvgPool2d.
+    """Mean over windows of each step: y[c, i, j] = (1/K) Σ x[c, p, q] over the K pixels of window (i, j).
+
+    x: [T, B, C, H, W]; arguments as torch.nn.AvgPool2d.
 
     Raises:
         ShapeError: another number of dimensions, or an input smaller than the window.
@@ -41,10 +43,11 @@ class AvgPool2d(torch.nn.AvgPool2d):
 
 
 class AdaptiveAvgPool2d(torch.nn.AdaptiveAvgPool2d):
-    """Mean over as many windows as the output has pixels, of each step. x: [T, B, C, H, W], y: [T, B, C, H', W'].
+    """Mean over as many windows as the output has pixels: y[c, i, j] = (1/K) Σ x[c, p, q] over window (i, j).
 
-    Output row i is the mean of the rows from ⌊i·H/H'⌋ to ⌈(i+1)·H/H'⌉ − 1, columns likewise. Where H' divides H these
-    are the windows of `AvgPool2d(H/H')`; with output size 1 it is the global mean.
+    x: [T, B, C, H, W], y: [T, B, C, H', W']. Output row i is the mean of the rows from ⌊i·H/H'⌋ to ⌈(i+1)·H/H'⌉ − 1,
+    columns likewise. Where H' divides H these are the windows of `AvgPool2d(H/H')`; with output size 1 it is the
+    global mean.
 
     Args:
         output_size: H' and W', one number for both; None keeps the input's.
@@ -61,9 +64,9 @@ class AdaptiveAvgPool2d(torch.nn.AdaptiveAvgPool2d):
 
 
 class MaxPool2d(torch.nn.MaxPool2d):
-    """Maximum over windows of each step (of binary spikes: a logical or). x: [T, B, C, H, W].
+    """Maximum over windows of each step: y[c, i, j] = max x[c, p, q] over window (i, j); of spikes a logical or.
 
-    Arguments as torch.nn.MaxPool2d, without `return_indices`.
+    x: [T, B, C, H, W]. Arguments as torch.nn.MaxPool2d, without `return_indices`.
 
     Raises:
         ParameterError: `return_indices` is asked for.
@@ -88,7 +91,9 @@ class MaxPool2d(torch.nn.MaxPool2d):
 
 
 class SumPool2d(torch.nn.Module):
-    """Sum over windows of each step: a synapse of weight 1 from every pixel. x: [T, B, C, H, W].
+    """Sum over windows of each step: y[c, i, j] = Σ x[c, p, q] over window (i, j), a synapse of weight 1 per pixel.
+
+    x: [T, B, C, H, W].
 
     Args:
         kernel_size: window, one number or (height, width).
