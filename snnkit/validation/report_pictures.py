@@ -75,15 +75,19 @@ def _recording(result: Mapping[str, Any]) -> tuple[str, str] | None:
     if len(size) != 2 or dots is None or not all(isinstance(s, int) and 0 < s <= 4096 for s in size) or not len(dots):
         return None
     width, height = size
-    if dots[:, 1].max() >= 2 * width * height:
+    channels = len(sequence(result, "data", "channels")) or 2
+    if channels > 2 or dots[:, 1].max() >= channels * width * height:
         return None
+    if channels == 1:
+        dots = dots + [0, width * height]  # a still image's spikes are drawn as ON
     steps = _steps(result, [dots])
     frames = np.zeros((steps, 2 * height * width))
     frames[dots[:, 0], dots[:, 1]] = 1
     panels = next(k for k in (6, 5, 4, 3, 2, 1) if steps % k == 0) if steps > 6 else steps
     ax = viz.events(frames.reshape(steps, 2, height, width), panels=panels,
                     ax=_axes(0.9 + WIDTH / panels * height / width))  # fmt: skip
-    what = f"What the sensor sent: {len(dots):,} input spikes in {steps} steps."
+    sender = "code" if mapping(result, "data", "frames", "encoding") else "sensor"
+    what = f"What the {sender} sent: {len(dots):,} input spikes in {steps} steps."
     return what, viz.to_svg(ax, "recording", what)
 
 

@@ -230,6 +230,15 @@ def energy_range(result: Mapping[str, Any]) -> tuple[str, str] | None:
     return f"{span([min(float(x['low']) for x in sets), max(highs)])} {unit}".rstrip(), many
 
 
+def _code(frames: Mapping[str, Any]) -> str:
+    """The code that samples are sent in, in words."""
+    path = part(frames, "encoding", "class_path")
+    steps = figure(frames, "encoding", "init_args", "T")
+    if not isinstance(path, str):
+        return ""
+    return f"each in {number(steps)} steps of {path}" if steps else f"in {path}"
+
+
 def origin(result: Mapping[str, Any]) -> Section | None:
     """Where data, weights and time came from."""
     rows = []
@@ -243,6 +252,7 @@ def origin(result: Mapping[str, Any]) -> Section | None:
             f"by {frames['by']}" if isinstance(frames.get("by"), str) else "",
             f"window {number(window / 1000)} ms" if window else "",
             ("binary" if frames["binary"] else "counts") if isinstance(frames.get("binary"), bool) else "",
+            _code(frames),
         ]
         if any(said):
             rows.append(["binning", ", ".join(s for s in said if s)])
