@@ -9,6 +9,7 @@ WORKS = {
     "neurons": "LIF forward + backward against the memory floor, the eager loop and installed peers",
     "emulator": "the Loihi emulator: dense, wide and convolutional layers",
     "training": "a whole training step of a small convolutional network",
+    "plasticity": "STDP on 784 → 400 against installed peers; bindsnet if SNNKIT_BINDSNET_PYTHON names its Python",
 }
 
 

@@ -46,9 +46,14 @@ class Bounds:
         if not 0 <= self.mu < math.inf:
             raise ParameterError(f"mu={mu!r} is not an exponent ≥ 0")
 
+    @property
+    def depend(self) -> bool:
+        """Whether changes depend on the weights."""
+        return self.kind == "soft" and self.mu > 0
+
     def change(self, weight: Tensor, up: Tensor, down: Tensor) -> Tensor:
-        """The change of weights by a potentiation and a depression, both ≥ 0 for positive rates."""
-        if self.kind != "soft" or self.mu == 0:
+        """The change of weights by a potentiation and a depression, of which soft bounds leave a part."""
+        if not self.depend:
             return up - down
         return (self.w_max - weight).clamp(min=0) ** self.mu * up - (weight - self.w_min).clamp(min=0) ** self.mu * down
 

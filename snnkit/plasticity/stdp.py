@@ -150,9 +150,12 @@ class STDP(Rule):
                     f"spikes of shape {tuple(pre.shape)} and {tuple(post.shape)} [T, B, …]",
                     fix="the parts of a stream have one batch size; another sequence needs another `with snn.learning`",
                 )
-            up, down, after = pairs.sums(pre, post, traces, self.params, self.geometry, lengths)
             batch = max(pre.shape[1], 1)
-            return self.bounds.change(weight, up * (self.a_plus / batch), down * (self.a_minus / batch)), after
+            up, down = self.a_plus / batch, self.a_minus / batch
+            if not self.bounds.depend:
+                return pairs.change(pre, post, traces, self.params, up, down, self.geometry, lengths)
+            first, second, after = pairs.sums(pre, post, traces, self.params, self.geometry, lengths)
+            return self.bounds.change(weight, first.mul_(up), second.mul_(down)), after
 
     def learn(self, pre: Tensor, post: Tensor, v: Tensor | None, lengths: Tensor | None, memory: Any) -> Any:
         change, traces = self.change(pre, post, lengths, memory)

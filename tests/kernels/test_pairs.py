@@ -72,6 +72,10 @@ def test_all_forms_are_equal(layer: Any) -> None:
         ):
             for a, b in zip(everything(found), expected):
                 torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
+        found = pairs.change(pre, post, traces, params, 0.7, 0.4, geometry, lengths)
+        torch.testing.assert_close(found[0], 0.7 * expected[0] - 0.4 * expected[1], rtol=1e-11, atol=1e-11)
+        for a, b in zip(found[1], expected[2:]):
+            torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
 
 
 @given(
@@ -118,7 +122,8 @@ def test_equal_bits_for_any_number_of_threads(layer: Any) -> None:
     try:
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
-            found.append(everything(pairs.sums(pre, post, None, PARAMS[0], geometry)))
+            change, _ = pairs.change(pre, post, None, PARAMS[0], 0.7, 0.4, geometry)
+            found.append([change, *everything(pairs.sums(pre, post, None, PARAMS[0], geometry))])
     finally:
         torch.set_num_threads(before)
     for other in found[1:]:

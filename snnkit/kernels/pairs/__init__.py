@@ -1,7 +1,7 @@
 """Sums over pairs of spikes by traces: what spike-timing-dependent plasticity needs of a sequence."""
 
 from snnkit.kernels.pairs.geometry import ConvGeometry
-from snnkit.kernels.pairs.op import sums
+from snnkit.kernels.pairs.op import change, sums
 from snnkit.kernels.pairs.reference import PairParams, PairTraces, initial_traces, step
 
-__all__ = ["ConvGeometry", "PairParams", "PairTraces", "initial_traces", "step", "sums"]
+__all__ = ["ConvGeometry", "PairParams", "PairTraces", "change", "initial_traces", "step", "sums"]

@@ -49,35 +49,180 @@ def add_scaled(value, source, total):
         total[i] += value * source[i]
 
 
+@row
+def add_two(v, a, w, b, total):
+    """total ← total + v·a + w·b, from the left."""
+    for i in range(total.shape[0]):
+        total[i] = total[i] + v * a[i] + w * b[i]
+
+
+@row
+def add_four(va, a, vb, b, vc, c, vd, d, total):
+    """total ← total + va·a + vb·b + vc·c + vd·d, from the left."""
+    for i in range(total.shape[0]):
+        total[i] = total[i] + va * a[i] + vb * b[i] + vc * c[i] + vd * d[i]
+
+
+@row
+def leaked(decay, before, after):
+    """after = decay·before."""
+    for i in range(after.shape[0]):
+        after[i] = decay * before[i]
+
+
+@row
+def advanced(decay, before, spikes, nearest, after):
+    """after = decay·before, and then the arrival of spikes."""
+    if nearest:
+        for i in range(after.shape[0]):
+            after[i] = spikes[i] if spikes[i] != 0 else decay * before[i]
+    else:
+        for i in range(after.shape[0]):
+            after[i] = decay * before[i] + spikes[i]
+
+
+@row
+def collect(spikes, t, times, counts):
+    """Append t to the list times[r] of each row that spikes."""
+    for r in range(spikes.shape[0]):
+        if spikes[r] != 0:
+            times[r, counts[r]] = t
+            counts[r] += 1
+
+
+@row
+def add_steps(rows, b, r, times, count, history, total):
+    """total += rows[t, b, r] · history[t] for the first `count` of times, in their order."""
+    j = 0
+    while j + 4 <= count:
+        p, q, u, v = times[j], times[j + 1], times[j + 2], times[j + 3]
+        add_four(
+            rows[p, b, r], history[p], rows[q, b, r], history[q], rows[u, b, r], history[u], rows[v, b, r], history[v],
+            total,
+        )  # fmt: skip
+        j += 4
+    if j + 2 <= count:
+        add_two(rows[times[j], b, r], history[times[j]], rows[times[j + 1], b, r], history[times[j + 1]], total)
+        j += 2
+    if j < count:
+        add_scaled(rows[times[j], b, r], history[times[j]], total)
+
+
 @kernel
-def dense(first, last, block, rows, columns, trace0, decay, nearest, same, lengths, out, trace_end):
+def dense(first, last, block, rows, columns, trace0, decay, nearest, same, lengths, chunk, out, trace_end):
     """out[r] = Σ_b Σ_t rows[t, b, r] · trace[t, b], the trace of `columns`; rows [T, B, R], columns [T, B, N].
 
     same: the trace includes the spikes of its step. trace0 and trace_end [B, N]: before and after; trace0 empty for
-    zeros. lengths [B], empty for T.
+    zeros. lengths [B], empty for T. The trace is kept for `chunk` steps, then each row adds up those that it needs,
+    several at a time, so that it is itself read and written less often.
     """
     steps, batch, width = rows.shape
     n = columns.shape[2]
     trace = np.empty(n, out.dtype)
+    history = np.empty((chunk, n), out.dtype)
+    times = np.empty((block, chunk), np.int32)
+    counts = np.empty(block, np.int64)
     for k in range(first, last):
         lo = k * block
-        hi = min(lo + block, width)
-        out[lo:hi] = 0
+        m = min(block, width - lo)
+        out[lo : lo + m] = 0
         for b in range(batch):
             start(trace0, b, n, trace)
-            for t in range(lengths[b] if lengths.shape[0] > 0 else steps):
-                decayed(decay, n, trace)
+            length = lengths[b] if lengths.shape[0] > 0 else steps
+            for t0 in range(0, length, chunk):
+                counts[:] = 0
+                for t in range(min(chunk, length - t0)):
+                    if same:
+                        advanced(decay, trace if t == 0 else history[t - 1], columns[t0 + t, b], nearest, history[t])
+                    else:
+                        leaked(decay, trace, history[t])
+                        advanced(decay, trace, columns[t0 + t, b], nearest, trace)
+                    collect(rows[t0 + t, b, lo : lo + m], t, times, counts)
                 if same:
-                    arrived(columns[t, b], nearest, n, trace)
-                for r in range(lo, hi):
-                    s = rows[t, b, r]
-                    if s != 0:
-                        add_scaled(s, trace, out[r])
-                if not same:
-                    arrived(columns[t, b], nearest, n, trace)
+                    for i in range(n):
+                        trace[i] = history[min(chunk, length - t0) - 1, i]
+                for r in range(m):
+                    add_steps(rows[t0:], b, lo + r, times[r], counts[r], history, out[lo + r])
             if lo == 0:
                 for i in range(n):
                     trace_end[b, i] = trace[i]
+
+
+@row
+def scaled(value, source, out):
+    """out = value·source."""
+    for i in range(out.shape[0]):
+        out[i] = value * source[i]
+
+
+@kernel
+def dense_change(
+    first,
+    last,
+    block,
+    pre,
+    post,
+    pre0,
+    post0,
+    up,
+    down,
+    decay_pre,
+    decay_post,
+    potentiate_same,
+    depress_same,
+    lengths,
+    out,
+    pre_end,
+    post_end,
+):
+    """out[o] = up·P[o] − down·D[o] for all pairs, from the spikes of o alone; pre [T, B, N], post [T, B, O].
+
+    A pair in which pre comes later is found from its post spike as well: by a trace of pre that runs backwards in
+    time, z[t] = Σ of decay_post^(t' − t)·pre[t'] over later steps t'. So a post spike adds up·x[t] − down·z[t] to its
+    row, and the many pre spikes add nothing. Traces before, [B, …], are empty for zeros.
+    """
+    steps, batch, n = pre.shape
+    width = post.shape[2]
+    history = np.empty((steps, n), out.dtype)
+    x, z, y = np.empty(n, out.dtype), np.empty(n, out.dtype), np.empty(width, out.dtype)
+    times = np.empty((block, steps), np.int32)
+    counts = np.empty(block, np.int64)
+    for k in range(first, last):
+        lo = k * block
+        m = min(block, width - lo)
+        out[lo : lo + m] = 0
+        for b in range(batch):
+            length = lengths[b] if lengths.shape[0] > 0 else steps
+            counts[:] = 0
+            start(pre0, b, n, x)
+            for t in range(length):
+                if not potentiate_same:
+                    scaled(up * decay_pre, x, history[t])
+                advanced(decay_pre, x, pre[t, b], False, x)
+                if potentiate_same:
+                    scaled(up, x, history[t])
+                collect(post[t, b, lo : lo + m], t, times, counts)
+            for i in range(n):
+                z[i] = 0
+            for j in range(length):
+                t = length - 1 - j
+                if not depress_same:
+                    add_scaled(-down * decay_post, z, history[t])
+                advanced(decay_post, z, pre[t, b], False, z)
+                if depress_same:
+                    add_scaled(-down, z, history[t])
+            for r in range(m):
+                add_steps(post, b, lo + r, times[r], counts[r], history, out[lo + r])
+                if post0.shape[0] > 0:
+                    add_scaled(-down * decay_post * post0[b, lo + r], z, out[lo + r])
+            if lo == 0:
+                for i in range(n):
+                    pre_end[b, i] = x[i]
+                start(post0, b, width, y)
+                for t in range(length):
+                    advanced(decay_post, y, post[t, b], False, y)
+                for i in range(width):
+                    post_end[b, i] = y[i]
 
 
 @row

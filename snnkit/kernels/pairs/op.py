@@ -19,8 +19,11 @@ PARTS = 8
 PART_WEIGHTS = 1 << 22
 """Weights of all parts together at most, beyond which fewer parts are made."""
 
-DENSE_BLOCKS = 4
-"""Blocks that the rows of a dense sum are cut into; each runs the traces anew."""
+HISTORY = 1 << 17
+"""Elements of a trace that a dense sum keeps, so that they stay in the second-level cache."""
+
+FEW_STEPS = 16
+"""Steps below which traces from before cost `change` more than it saves."""
 
 
 @torch.no_grad()
@@ -44,10 +47,10 @@ def sums(
         run = reference.sums if pre.device.type == "cpu" else matrix.sums
         start = initial_traces(pre, post) if traces is None else traces
         return run(pre, post, start, params, geometry, lengths)
-    ends = torch.empty(0, dtype=torch.int64) if lengths is None else lengths.to(torch.int64).clamp(0, len(pre))
+    ends = array(_ends(lengths, len(pre)))
     if geometry is None:
-        return _dense(pre, post, traces, params, array(ends))
-    return _convolution(pre, post, traces, params, geometry, array(ends))
+        return _dense(pre, post, traces, params, ends)
+    return _convolution(pre, post, traces, params, geometry, ends)
 
 
 def _dense(
@@ -73,15 +76,78 @@ def _dense(
             params.nearest,
             same,
             ends,
+            _chunk(steps, columns.shape[2]),
             array(out),
             array(end),
-            block=max(1, -(-rows.shape[2] // DENSE_BLOCKS)),
+            block=_rows_per_thread(rows.shape[2]),
         )
         return out, end
 
     potentiation, pre_end = side(post, pre, given[0], params.decay_pre, params.potentiate_same)
     depression, post_end = side(pre, post, given[1], params.decay_post, params.depress_same)
     return potentiation, depression.mT, PairTraces(pre_end, post_end)
+
+
+@torch.no_grad()
+def change(
+    pre: Tensor,
+    post: Tensor,
+    traces: PairTraces | None,
+    params: PairParams,
+    up: float,
+    down: float,
+    geometry: ConvGeometry | None = None,
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, PairTraces]:
+    """up·P − down·D and the traces, as from `sums`; where all pairs count, a dense layer needs less work for it."""
+    steps, _, width = pre.shape[:3]
+    short = steps < FEW_STEPS and traces is not None
+    if geometry is not None or params.nearest or not runs_fused(pre) or short or steps * width > HISTORY:
+        first, second, after = sums(pre, post, traces, params, geometry, lengths)
+        return first.mul_(up).sub_(second, alpha=down), after
+    from snnkit.kernels.pairs import cpu
+
+    pre, post = pre.detach().contiguous(), post.detach().contiguous()
+    outputs = post.shape[2]
+    out, after = empty(pre, outputs, width), PairTraces(torch.empty_like(pre[0]), torch.empty_like(post[0]))
+    one = array(pre).dtype.type
+    run_blocks(
+        cpu.dense_change,
+        pre.shape[0] * pre.shape[1],
+        outputs,
+        array(pre),
+        array(post),
+        array(empty(pre, 0, width) if traces is None else traces.pre.contiguous()),
+        array(empty(pre, 0, outputs) if traces is None else traces.post.contiguous()),
+        one(up),
+        one(down),
+        one(params.decay_pre),
+        one(params.decay_post),
+        params.potentiate_same,
+        params.depress_same,
+        array(_ends(lengths, steps)),
+        array(out),
+        array(after.pre),
+        array(after.post),
+        block=_rows_per_thread(outputs),
+    )
+    return out, after
+
+
+def _rows_per_thread(rows: int) -> int:
+    """Each block runs the traces anew, so as few as there are threads. It decides the speed and no value."""
+    return max(1, -(-rows // max(torch.get_num_threads(), 1)))
+
+
+def _ends(lengths: Tensor | None, steps: int) -> Tensor:
+    """Valid steps [B], empty where all are."""
+    return torch.empty(0, dtype=torch.int64) if lengths is None else lengths.to(torch.int64).clamp(0, steps)
+
+
+def _chunk(steps: int, width: int) -> int:
+    """Steps of a trace that are kept at a time: equal parts of the sequence."""
+    most = max(8, HISTORY // max(width, 1))
+    return -(-steps // -(-steps // most))
 
 
 def _convolution(
