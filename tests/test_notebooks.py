@@ -62,6 +62,21 @@ def test_first_network_in_short(tmp_path: Path) -> None:
     assert (tmp_path / "first_network.snnx" / "report.html").exists()
 
 
+SMALL_LOOK = {
+    '"data.subset": 480': '"data.subset": 80',
+    '"trainer.max_epochs": 6': '"trainer.max_epochs": 1',
+    "assert less.total()": "print(less.total()",  # so few steps calm nobody
+    "< counted.total().synaptic_operations": "< counted.total().synaptic_operations)",
+}
+
+
+@pytest.mark.timeout(240)
+def test_train_and_look_in_short(tmp_path: Path) -> None:
+    book, _ = execute(FOLDER / "02_train_and_look.ipynb", tmp_path, SMALL_LOOK)
+    assert pictures(book) == 4
+    assert any("text/html" in o.get("data", {}) for cell in book.cells for o in cell.get("outputs", ()))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_first_network_as_it_stands(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from snnkit import nn as snn
+from snnkit.errors import UsageError
 from snnkit.kernels import reference_only, release_memory, warm_up
 from snnkit.surrogate import Arctan
 
@@ -78,7 +79,7 @@ def _spikingjelly(reset: str) -> Layer:
     )
 
     def run(x: Tensor) -> Tensor:
-        layer.reset()
+        layer.to(x.device).reset()
         return layer(x)
 
     return run
@@ -97,7 +98,7 @@ def _snntorch(reset: str) -> Layer:
     )
 
     def run(x: Tensor) -> Tensor:
-        v = layer.init_leaky()
+        v = layer.to(x.device).init_leaky()
         spikes = []
         for x_t in x.unbind(0):
             s, v = layer(x_t, v)
@@ -165,23 +166,38 @@ def available_memory() -> float:
     return float("inf")
 
 
-def bandwidth(elements: int, repeats: int = 2) -> float:
+def _wait(device: torch.device) -> None:
+    """Until the device has done what it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def bandwidth(elements: int, repeats: int = 2, device: str | torch.device = "cpu") -> float:
     """Bytes per second of a + b → c into memory that is already there (12 bytes per element)."""
-    a, b, c = (torch.ones(elements) for _ in range(3))
+    device = torch.device(device)
+    a, b, c = (torch.ones(elements, device=device) for _ in range(3))
     best = float("inf")
     for _ in range(repeats):
+        _wait(device)
         start = time.perf_counter()
         torch.add(a, b, out=c)
+        _wait(device)
         best = min(best, time.perf_counter() - start)
     return 12 * elements / best
+
+
+def _on(layer: Layer, device: torch.device) -> Layer:
+    return layer.to(device) if isinstance(layer, torch.nn.Module) else layer
 
 
 def _once(layer: Layer, x: Tensor, gradient: Tensor) -> tuple[float, Tensor]:
     """Seconds of a forward and backward pass, and the spikes."""
     x.grad = None
+    _wait(x.device)
     start = time.perf_counter()
     out = layer(x)
     out.backward(gradient)
+    _wait(x.device)
     seconds = time.perf_counter() - start
     x.grad = None
     return seconds, out.detach()
@@ -190,6 +206,11 @@ def _once(layer: Layer, x: Tensor, gradient: Tensor) -> tuple[float, Tensor]:
 def _peak(layer: Layer, x: Tensor, gradient: Tensor) -> float:
     """Peak extra memory of a forward and backward pass in units of x."""
     gc.collect()
+    if x.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(x.device)
+        held = torch.cuda.memory_allocated(x.device)
+        _once(layer, x, gradient)
+        return (torch.cuda.max_memory_allocated(x.device) - held) / (x.numel() * x.element_size())
     release_memory()  # what an earlier pass has left with us counts as extra, like any other allocation
     if not _reset_peak():
         return float("nan")
@@ -205,16 +226,19 @@ def _seeded() -> Iterator[None]:
         yield
 
 
-def _compete(contenders: Sequence[Contender], shape: Sequence[int], reset: str, rounds: int) -> list[dict[str, Any]]:
+def _compete(
+    contenders: Sequence[Contender], shape: Sequence[int], reset: str, rounds: int, device: torch.device
+) -> list[dict[str, Any]]:
     with _seeded():
-        x = torch.randn(*shape).mul_(0.6).add_(0.1)
-        gradient = torch.randn(*shape)
+        x = torch.randn(*shape).mul_(0.6).add_(0.1).to(device)
+        gradient = torch.randn(*shape).to(device)
     x.requires_grad_()
     elements = x.numel()
-    where = f"{list(shape)} float32, reset {reset}, {torch.get_num_threads()} threads"
-    if os.environ.get("THP_MEM_ALLOC_ENABLE") == "1":
+    place = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    where = f"{list(shape)} float32, reset {reset}, {place}"
+    if device.type == "cpu" and os.environ.get("THP_MEM_ALLOC_ENABLE") == "1":
         where += ", huge pages"
-    layers = {c.name: c.make(reset) for c in contenders}
+    layers = {c.name: _on(c.make(reset), device) for c in contenders}
     peaks, differing = {}, {}
     reference: Tensor | None = None
     for name, layer in layers.items():  # also compiles and warms up
@@ -230,7 +254,7 @@ def _compete(contenders: Sequence[Contender], shape: Sequence[int], reset: str, 
     seconds: dict[str, list[float]] = {name: [] for name in layers}
     streams = []
     for _ in range(rounds):
-        streams.append(bandwidth(min(elements, 50_000_000)))
+        streams.append(bandwidth(min(elements, 50_000_000), device=device))
         for name, layer in layers.items():
             gc.collect()
             seconds[name].append(_once(layer, x, gradient)[0])
@@ -270,6 +294,7 @@ def run(
     shape: Sequence[int] | None = None,
     reset: str = "zero",
     rounds: int | None = None,
+    device: str = "cpu",
 ) -> list[dict[str, Any]]:
     """Measure LIF forward + backward.
 
@@ -278,6 +303,7 @@ def run(
         shape: [T, B, N] instead of the usual one, (16, 128, 100000) or, quick, (16, 32, 20000).
         reset: `"zero"` or `"subtract"`.
         rounds: interleaved rounds; 5 where None.
+        device: "cpu" or "cuda". On a GPU our layers run step by step in torch operations, without a fused kernel.
 
     Returns:
         Rows with the keys work, impl, settings, ms_min, ms_median, floor_ratio (of the minimum), peak_ratio (peak
@@ -292,12 +318,17 @@ def run(
         for c in CONTENDERS
         if reset in c.resets and (c.package is None or importlib.util.find_spec(c.package) is not None)
     ]
+    where = torch.device(device)
+    if where.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UsageError("there is no CUDA device to measure on", fix="leave --device out, or see snnkit doctor")
+        contenders = [c for c in contenders if c.name != "snnkit fused"]
     size = 4.0 * shape[0] * shape[1] * shape[2]
-    free = available_memory() - 3 * size
+    free = (available_memory() if where.type == "cpu" else torch.cuda.mem_get_info(where)[0]) - 3 * size
     fits = [c for c in contenders if c.memory * size < free]
-    rows = _compete(fits, shape, reset, rounds) if fits else []
+    rows = _compete(fits, shape, reset, rounds, where) if fits else []
     rest = [c for c in contenders if c not in fits]
     if rest:
         smaller = (shape[0], max(1, shape[1] // 10), shape[2])
-        rows += _compete([contenders[0], *rest], smaller, reset, rounds)
+        rows += _compete([contenders[0], *rest], smaller, reset, rounds, where)
     return rows

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 
+from snnkit.errors import UsageError
+
 WORKS = {
     "neurons": "LIF forward + backward against the memory floor, the eager loop and installed peers",
     "emulator": "the Loihi emulator: dense, wide and convolutional layers",
@@ -17,13 +19,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(f"{k:<10} {v}" for k, v in WORKS.items())
     parser.add_argument("work", choices=tuple(WORKS), help="what to measure")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of neurons: where to measure")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, under 50 s")
 
 
 def run(args: argparse.Namespace) -> int:
     from snnkit.cli.common import print_json, print_table
 
-    rows = importlib.import_module(f"snnkit.bench.{args.work}").run(quick=args.quick)
+    options = {} if args.device == "cpu" else {"device": args.device}
+    if options and args.work != "neurons":
+        raise UsageError(f"bench {args.work} runs on the CPU only", fix="leave --device out")
+    rows = importlib.import_module(f"snnkit.bench.{args.work}").run(quick=args.quick, **options)
     if args.json:
         print_json(rows)
         return 0
