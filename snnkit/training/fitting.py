@@ -33,7 +33,7 @@ from snnkit.training.record import Start, check_same, make_record  # noqa: E402
 from snnkit.training.run import Run, load_run, read_record  # noqa: E402
 from snnkit.training.settings import Reader, build, construct, find_class, parameters  # noqa: E402
 
-Overrides = Sequence[tuple[str, Any]] | Mapping[str, Any]
+Overrides = Sequence[tuple[str, object]] | Mapping[str, object]
 FRAME_KEYS = ("T", "by", "binary", "encoding", "full_count", "batch_size")
 
 

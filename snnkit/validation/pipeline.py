@@ -72,7 +72,13 @@ def check_model(
     """Every finding about a model and a chip at once, and the graph if there is one.
 
     The chip sees the graph as it will run: with the delays that balance its paths and the axons of its biases.
-    `options` are those of `snnkit.export.to_graph` (steps, dt_us, readout, max_count, name).
+
+    Args:
+        model: modules of `snnkit.nn`; see `snnkit.export.to_graph`.
+        input_shape: features of one step, [C, H, W] or [N], without T and B.
+        target: a chip by name, such as "loihi", or its target.
+        bias: "gated" (an input axon that the host drives while data arrive; exact) or "register".
+        options: those of `snnkit.export.to_graph` (steps, dt_us, readout, max_count, name).
     """
     target = resolve(target)
     graph, findings = to_graph(model, input_shape, strict=False, **options)
@@ -94,6 +100,11 @@ def to_chip(
     **options: Any,
 ) -> ChipGraph:
     """Export, check, put on the chip's timeline, and quantise with firing rates measured on `calibration` [T, B, …].
+
+    Args:
+        model, input_shape, target, bias, options: as in `check_model`.
+        calibration: samples like those that the chip will see, or such arrays by input name.
+        progress: told (stage, done, of).
 
     Raises:
         FindingsError: something does not fit; carries every finding.
@@ -179,6 +190,15 @@ def write_descriptor(
 
     The emulator takes no part in making the vectors, so `verify` compares two independent programs. `host_input` says
     what the host does with a sample to send it.
+
+    Args:
+        path: NAME.snnx, new or an older descriptor.
+        chip: what `to_chip` gave.
+        target: a chip by name, or its target.
+        samples: at most a few dozen; their spikes on every layer are kept.
+        provenance: where the network comes from, kept in the manifest.
+        host_input: see above.
+        progress: told (stage, done, of).
 
     Raises:
         FindingsError: it does not fit the chip's cores.

@@ -96,6 +96,14 @@ def deploy(
 ) -> tuple[ChipGraph, descriptor.Descriptor]:
     """Export a run to a descriptor with vectors from its validation split.
 
+    Args:
+        run: a finished run.
+        target: the chip.
+        path: NAME.snnx.
+        data: the run's data where they were opened already; None opens them.
+        bias: as in `check_model`.
+        progress: told (stage, done, of).
+
     Raises:
         FindingsError: it does not fit; carries every finding.
         UsageError: the path does not end in .snnx, or something else is there already.
@@ -140,7 +148,14 @@ def validate_run(
 ) -> dict[str, Any]:
     """Compare a run and a descriptor on a split, write report.json, report.md and report.html into the descriptor.
 
-    `chip` saves making the integer graph again where it was just made.
+    Args:
+        run: a finished run.
+        path: the descriptor that `deploy` made of it.
+        split: which part of the data.
+        limit: at most so many samples.
+        data: the run's data where they were opened already; None opens them.
+        chip: saves making the integer graph again where it was just made.
+        progress: told how many samples are done.
 
     Raises:
         UsageError: the descriptor was exported from another run.
