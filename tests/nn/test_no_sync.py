@@ -18,6 +18,13 @@ from snnkit import nn as snn
 from snnkit import surrogate
 from snnkit.training.distances import regression, van_rossum
 from snnkit.training.losses import READOUTS, ClassificationLoss
+from snnkit.training.regularizers import (
+    FiringRateBand,
+    SynapticOperationBudget,
+    ThresholdPenalty,
+    WeightPenalty,
+    watch,
+)
 
 from .layers import BATCH, EXAMPLES, FEATURES, STEPS, every_layer
 
@@ -135,6 +142,20 @@ def test_losses_read_no_values(device: str) -> None:
                 step()
         except (AssertionError, RuntimeError, NotImplementedError) as error:
             raise AssertionError(f"{name} on {device}: {error}") from error
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_regularisers_read_no_values(device: str) -> None:
+    net = nn.Sequential(
+        snn.Conv2d(2, 3, 3), snn.LIF(learn_threshold=True), snn.Flatten(), snn.Linear(27, 4), snn.LIF()
+    ).to(device)
+    penalties = [FiringRateBand(), SynapticOperationBudget(5.0), WeightPenalty(), ThresholdPenalty()]
+    x, lengths = torch.rand(STEPS, BATCH, 2, 5, 5, device=device), torch.full((BATCH,), 2, device=device)
+    with Watch():
+        for n in (None, lengths):
+            with watch(net, n) as seen:
+                net(x)
+            torch.stack([p.penalty(seen) for p in penalties]).sum().backward()
 
 
 @pytest.mark.gpu
