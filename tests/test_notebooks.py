@@ -86,3 +86,27 @@ def test_first_network_as_it_stands(tmp_path: Path) -> None:
     assert float(text.split("epoch 5: ")[1].split("accuracy ")[1].split("%")[0]) > 75
     assert "graph-emulator       0 of" in text
     print(f"{seconds:.0f} s")
+
+
+def printed(book: Any) -> str:
+    return "".join(o.get("text", "") for cell in book.cells if cell.cell_type == "code" for o in cell.outputs)
+
+
+@pytest.mark.timeout(240)
+def test_stdp_in_short(tmp_path: Path) -> None:
+    book, _ = execute(FOLDER / "03_stdp.ipynb", tmp_path, SMALL)
+    assert pictures(book) == 4
+    assert float(printed(book).split("pixels: ")[1].split("%")[0]) > 60  # weights begin to go where the events are
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_stdp_as_it_stands(tmp_path: Path) -> None:
+    """At full size the features are those of the digits, and help to tell them apart."""
+    book, seconds = execute(FOLDER / "03_stdp.ipynb", tmp_path, {})
+    text = printed(book)
+    assert float(text.split("pixels: ")[1].split("%")[0]) > 80
+    random, learned = (float(text.split(f"{name} features")[1].split("%")[0]) for name in ("random", "learned"))
+    assert learned > 70
+    assert learned > random + 20
+    print(f"{seconds:.0f} s")
