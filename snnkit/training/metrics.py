@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from snnkit import nn as snn
+from snnkit.nn.context import enter_recorder
 
 SATURATED = 0.95
 """A neuron that fires in at least this share of all steps counts as saturated."""
@@ -55,22 +56,9 @@ class Activity:
     def watch(self, model: torch.nn.Module, lengths: Tensor | None = None) -> Iterator[None]:
         """Within it, forward passes of `model` are counted; steps beyond `lengths` [B] are not."""
 
-        def hook(path: str) -> Any:
-            def see(module: torch.nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-                self.add(path, output[0] if isinstance(output, tuple) else output, lengths)
-
-            return see
-
-        handles = [
-            module.register_forward_hook(hook(path))
-            for path, module in model.named_modules()
-            if isinstance(module, snn.Stateful) and module.spiking
-        ]
-        try:
+        paths = {id(m): p for p, m in model.named_modules() if isinstance(m, snn.Stateful) and m.spiking}
+        with enter_recorder(_Counter(self, paths, lengths)):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def add(self, path: str, spikes: Tensor, lengths: Tensor | None) -> None:
         """Count the spikes [T, B, …] of one layer in one pass."""
@@ -92,6 +80,19 @@ class Activity:
     def summary(self) -> dict[str, dict[str, float]]:
         """Path → rate, silent and saturated share."""
         return {path: layer.summary() for path, layer in self.layers.items()}
+
+
+class _Counter:
+    """The recorder behind `Activity.watch`."""
+
+    def __init__(self, activity: Activity, paths: dict[int, str], lengths: Tensor | None) -> None:
+        self._activity, self._paths, self._lengths = activity, paths, lengths
+
+    def see(self, module: snn.Stateful, x: Tensor, state: Any, out: Tensor) -> None:
+        """Called by each stateful layer after its sequence."""
+        path = self._paths.get(id(module))
+        if path is not None:
+            self._activity.add(path, out, self._lengths)
 
 
 @dataclass
