@@ -35,6 +35,11 @@ class LocalRule(Protocol):
     def learn(self, pre: Tensor, post: Tensor, v: Tensor | None, lengths: Tensor | None, memory: Any) -> Any:
         """Change the synapse after a sequence. memory: what the part before returned, None at the start."""
 
+    def run(
+        self, pre: Tensor, state: Any, lengths: Tensor | None, memory: Any
+    ) -> tuple[Tensor, Tensor, Any, Any] | None:
+        """All steps of synapse, neuron and rule: (neuron's input, its output, state, memory); None if it cannot."""
+
 
 class Heard(NamedTuple):
     """What a synapse was given, while its neuron has not run yet."""
@@ -175,6 +180,12 @@ class Learning:
         memory = {} if self._memory is None else self._memory
         if state is None:
             state = neuron.initial_state(x)
+        rules = self._rules[id(synapse)]
+        if len(rules) == 1:
+            done = rules[0].run(heard.pre, state, lengths, memory.get(id(rules[0])))
+            if done is not None:
+                y, out, state, memory[id(rules[0])] = done
+                return y, out, state if want_state else None
         inputs, outputs = [], []
         for t, pre in enumerate(heard.pre.split(1)):
             y = _protected(synapse, heard.run, pre)

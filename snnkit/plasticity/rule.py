@@ -153,6 +153,22 @@ class Rule:
         """
         raise NotImplementedError
 
+    def run(
+        self, pre: Tensor, state: Any, lengths: Tensor | None, memory: Any
+    ) -> tuple[Tensor, Tensor, Any, Any] | None:
+        """Run synapse, neuron and learning over a whole sequence, for online rules that can do so in one call.
+
+        Args:
+            pre: the synapse's input, [T, B, …].
+            state: the neuron's state before.
+            lengths, memory: as for `learn`.
+
+        Returns:
+            The neuron's input and output [T, B, …], its state and the rule's memory after; None, the default, where
+            the steps are to be run one by one.
+        """
+        return None
+
     def __repr__(self) -> str:
         weight = " × ".join(map(str, self.synapse.weight.shape))
         return f"{type(self).__name__}({type(self.synapse).__name__} [{weight}] → {type(self.neuron).__name__})"

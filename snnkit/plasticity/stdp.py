@@ -11,6 +11,7 @@ from torch import Tensor
 from snnkit import nn as snn
 from snnkit.errors import ParameterError, StateError, did_you_mean
 from snnkit.kernels import pairs
+from snnkit.kernels.layout import runs_fused
 from snnkit.kernels.pairs import ConvGeometry, PairParams, PairTraces
 from snnkit.kernels.state import state_dtype
 from snnkit.nn.neurons.parameters import decay_value
@@ -163,6 +164,26 @@ class STDP(Rule):
             self.synapse.weight.add_(change.to(self.synapse.weight.dtype))
         self.bounds.keep(self.synapse.weight)
         return traces
+
+    def run(
+        self, pre: Tensor, state: Any, lengths: Tensor | None, memory: Any
+    ) -> tuple[Tensor, Tensor, Any, Any] | None:
+        """A dense layer of LIF neurons on the CPU, without gradients, in one call; equal up to the sums' rounding."""
+        layer = self.synapse
+        plain = type(layer) is snn.Linear and type(self.neuron) is snn.LIF and layer.weight.is_contiguous()
+        dtypes = {layer.weight.dtype, state_dtype(pre), state.v.dtype}
+        if not plain or torch.is_grad_enabled() or torch.is_autocast_enabled(pre.device.type):
+            return None
+        if not runs_fused(pre) or len(dtypes) > 1 or layer.weight.dtype not in (torch.float32, torch.float64):
+            return None
+        batch = max(pre.shape[1], 1)
+        b = self.bounds
+        torch.autograd.graph.increment_version(layer.weight)
+        return pairs.dense_lif(
+            pre.to(layer.weight.dtype), layer.weight, layer.bias, state, self.neuron.params(state.v[None]), memory,
+            self.params, self.a_plus / batch, self.a_minus / batch,
+            None if b.kind == "none" else (b.w_min, b.w_max), b.mu if b.depend else 0.0, lengths,
+        )  # fmt: skip
 
     @property
     def geometry(self) -> ConvGeometry | None:

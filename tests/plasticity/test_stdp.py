@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from snnkit import nn as snn
 from snnkit.errors import ParameterError, StateError, UsageError
+from snnkit.kernels import reference_only
 from snnkit.plasticity import STDP, reference
 
 # every pair of values occurs: layer × mode × pairing × same_step × bound × lengths
@@ -102,6 +104,52 @@ def test_equals_the_plain_loop(case: Any) -> None:
         assert torch.equal(out, model(x))
 
 
+@given(
+    reset=st.sampled_from(["zero", "subtract"]),
+    refractory=st.integers(0, 2),
+    per_neuron=st.booleans(),
+    bias=st.booleans(),
+    bound=st.sampled_from(["hard", "soft", "none"]),
+    mu=st.sampled_from([1.0, 0.5]),
+    pairing=st.sampled_from(["all", "nearest"]),
+    same_step=st.sampled_from(["potentiate", "both", "neither"]),
+    threads=st.sampled_from([1, 3]),
+    seed=st.integers(0, 1 << 20),
+)
+@settings(max_examples=30)
+def test_online_in_one_call_equals_step_by_step(
+    reset: str, refractory: int, per_neuron: bool, bias: bool, bound: str, mu: float, pairing: str, same_step: str,
+    threads: int, seed: int,
+) -> None:  # fmt: skip
+    """Spikes, membranes, states, weights; in two parts, with lengths, and inputs that are not only 0 and 1."""
+    torch.manual_seed(seed)
+    x = spikes(14, 3, 9, seed=seed, share=0.4) * torch.where(torch.rand(14, 3, 9) < 0.2, 2.0, 1.0).double()
+    outputs = 37 if threads > 1 else 5
+    threshold = torch.rand(outputs) + 0.8 if per_neuron else 1.0
+    results = []
+    for step_by_step in (False, True):
+        torch.manual_seed(seed)
+        model = torch.nn.Sequential(
+            snn.Linear(9, outputs, bias=bias),
+            snn.LIF(tau=3.0, threshold=threshold, reset=reset, refractory=refractory),
+        ).double()
+        torch.nn.init.uniform_(model[0].weight, 0.1, 0.5)
+        STDP(
+            model[0], model[1], a_plus=0.05, a_minus=0.03, tau_pre=4.0, tau_post=6.0, pairing=pairing,
+            same_step=same_step, bound=bound, w_min=0.1, w_max=0.5, mu=mu, mode="online",
+        )  # fmt: skip
+        before = model[0].weight.detach().clone()
+        torch.set_num_threads(1 if step_by_step else threads)
+        with torch.no_grad(), snn.learning(model, carry=True), snn.record(model, v=True) as rec:
+            with reference_only() if step_by_step else contextlib.nullcontext():
+                first, states = snn.run(model, x[:6], lengths=torch.tensor([6, 2, 0]))
+                second, states = snn.run(model, x[6:], states)
+        results.append([first, second, *states["1"], rec.v["1"], model[0].weight.detach()])
+        assert not torch.equal(model[0].weight, before)
+    for a, b in zip(*results):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
 @given(distance=st.integers(-12, 12), pairing=st.sampled_from(["all", "nearest"]))
 @settings(max_examples=30)
 def test_the_window(distance: int, pairing: str) -> None:
@@ -146,6 +194,38 @@ def test_padding_is_a_shorter_sample() -> None:
     lengths = torch.tensor([30, 12, 5, 0])
     singles = [rule.change(x[:n, b : b + 1], post[:n, b : b + 1])[0] for b, n in enumerate(lengths.tolist()) if n]
     torch.testing.assert_close(rule.change(x, post, lengths)[0], torch.stack(singles).sum(0) / 4)
+
+
+def test_one_call_where_it_can_and_equal_bits_for_any_number_of_threads() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(snn.Linear(40, 300), snn.LIF(tau=5.0))
+    torch.nn.init.uniform_(model[0].weight, 0, 0.3)
+    rule = STDP(model[0], model[1], mode="online")
+    x = spikes(40, 8, 40).float()
+    state = model[1].initial_state(torch.zeros(40, 8, 300))
+    assert rule.run(x, state, None, None) is None  # gradients are wanted
+    begin, found = model[0].weight.detach().clone(), []
+    with torch.no_grad():
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            model[0].weight.copy_(begin)
+            done = rule.run(x, state, None, None)
+            assert done is not None
+            current, out, after, traces = done
+            found.append([current, out, *after, *traces, model[0].weight.clone()])
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other))
+
+
+def test_weights_that_a_graph_still_needs_are_known_to_have_changed() -> None:
+    """The one call writes into the weights' memory; autograd hears of it and refuses an older graph."""
+    model, x = pair("linear")
+    older = model[0].weight.square().sum()
+    STDP(model[0], model[1], mode="online")
+    with torch.no_grad(), snn.learning(model):
+        model(x)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        older.backward()
 
 
 def test_bounds_hold() -> None:

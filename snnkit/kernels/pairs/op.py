@@ -47,14 +47,14 @@ def sums(
         run = reference.sums if pre.device.type == "cpu" else matrix.sums
         start = initial_traces(pre, post) if traces is None else traces
         return run(pre, post, start, params, geometry, lengths)
-    ends = array(_ends(lengths, len(pre)))
+    until = array(ends(lengths, len(pre)))
     if geometry is None:
-        return _dense(pre, post, traces, params, ends)
-    return _convolution(pre, post, traces, params, geometry, ends)
+        return _dense(pre, post, traces, params, until)
+    return _convolution(pre, post, traces, params, geometry, until)
 
 
 def _dense(
-    pre: Tensor, post: Tensor, traces: PairTraces | None, params: PairParams, ends: Any
+    pre: Tensor, post: Tensor, traces: PairTraces | None, params: PairParams, until: Any
 ) -> tuple[Tensor, Tensor, PairTraces]:
     from snnkit.kernels.pairs import cpu
 
@@ -75,7 +75,7 @@ def _dense(
             one(decay),
             params.nearest,
             same,
-            ends,
+            until,
             _chunk(steps, columns.shape[2]),
             array(out),
             array(end),
@@ -125,7 +125,7 @@ def change(
         one(params.decay_post),
         params.potentiate_same,
         params.depress_same,
-        array(_ends(lengths, steps)),
+        array(ends(lengths, steps)),
         array(out),
         array(after.pre),
         array(after.post),
@@ -139,7 +139,7 @@ def _rows_per_thread(rows: int) -> int:
     return max(1, -(-rows // max(torch.get_num_threads(), 1)))
 
 
-def _ends(lengths: Tensor | None, steps: int) -> Tensor:
+def ends(lengths: Tensor | None, steps: int) -> Tensor:
     """Valid steps [B], empty where all are."""
     return torch.empty(0, dtype=torch.int64) if lengths is None else lengths.to(torch.int64).clamp(0, steps)
 
@@ -156,7 +156,7 @@ def _convolution(
     traces: PairTraces | None,
     params: PairParams,
     geometry: ConvGeometry,
-    ends: Any,
+    until: Any,
 ) -> tuple[Tensor, Tensor, PairTraces]:
     from snnkit.kernels.pairs import cpu
 
@@ -188,7 +188,7 @@ def _convolution(
         params.potentiate_same,
         params.depress_same,
         (kh, kw, *g.stride, *g.dilation, each, heard, channels, width, outputs, out_width),
-        ends,
+        until,
         array(potentiation),
         array(depression),
         array(pre_end.flatten(1)),
