@@ -51,7 +51,7 @@ def encode_burst(values: Tensor, T: int, beta: float = 2.0, unit: float = 1 / 16
 
 
 def burst_weights(spikes: Tensor, beta: float = 2.0, unit: float = 1 / 16) -> Tensor:
-    """What each spike weighs: unit at the first of a burst, β times as much at each that follows it without a pause.
+    """What each spike weighs: g_0 = unit; g_{t+1} = β·g_t after a spike at t, else unit.
 
     Args:
         spikes: [T, B, features…] of 0 and 1.
@@ -78,7 +78,9 @@ def burst_weights(spikes: Tensor, beta: float = 2.0, unit: float = 1 / 16) -> Te
 
 
 class Burst(Encoder):
-    """`encode_burst` as a module: bursts whose spikes weigh unit, β·unit, β²·unit, …; [B, f…] → [T, B, f…].
+    """`encode_burst` as a module: [B, features…] → [T, B, features…].
+
+    Equation, from r = v and g = unit, at each step: s = [r ≥ g]; r ← r − g·s; g ← β·g where s = 1, else unit.
 
     Args:
         T: steps.

@@ -53,7 +53,7 @@ def decode_rate(spikes: Tensor, max_rate: float = 1.0, lengths: Tensor | None = 
 
 
 def first_spike_step(spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """The step of each neuron's first spike, int64 [B, features…]; T where it never fired.
+    """The step of each neuron's first spike, t = min {u : s_u > 0}, int64 [B, features…]; T where it never fired.
 
     Args:
         spikes: [T, B, features…].

@@ -90,7 +90,9 @@ def decode_delta(spikes: Tensor, threshold: float, start: float | Tensor = 0.0) 
 
 
 class Delta(torch.nn.Module):
-    """`encode_delta` as a module: events of a series that moved by a threshold; [T, B, f…] → [T, B, 2, f…].
+    """`encode_delta` as a module: [T, B, features…] → [T, B, 2, features…], OFF before ON.
+
+    Equation, at each step: ON = [x_t − r ≥ threshold], OFF = [r − x_t ≥ threshold]; r ← r + threshold·(ON − OFF).
 
     Args:
         threshold: change per event, above 0, in units of the series.

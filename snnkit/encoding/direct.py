@@ -37,7 +37,7 @@ def encode_direct(values: Tensor, T: int) -> Tensor:
 
 
 class Direct(Encoder):
-    """`encode_direct` as a module: the values at every step; [B, features…] → [T, B, features…].
+    """`encode_direct` as a module: x_t = v at every step; [B, features…] → [T, B, features…].
 
     Args:
         T: steps.

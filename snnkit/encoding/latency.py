@@ -17,7 +17,7 @@ from snnkit.errors import ParameterError
 
 
 def encode_latency(values: Tensor, T: int, silence: float = 0.0) -> Tensor:
-    """One spike per value at step ⌊(1 − v)·(T − 1) + ½⌋; none where v < silence.
+    """One spike per value at step t = ⌊(1 − v)·(T − 1) + ½⌋; none where v < silence.
 
     Args:
         values: [B, features…], 0 … 1.
@@ -49,7 +49,7 @@ def checked_silence(silence: float) -> float:
 
 
 class Latency(Encoder):
-    """`encode_latency` as a module: one spike at ⌊(1 − v)·(T − 1) + ½⌋; [B, features…] → [T, B, features…].
+    """`encode_latency` as a module, one spike at t = ⌊(1 − v)·(T − 1) + ½⌋: [B, f…] → [T, B, f…].
 
     Args:
         T: steps, at least 2.

@@ -47,7 +47,7 @@ def encode_phase(values: Tensor, T: int, bits: int = 8) -> Tensor:
 
 
 def phase_weights(T: int, bits: int = 8, device: torch.device | str | None = None) -> Tensor:
-    """What a spike weighs at each step: 2^−(1 + t mod bits) / (number of periods), float32 [T]; for `decode_weighted`.
+    """What a spike weighs at each step: w_t = 2^−(1 + t mod bits) / (T/bits), float32 [T]; for `decode_weighted`.
 
     Args:
         T, bits: as in `encode_phase`.
@@ -64,7 +64,7 @@ def phase_weights(T: int, bits: int = 8, device: torch.device | str | None = Non
 
 
 class Phase(Encoder):
-    """`encode_phase` as a module: the bits of v, most significant first; [B, features…] → [T, B, features…].
+    """`encode_phase` as a module, the bits of q = min(⌊v·2^bits⌋, 2^bits − 1): [B, f…] → [T, B, f…].
 
     Args:
         T: steps, a multiple of `bits`.

@@ -31,7 +31,12 @@ def _range(low: float, high: float) -> tuple[float, float]:
 def field_centres(
     neurons: int = 8, low: float = 0.0, high: float = 1.0, device: torch.device | str | None = None
 ) -> Tensor:
-    """The centres μ_k = low + (2k − 1)/2 · (high − low)/(neurons − 2), float32 [neurons].
+    """The centres μ_k = low + (2k − 1)/2 · (high − low)/(neurons − 2), float32 [neurons], on `device`.
+
+    Args:
+        neurons: K, at least 3.
+        low, high: the range of values.
+        device: where the tensor lies.
 
     Raises:
         ParameterError: fewer than 3 neurons, or no range.
@@ -77,7 +82,7 @@ def encode_population(
     width: float = 1.5,
     silence: float = 0.1,
 ) -> Tensor:
-    """The activities of `receptive_fields`, each sent by `encode_latency`.
+    """The activities a_k = exp(−(v − μ_k)² / 2σ²) of `receptive_fields`, each sent by `encode_latency`.
 
     Args:
         values: [B, features…], low … high.
@@ -123,7 +128,9 @@ def decode_population(activities: Tensor, centres: Tensor) -> Tensor:
 
 
 class Population(Encoder):
-    """`encode_population` as a module: K Gaussian fields, by latency; [B, features…] → [T, B, features…, K].
+    """`encode_population` as a module: [B, features…] → [T, B, features…, K].
+
+    Equation: a_k = exp(−(v − μ_k)² / 2σ²), sent at t = ⌊(1 − a_k)·(T − 1) + ½⌋ where a_k ≥ silence.
 
     Args:
         T: steps, at least 2.

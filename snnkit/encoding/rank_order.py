@@ -10,7 +10,6 @@ Source: Thorpe, Delorme, Van Rullen 2001, doi:10.1016/S0893-6080(01)00083-1.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,5 +54,5 @@ class RankOrder(Encoder):
     Source: Thorpe, Delorme, Van Rullen 2001, doi:10.1016/S0893-6080(01)00083-1.
     """
 
-    def encode(self, values: Tensor, generator: Any) -> Tensor:
+    def encode(self, values: Tensor, generator: torch.Generator | None) -> Tensor:
         return encode_rank_order(values, self.T)
