@@ -12,6 +12,7 @@ from difflib import get_close_matches
 __all__ = [
     "CheckpointError",
     "CodeNotAllowedError",
+    "ConversionError",
     "DataError",
     "DescriptorError",
     "FindingsError",
@@ -102,6 +103,12 @@ class StateError(SnnkitError):
     """A state does not belong to the layer or model it was given to."""
 
     code = "STATE"
+
+
+class ConversionError(SnnkitError):
+    """A network of another framework holds what has no counterpart here; the message lists every such layer."""
+
+    code = "CONVERT"
 
 
 class CheckpointError(SnnkitError):

@@ -7,6 +7,7 @@
 
 from snnkit import surrogate
 from snnkit.nn.check import check_model
+from snnkit.nn.convert import ConversionReport, ConvertedLayer, convert_from
 from snnkit.nn.learning import learning
 from snnkit.nn.module import Stateful
 from snnkit.nn.neurons import LI, LIF, CubaLIF, CubaLIFState, LIFState, LIState, Neuron
@@ -53,6 +54,8 @@ __all__ = [
     "Conv2d",
     "Conv3d",
     "ConvTranspose2d",
+    "ConversionReport",
+    "ConvertedLayer",
     "CubaLIF",
     "CubaLIFState",
     "Delay",
@@ -77,6 +80,7 @@ __all__ = [
     "ThresholdBatchNorm",
     "Upsample",
     "check_model",
+    "convert_from",
     "count_operations",
     "learning",
     "over_time",
