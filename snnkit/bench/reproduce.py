@@ -26,41 +26,81 @@ class Figure:
     measure: Callable[[Path, Mapping[str, Any], Progress], dict[str, Any]]
 
 
+def _road(recipe: str, seed: int, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Train a recipe with a seed, export it to Loihi, validate on its test data, count spikes per sample."""
+    from snnkit.targets import registry
+    from snnkit.training import fit
+    from snnkit.validation.runs import deploy, opened, validate_run
+
+    changes = {f"data.init_args.{k}": v for k, v in settings.items()}
+    clock = time.perf_counter()
+    run = fit(recipe, folder / f"seed{seed}", {"seed_everything": seed, **changes}, progress=False)
+    minutes = (time.perf_counter() - clock) / 60
+    data = opened(run)
+    path = folder / f"seed{seed}.snnx"
+    chip, made = deploy(run, registry.get("loihi"), path, data=data)
+    result = validate_run(run, path, data=data, chip=chip)
+    samples = result["samples"]
+    layers = run.evaluate("test", data).activity.layers.values()
+    return {
+        "seed": seed,
+        "test_accuracy": result["accuracy"]["torch"],
+        "emulator_accuracy": result["accuracy"]["emulator"],
+        "predictions_changed": result["changed"]["torch-emulator"],
+        "differing_spikes": result["differing_spikes"]["graph-emulator"]["total"],
+        "train_minutes": minutes,
+        "samples": samples,
+        "input_spikes": sum(float(batch.x.sum()) for batch in data.test_dataloader()) / samples,
+        "hidden_spikes": sum(float(layer.spikes.sum()) for layer in layers) / samples,
+        "synaptic_events": result["counters"]["synaptic_events"] / samples,
+        "resources": dict(made.manifest.resources.totals),
+    }
+
+
 def _accuracy(recipe: str, seeds: tuple[int, ...]) -> Callable[[Path, Mapping[str, Any], Progress], dict[str, Any]]:
     def measure(folder: Path, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-        from snnkit.targets import registry
-        from snnkit.training import fit
-        from snnkit.validation.runs import deploy, opened, validate_run
-
         rows = []
-        changes = {f"data.init_args.{k}": v for k, v in settings.items()}
         for k, seed in enumerate(seeds):
             progress("seeds", k, len(seeds))
-            clock = time.perf_counter()
-            run = fit(recipe, folder / f"seed{seed}", {"seed_everything": seed, **changes}, progress=False)
-            minutes = (time.perf_counter() - clock) / 60
-            data = opened(run)
-            path = folder / f"seed{seed}.snnx"
-            chip, made = deploy(run, registry.get("loihi"), path, data=data)
-            result = validate_run(run, path, data=data, chip=chip)
-            rows.append(
-                {
-                    "seed": seed,
-                    "test_accuracy": result["accuracy"]["torch"],
-                    "emulator_accuracy": result["accuracy"]["emulator"],
-                    "predictions_changed": result["changed"]["torch-emulator"],
-                    "differing_spikes": result["differing_spikes"]["graph-emulator"]["total"],
-                    "train_minutes": minutes,
-                    "samples": result["samples"],
-                    "resources": dict(made.manifest.resources.totals),
-                }
-            )
+            rows.append(_road(recipe, seed, folder, settings))
         progress("seeds", len(seeds), len(seeds))
         accuracy = [r["test_accuracy"] * 100 for r in rows]
         loss = [(r["test_accuracy"] - r["emulator_accuracy"]) * 100 for r in rows]
         return {
             "test_accuracy": statistics.mean(accuracy),
             "loss_on_chip": statistics.mean(loss),
+            "differing_spikes": sum(r["differing_spikes"] for r in rows),
+            "minutes_per_seed": max(r["train_minutes"] for r in rows),
+            "rows": rows,
+        }
+
+    return measure
+
+
+def _codes(
+    recipes: Mapping[str, str], seeds: tuple[int, ...]
+) -> Callable[[Path, Mapping[str, Any], Progress], dict[str, Any]]:
+    """The same network behind two codes: accuracy, spikes per sample and what the chip makes of both."""
+
+    def measure(folder: Path, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+        rows: list[dict[str, Any]] = []
+        measured: dict[str, float] = {}
+        for k, (code, recipe) in enumerate(recipes.items()):
+            runs = []
+            for j, seed in enumerate(seeds):
+                progress("runs", k * len(seeds) + j, len(recipes) * len(seeds))
+                runs.append({"code": code, **_road(recipe, seed, folder / code, settings)})
+            for key in ("test_accuracy", "emulator_accuracy"):
+                measured[f"{code}_{key}"] = 100 * statistics.mean(r[key] for r in runs)
+            for key in ("input_spikes", "hidden_spikes", "synaptic_events"):
+                measured[f"{code}_{key}"] = statistics.mean(r[key] for r in runs)
+            rows += runs
+        progress("runs", len(rows), len(rows))
+        first, *others = recipes
+        for key in ("input_spikes", "hidden_spikes", "synaptic_events"):
+            measured |= {f"{key}_share_of_{o}": measured[f"{first}_{key}"] / measured[f"{o}_{key}"] for o in others}
+        return {
+            **measured,
             "differing_spikes": sum(r["differing_spikes"] for r in rows),
             "minutes_per_seed": max(r["train_minutes"] for r in rows),
             "rows": rows,
@@ -101,6 +141,17 @@ FIGURES: dict[str, Figure] = {
         "SaccadeDigits, recipe saccade_digits/conv, seed 0: test accuracy, loss on Loihi, differing spikes",
         {"test_accuracy": ("at least", 96.0), "loss_on_chip": ("at most", 1.5), "differing_spikes": ("at most", 0)},
         _accuracy("saccade_digits/conv", (0,)),
+    ),
+    "digits-codes": Figure(
+        "digits, recipes digits/latency and digits/rate, seeds 0-2: test accuracy, loss on Loihi, spikes per sample",
+        {
+            "latency_test_accuracy": ("at least", 95.0),
+            "rate_test_accuracy": ("at least", 95.0),
+            "synaptic_events_share_of_rate": ("at most", 0.5),
+            "differing_spikes": ("at most", 0),
+            "minutes_per_seed": ("at most", 1.0),
+        },
+        _codes({"latency": "digits/latency", "rate": "digits/rate"}, (0, 1, 2)),
     ),
     "lif-speed": Figure(
         "LIF forward + backward [16, 128, 100000] against the memory floor",
