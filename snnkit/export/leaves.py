@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snnkit import nn as snn
+from snnkit.encoding import Delta, Encoder
 from snnkit.errors import did_you_mean
 from snnkit.export import operators as ops
 from snnkit.export.tracer import known_base
@@ -306,6 +307,9 @@ class Leaves:
             self._error(
                 "BARE_TORCH_LAYER", path, f"torch.nn.{name} does not know the time axis of [T, B, ...]", f"use {ours}"
             )
+        elif isinstance(m, Encoder | Delta):
+            self._error("UNKNOWN_MODULE", path, f"{name} is a code: the host turns values into spikes, not the chip",
+                        "leave it out of the model and name it in the recipe under data: encoding:")  # fmt: skip
         else:
             self._error("UNKNOWN_MODULE", path, f"{type(m).__module__}.{name} has no counterpart on a chip{hint}",
                         "compose the model from snnkit.nn layers")  # fmt: skip

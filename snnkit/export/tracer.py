@@ -13,6 +13,7 @@ import torch
 from torch import fx
 
 from snnkit import nn as snn
+from snnkit.encoding import Delta, Encoder
 from snnkit.graph.findings import Finding
 
 _INTERNAL = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), "<eval_with_key>", "<frozen")
@@ -63,6 +64,8 @@ class ExportTracer(fx.Tracer):
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, JOINS):
             return False
+        if isinstance(m, Encoder | Delta):
+            return True  # told as a whole that it belongs to the host
         return known_base(type(m)) is not None or super().is_leaf_module(m, module_qualified_name)
 
     def _find(self, code: str, what: str, remedy: str) -> None:

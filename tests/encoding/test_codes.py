@@ -286,6 +286,17 @@ def test_in_front_of_a_model() -> None:
     assert torch.equal(model(v.detach()), out)
 
 
+def test_a_code_inside_a_model_does_not_go_to_a_chip() -> None:
+    from snnkit.export import to_graph
+
+    model = torch.nn.Sequential(encoding.Latency(T), snn.Flatten(), snn.Linear(10, 4), snn.LIF())
+    graph, findings = to_graph(model.eval(), (2, 5), strict=False, steps=T)
+    assert graph is None
+    assert [(f.code, f.where) for f in findings] == [("UNKNOWN_MODULE", "0")]
+    assert "the host" in findings[0].what
+    assert "encoding:" in findings[0].remedy
+
+
 # ------------------------------------------------------------------------------------------------------------ bad input
 @pytest.mark.parametrize("name", [n for n in CODES if n not in ("rank order", "direct")])
 @pytest.mark.parametrize("bad", [-0.01, 1.01, math.nan, math.inf, -math.inf])
