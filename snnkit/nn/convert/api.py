@@ -49,7 +49,8 @@ def convert_from(
         x: a batch to compare the networks on, [T, B, features…] (for a multi-step network: what it takes); None for no
             comparison.
         exact: where a fused neuron has the equation but rounds otherwise, use one that follows the peer's order of
-            operations, so that equal inputs give equal spikes bit for bit. It runs step by step, and is not exported.
+            operations, so that equal inputs give equal spikes bit for bit (float32, on the CPU). It runs step by step,
+            and is not exported.
         same_step_reset: snntorch's delayed resets by subtraction become resets in the same step: fused, and for chips,
             but another neuron; the report gives the share of spikes that differ.
         surrogate: to use instead of the peer's; a name or a `Surrogate`. Needed where the peer's has no counterpart.

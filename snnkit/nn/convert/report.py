@@ -14,7 +14,8 @@ class ConvertedLayer:
         path: of the layer, in both networks; a layer of snnkit may be several there, inside a Sequential of that path.
         was: the peer's layer, with its settings.
         now: the layers of snnkit in its place.
-        exact: equal inputs give equal outputs, bit for bit (float32, evaluation mode).
+        exact: equal inputs give equal outputs, bit for bit (float32, on the CPU, in evaluation
+            mode).
         why: why that is so, or what differs; also what else the layer's user should know.
         compared: values of the layer's output on the batch, T·B·neurons; None for a layer that is no neuron.
         differing: how many of them differ between the two networks, each running on its own.

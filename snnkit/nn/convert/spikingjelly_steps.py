@@ -15,7 +15,7 @@ from snnkit.surrogate.heaviside import spike
 
 
 class SpikingjellyNeuron(Neuron):
-    """IF, LIF or parametric LIF of spikingjelly, bit for bit; step by step, without a fused kernel.
+    """IF, LIF or parametric LIF of spikingjelly, bit for bit on the CPU; step by step, without a fused kernel.
 
     Equation, at each step, with r = v_reset (0 where None): h = v + x without a leak; h = v + (x − (v − r))/tau
     (`decay_input`) or h = v − (v − r)/tau + x; s = [h ≥ threshold]; v ← v_reset where s = 1, or h − threshold where
@@ -61,16 +61,19 @@ class SpikingjellyNeuron(Neuron):
         return LIState(torch.full(x.shape[1:], self.v_reset or 0.0, dtype=state_dtype(x), device=x.device))
 
     def params(self, x: Tensor) -> Tensor | None:
-        return None if self.w is None else torch.sigmoid(self.w)
+        """sigmoid(w), or tau as a tensor: by a plain number torch divides with its reciprocal on a GPU."""
+        if self.w is not None:
+            return torch.sigmoid(self.w)
+        return None if self.tau is None else torch.full((), self.tau, dtype=state_dtype(x), device=x.device)
 
-    def _leak(self, value: Tensor, rate: Tensor | None) -> Tensor:
+    def _leak(self, value: Tensor, rate: Tensor) -> Tensor:
         """value/tau, or value·sigmoid(w): not the same bits."""
-        return value / self.tau if self.tau is not None else value * rate  # type: ignore[operator]
+        return value / rate if self.w is None else value * rate
 
     def step(self, x: Tensor, state: LIState, params: Any) -> tuple[Tensor, LIState]:
         v, rest = state.v, self.v_reset or 0.0
 
-        if self.tau is None and params is None:
+        if params is None:
             h = v + x
         elif self.decay_input:
             h = v + self._leak(x - (v - rest), params)
