@@ -12,10 +12,14 @@ _CHUNKS_PER_THREAD = 2
 
 
 def threads() -> int:
-    """Threads to use: numba's number for this thread (`numba.set_num_threads`, NUMBA_NUM_THREADS)."""
+    """Threads to use: the processors of this process, or NUMBA_NUM_THREADS.
+
+    Not `numba.get_num_threads()`: it starts numba's thread layer, and with OpenMP that changes how many threads torch
+    computes with, so that a training later in the process would give other bits.
+    """
     import numba
 
-    return int(numba.get_num_threads())
+    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
 def spread(work: Callable[[int, int], None], n: int) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from snnkit import emulator
+from snnkit.emulator import pool
 from snnkit.targets.loihi import schema, spec
 
 from .craft import EMPTY, Core, Net, SynapseList, random_net
@@ -117,25 +121,35 @@ def test_sums_beyond_32_bits_wrap_like_integers(tmp_path):
     assert totals["q_wraps"] > 0
 
 
-def test_equal_for_any_number_of_threads(tmp_path):
-    import numba
-
+def test_equal_for_any_number_of_threads(tmp_path, monkeypatch):
     rng = np.random.default_rng(7)
     net = random_net(rng, small=False)
     emu = emulator.open(net.write(tmp_path / "n.snnx"))
     raster = (rng.random((30, 9, net.lines - net.gates)) < 0.3).astype(np.uint8)
-    before = numba.get_num_threads()
     results = []
-    try:
-        for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
-            numba.set_num_threads(threads)
-            results.append(emu.run({"in": raster}, probes=("s", "u", "v")))
-    finally:
-        numba.set_num_threads(before)
+    for threads in (1, 2, 3, 5):
+        monkeypatch.setattr(pool, "threads", lambda n=threads: n)
+        results.append(emu.run({"in": raster}, probes=("s", "u", "v")))
     for other in results[1:]:
         for group in ("spikes", "u", "v", "counters"):
             for name, a in getattr(results[0], group).items():
                 np.testing.assert_array_equal(a, getattr(other, group)[name])
+
+
+def test_the_emulator_leaves_torch_s_threads_alone(tmp_path):
+    """A training after an emulation in one process computes with as many threads as before it, so the same bits."""
+    path = random_net(np.random.default_rng(7)).write(tmp_path / "n.snnx")
+    code = f"""
+import numpy as np, torch
+torch.set_num_threads(1)
+from snnkit import emulator
+from snnkit.emulator import pool
+emu = emulator.open({str(path)!r})
+port = emu.manifest.ports[0]
+emu.run({{port.name: np.zeros((5, 9, port.n), np.uint8)}})
+assert torch.get_num_threads() == 1, torch.get_num_threads()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_wrong_routing_shows_as_wrong_spikes(tmp_path):
