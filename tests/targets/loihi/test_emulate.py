@@ -142,8 +142,8 @@ def test_the_emulator_leaves_torch_s_threads_alone(tmp_path):
     code = f"""
 import numpy as np, torch
 torch.set_num_threads(1)
+assert torch.get_num_threads() == 1  # also settles the number, which torch does late
 from snnkit import emulator
-from snnkit.emulator import pool
 emu = emulator.open({str(path)!r})
 port = emu.manifest.ports[0]
 emu.run({{port.name: np.zeros((5, 9, port.n), np.uint8)}})
