@@ -90,6 +90,17 @@ def test_every_file_of_a_chip_is_free_of_torch() -> None:
     assert loaded(code + "    [t.part(f) for f in base.FILES]", *TORCH) == set()
 
 
+def test_a_nir_file_goes_to_a_chip_without_torch(tmp_path: Path) -> None:
+    from snnkit.bench import nir as networks
+    from snnkit.export import nir
+
+    nir.write(tmp_path / "a.nir", networks.recurrent())
+    np.save(tmp_path / "x.npy", np.ones((networks.STEPS, 2, 12), np.uint8))
+    export = ("export", "a.nir", "--target", "loihi", "--out", "a.snnx", "--calibrate", "x.npy", "--json")
+    for argv in (("check", "a.nir"), ("inspect", "a.nir"), export, ("nir", "a.nir", "--out", "b.nir")):
+        assert loaded(command(*argv), *TORCH, cwd=tmp_path) == set()
+
+
 @pytest.mark.parametrize("name", ["verify", "inspect"])
 def test_commands_on_a_descriptor_never_load_torch(name: str, tiny_descriptor: Path, tmp_path: Path) -> None:
     for options in ((), ("--json",)):

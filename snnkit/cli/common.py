@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -29,6 +31,50 @@ def at_least_one(option: str, value: int | None) -> None:
     """Raise UsageError for a number below 1; None is fine."""
     if value is not None and value < 1:
         raise UsageError(f"{option} is {value}", fix="give at least 1")
+
+
+NIR_OPTIONS = ("dt", "reset", "loop_delay", "readout", "output", "steps", "max_count")
+
+
+def add_nir_options(parser: argparse.ArgumentParser, dialect: str = "--dialect") -> None:
+    """Options that say what a NIR file of others leaves out; `dialect` names the one that says whose file it is."""
+    group = parser.add_argument_group("for NIR files", "what files of other frameworks leave out; ours need none of it")
+    names = "nir (default), snntorch, norse, sinabs, rockpool"
+    group.add_argument(dialect, dest="read_as", metavar="NAME", help=f"whose file it is: {names}")
+    group.add_argument("--dt", type=float, metavar="SECONDS", help="length of a step")
+    group.add_argument("--reset", choices=("zero", "subtract"), help="what a neuron does after a spike")
+    group.add_argument("--loop-delay", type=int, metavar="N", help="steps of a loop without a Delay node")
+    group.add_argument("--readout", metavar="RULE", help="count, first, mean, max or last")
+    group.add_argument("--output", metavar="NODE", help="which Output node to read, where there are several")
+    group.add_argument("--steps", type=int, metavar="T", help="steps of a sample")
+    group.add_argument("--max-count", type=int, metavar="N", help="largest input value in a step (default 1)")
+    group.add_argument("--ignore-metadata", action="store_true", help="read our own file as one of others")
+
+
+def is_nir(path: str) -> bool:
+    """Whether a RUN is a NIR file."""
+    return Path(path).suffix.lower() == ".nir"
+
+
+def read_nir(args: argparse.Namespace) -> tuple[Any, list[Any]]:
+    """The graph of the NIR file `args.run` (None if it cannot be one), and every finding."""
+    from snnkit.export import nir
+
+    at_least_one("--steps", args.steps)
+    at_least_one("--max-count", args.max_count)
+    given = {k: getattr(args, k) for k in NIR_OPTIONS if getattr(args, k) is not None}
+    return nir.read(args.run, dialect=args.read_as or "nir", metadata=not args.ignore_metadata, strict=False, **given)
+
+
+def no_nir_options(args: argparse.Namespace, *allowed: str) -> None:
+    """Raise UsageError where an option for NIR files is given with something else."""
+    given = [k for k in (*NIR_OPTIONS, "read_as", "ignore_metadata") if k not in allowed and getattr(args, k)]
+    if given:
+        option = {"read_as": "from" if hasattr(args, "dialect") else "dialect"}.get(given[0], given[0])
+        raise UsageError(
+            f"--{option.replace('_', '-')} is for NIR files, and {args.run} is none",
+            fix="leave it out: a run knows its own steps",
+        )
 
 
 def print_json(value: Any) -> None:

@@ -1,4 +1,4 @@
-"""What is in a recording (.bin), a run folder or a descriptor (.snnx). Needs no torch.
+"""What is in a recording (.bin), a run folder, a descriptor (.snnx) or a NIR file (.nir). Needs no torch.
 
 snnkit inspect RUN --ops      synaptic operations, activity, parameters and energy proxies per layer
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 from snnkit.errors import CheckpointError, UsageError, did_you_mean
 
-KNOWN = "a recording (ATIS .bin), a run folder (has run.json) or a descriptor NAME.snnx (has manifest.json)"
+KNOWN = "a recording (ATIS .bin), a run folder (has run.json), a descriptor NAME.snnx or a NIR file (.nir)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +38,10 @@ def run(args: argparse.Namespace) -> int:
         from snnkit.data import describe_recording
 
         facts = describe_recording(path)
+    elif kind == "network":
+        from snnkit.export.nir.describe import describe
+
+        facts = describe(path)
     elif kind == "run":
         facts = describe_run(path if path.is_dir() else path.parent)
     else:
@@ -47,12 +51,18 @@ def run(args: argparse.Namespace) -> int:
 
         print_json({"kind": kind, **facts})
     else:
-        {"recording": _show_recording, "run": _show_run, "descriptor": _show_descriptor}[kind](facts)
+        shows = {
+            "recording": _show_recording,
+            "run": _show_run,
+            "descriptor": _show_descriptor,
+            "network": _show_network,
+        }
+        shows[kind](facts)
     return 0
 
 
 def recognise(path: Path) -> str:
-    """ "recording", "run" or "descriptor", by what is there.
+    """ "recording", "run", "descriptor" or "network", by what is there.
 
     Raises:
         UsageError: nothing is there, or nothing of these.
@@ -68,6 +78,8 @@ def recognise(path: Path) -> str:
         raise UsageError(f"{path} is neither a run nor a descriptor", fix=f"name {KNOWN}")
     if path.suffix.lower() == ".bin":
         return "recording"
+    if path.suffix.lower() == ".nir":
+        return "network"
     if (path.parent / "run.json").is_file() and path.name in ("run.json", "model.ckpt", "last.ckpt", "metrics.json"):
         return "run"
     if path.name == "manifest.json" or path.suffix == ".safetensors":
@@ -280,6 +292,32 @@ def _show_descriptor(facts: Mapping[str, Any]) -> None:
     print_table(
         f"resources on {len(cores)} cores", ["resource", "in total", "fullest core", "a core has", "share"], rows
     )
+    if facts["findings"]:
+        columns = ("severity", "code", "where", "what", "remedy")
+        print_table("findings", columns, [[f.get(c) for c in columns] for f in facts["findings"]])
+
+
+def _show_network(facts: Mapping[str, Any]) -> None:
+    from snnkit.cli.common import print_table
+
+    ours = facts["snnkit"]
+    origin = "another framework (no metadata of snnkit)"
+    if ours is not None:
+        origin = f"snnkit, dialect {ours['dialect']}, a step of {ours['dt']:g} s"
+    _facts(
+        f"NIR file {facts['file']}",
+        [
+            ("format", f"NIR {facts['version']}, {facts['bytes']:,} bytes"),
+            ("written by", origin),
+            ("network", ours and ours["name"]),
+            ("steps", ours and ours["steps"]),
+            ("read-out", ours and ours["readout"] and " of ".join(ours["readout"][::-1])),
+            ("graph", f"{len(facts['nodes'])} nodes, {facts['edges']} edges"),
+            ("asks for", facts["asks"]),
+        ],
+    )
+    rows = [[x["name"], x["type"], _shape(x), _words(x["values"])] for x in facts["nodes"]]
+    print_table("nodes", ["node", "type", "shape", "values (one, or from … to …)"], rows)
     if facts["findings"]:
         columns = ("severity", "code", "where", "what", "remedy")
         print_table("findings", columns, [[f.get(c) for c in columns] for f in facts["findings"]])

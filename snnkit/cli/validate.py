@@ -1,4 +1,8 @@
-"""Compare torch model, integer graph and emulator on the run's test recordings, spike for spike; write the report."""
+"""Compare torch model, integer graph and emulator on the run's test recordings, spike for spike; write the report.
+
+snnkit validate RUN NAME.snnx
+snnkit validate FILE.nir NAME.snnx --calibrate AS_IN_EXPORT [--frames FILE]       the spikes only, no report
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,29 @@ from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="folder of the trained run")
+    from snnkit.cli.common import add_nir_options
+
+    parser.add_argument("run", metavar="RUN", help="folder of the trained run, or the NIR file (.nir)")
     parser.add_argument("descriptor", metavar="NAME.snnx", help="its descriptor")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N recordings")
+    parser.add_argument("--calibrate", action="append", metavar="FILE", help="for NIR files: as given to snnkit export")
+    parser.add_argument("--frames", action="append", metavar="FILE", help="for NIR files: other samples to compare on")
     parser.add_argument(
         "--allow-code", action="append", default=[], metavar="MODULE", help="module outside snnkit to allow"
     )
+    add_nir_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from snnkit.cli.common import at_least_one, print_json, progress_bars
+    from snnkit.cli.common import at_least_one, is_nir, no_nir_options, print_json, progress_bars
     from snnkit.training import load_run
     from snnkit.validation.runs import opened, validate_run
 
     at_least_one("--limit", args.limit)
+    if is_nir(args.run):
+        return _of_nir(args)
+    no_nir_options(args)
     trained = load_run(args.run, args.allow_code)
     data = opened(trained)
     count = len(data.labels(args.split)) if args.limit is None else min(args.limit, len(data.labels(args.split)))
@@ -42,6 +54,26 @@ def run(args: argparse.Namespace) -> int:
     return 0 if result["differing_spikes"]["graph-emulator"]["total"] == 0 else 1
 
 
+def _of_nir(args: argparse.Namespace) -> int:
+    """Module, integer graph and emulator of a NIR file on frames without labels."""
+    from snnkit.cli.common import print_json, read_nir
+    from snnkit.errors import FindingsError, UsageError
+    from snnkit.validation.files import compare_file
+
+    graph, findings = read_nir(args)
+    if graph is None:
+        raise FindingsError(f"{args.run} cannot be read", findings)
+    if not args.calibrate:
+        raise UsageError(f"{args.run} has no data", fix="--calibrate with what was given to snnkit export")
+    result = compare_file(args.run, graph, args.descriptor, args.calibrate, args.frames or args.calibrate, args.limit)
+    if args.json:
+        print_json(result)
+    else:
+        print(f"{result['samples']} samples of {result['steps']} steps")
+        print_pairs(result)
+    return 0 if result["differing_spikes"]["graph-emulator"]["total"] == 0 else 1
+
+
 def print_result(result: dict[str, Any], path: str) -> None:
     """The result for people."""
     from snnkit.cli.common import print_table
@@ -52,6 +84,14 @@ def print_result(result: dict[str, Any], path: str) -> None:
         ["torch model", "integer graph", "emulator"],
         [[f"{accuracy[k] * 100:.2f} %" for k in ("torch", "graph", "emulator")]],
     )
+    print_pairs(result)
+    print(f"report: {path}/report.html")
+
+
+def print_pairs(result: dict[str, Any]) -> None:
+    """Differing spikes of each pair, for people."""
+    from snnkit.cli.common import print_table
+
     rows = []
     for pair, counts in result["differing_spikes"].items():
         changed = result["changed"][pair]
@@ -62,11 +102,10 @@ def print_result(result: dict[str, Any], path: str) -> None:
             else f"sample {first['sample']}, step {first['step']}, {first['layer']}[{first['neuron']}]"
         )
         share = counts["total"] / max(counts["of"], 1)
-        rows.append([pair.replace("-", " vs "), counts["total"], f"{share:.2e}", changed["changed"],
-                     f"{changed['right_to_wrong']} / {changed['wrong_to_right']}", where])  # fmt: skip
+        turned = f"{changed['right_to_wrong']} / {changed['wrong_to_right']}" if "right_to_wrong" in changed else ""
+        rows.append([pair.replace("-", " vs "), counts["total"], f"{share:.2e}", changed["changed"], turned, where])
     print_table(
         "spike for spike",
         ["pair", "differing spikes", "share", "predictions changed", "right→wrong / wrong→right", "first divergence"],
         rows,
     )
-    print(f"report: {path}/report.html")

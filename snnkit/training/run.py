@@ -107,9 +107,10 @@ def read_record(path: str | Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise CheckpointError(
-            f"{path} is no run folder (no {file.name} in it)", fix="give the folder that `snnkit train` wrote"
-        ) from error
+        fix = "give the folder that `snnkit train` wrote"
+        if Path(path).suffix == ".nir":
+            fix += "; a NIR file goes to `snnkit check`, `export`, `validate`, `inspect` or `nir`"
+        raise CheckpointError(f"{path} is no run folder (no {file.name} in it)", fix=fix) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{file} is damaged", why=str(error), fix="restore the file, or train again") from error
     if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):

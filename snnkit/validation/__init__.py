@@ -7,8 +7,10 @@ from typing import Any
 
 _WHERE = {
     "ChipGraph": "pipeline",
+    "check_graph": "pipeline",
     "check_model": "pipeline",
     "deploy": "runs",
+    "graph_to_chip": "pipeline",
     "to_chip": "pipeline",
     "validate": "threeway",
     "validate_run": "runs",

@@ -6,16 +6,14 @@ import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 
 import snnkit
 from snnkit import descriptor
 from snnkit.descriptor import Vectors
 from snnkit.errors import FindingsError, UsageError
-from snnkit.export import to_graph
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import CubaLIF, Graph
 from snnkit.graph.run import run
@@ -23,6 +21,9 @@ from snnkit.passes import add_lag, gate_bias, loop_findings
 from snnkit.targets import registry
 from snnkit.targets.base import Target
 from snnkit.targets.manifest import build_manifest
+
+if TYPE_CHECKING:
+    import torch
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[str, int, int], None]
@@ -80,13 +81,25 @@ def check_model(
         bias: "gated" (an input axon that the host drives while data arrive; exact) or "register".
         options: those of `snnkit.export.to_graph` (steps, dt_us, readout, max_count, name).
     """
+    from snnkit.export import to_graph  # needs torch, as a graph from a file does not
+
     target = resolve(target)
     graph, findings = to_graph(model, input_shape, strict=False, **options)
     if graph is not None:
-        loops = loop_findings(graph)
-        found = target.check(graph if loops else chip_timeline(graph, bias))
-        findings = [*findings, *found, *([] if has_errors(found) else loops)]
+        findings = [*findings, *check_graph(graph, target, bias=bias)]
     return graph, findings
+
+
+def check_graph(graph: Graph, target: Target | str, *, bias: Bias = "gated") -> list[Finding]:
+    """Every finding about a float graph and a chip at once, as `check_model` gives them about a model.
+
+    Args:
+        graph: on the model's timeline, such as `snnkit.export.nir.read` gives.
+        target, bias: as in `check_model`.
+    """
+    loops = loop_findings(graph)
+    found = resolve(target).check(graph if loops else chip_timeline(graph, bias))
+    return [*found, *([] if has_errors(found) else loops)]
 
 
 def to_chip(
@@ -113,6 +126,49 @@ def to_chip(
     graph, findings = check_model(model, input_shape, target, bias=bias, **options)
     if graph is None or has_errors(findings):
         raise FindingsError(f"{options.get('name', 'the model')} does not fit {target.name}", findings)
+    return _quantised(graph, findings, target, calibration, bias=bias, progress=progress)
+
+
+def graph_to_chip(
+    graph: Graph,
+    target: Target | str,
+    calibration: Samples,
+    *,
+    bias: Bias = "gated",
+    findings: Sequence[Finding] = (),
+    progress: Progress | None = None,
+) -> ChipGraph:
+    """As `to_chip`, from a graph instead of a model.
+
+    Args:
+        graph: a float graph on the model's timeline, such as `snnkit.export.nir.read` gives.
+        target, calibration, bias, progress: as in `to_chip`.
+        findings: what was found on the way to the graph; an error among them is refused here.
+
+    Raises:
+        FindingsError: something does not fit; carries every finding, those given included.
+    """
+    target = resolve(target)
+    found = [*findings, *check_graph(graph, target, bias=bias)]
+    if has_errors(found):
+        raise FindingsError(f"{graph.name} does not fit {target.name}", found)
+    return _quantised(graph, found, target, calibration, bias=bias, progress=progress)
+
+
+def _quantised(
+    graph: Graph,
+    findings: Sequence[Finding],
+    target: Target,
+    calibration: Samples,
+    *,
+    bias: Bias = "gated",
+    progress: Progress | None = None,
+) -> ChipGraph:
+    """A checked graph in the chip's integers.
+
+    Raises:
+        FindingsError: it cannot be quantised.
+    """
     chip = chip_timeline(graph, bias)
     rates = _rates(chip, calibration, progress)
     made = target.quantize(chip, rates)

@@ -140,6 +140,21 @@ def test_check(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "loihi: fits" in capsys.readouterr().out
 
 
+def test_a_run_as_a_nir_file(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file goes the same way as the run, to the same chip images."""
+    file = tmp_path / "run.nir"
+    said = answer(capsys, "nir", str(trained), "--out", str(file))
+    assert said["findings"] == []
+    assert answer(capsys, "check", str(file))["loihi"] == {"fits": True, "findings": []}
+    frames = tmp_path / "frames.npy"
+    np.save(frames, (np.random.default_rng(0).random((3, 4, 2, 34, 34)) < 0.1).astype(np.uint8))
+    argv = ("export", str(file), "--target", "loihi", "--out", str(tmp_path / "f.snnx"), "--calibrate", str(frames))
+    assert answer(capsys, *argv)["resources"]["cores"] >= 3
+    assert answer(capsys, "verify", str(tmp_path / "f.snnx"))
+    assert main(["nir", str(trained), "--reset", "zero", "--out", str(file)]) == 2
+    assert "--reset is for NIR files" in capsys.readouterr().err
+
+
 def test_export_twice_is_byte_identical(
     trained: Path, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -245,7 +245,7 @@ def test_snntorch_has_its_own_step(tmp_path: Path) -> None:
     assert isinstance(neuron_, LIF)
     assert np.allclose(neuron_.decay, 0.9)
     assert neuron_.reset == "subtract"
-    assert made.dt_us is None
+    assert made.dt_us == 100
     with pytest.raises(NirError, match="has a step of 0.0001"):
         nir.read(tmp_path / "s.nir", dialect="snntorch", reset="zero", dt=1e-3)
 

@@ -39,6 +39,7 @@ class Dialect:
 
     Attributes:
         step: the reader's own step in the units of tau; None: the caller's, in seconds.
+        seconds: those units are seconds.
         euler: decay = 1 - dt/tau; otherwise exp(-dt/tau).
         strict: fires at v > threshold; otherwise at v >= threshold.
         multiple: fires several times in a step where v is several thresholds.
@@ -52,6 +53,7 @@ class Dialect:
 
     name: str
     step: float | None = None
+    seconds: bool = True
     euler: bool = False
     strict: bool = True
     multiple: bool = False
@@ -118,6 +120,7 @@ DIALECTS: dict[str, Dialect] = {
         Dialect(
             "sinabs",
             step=1.0,
+            seconds=False,
             strict=False,
             multiple=True,
             resets=(("LIF", "subtract"), ("IF", "subtract")),

@@ -151,7 +151,8 @@ class _Reader:
             return None, self.findings
         ordered, wires = self.in_order(populations, wires)
         facts = self.facts
-        dt_us = None if facts.dt is None else facts.dt * 1e6
+        seconds = self.way.step if self.way.step is not None and self.way.seconds else facts.dt
+        dt_us = None if seconds is None else round(seconds * 1e6, 9)
         graph = Graph(self.name, tuple(self.inputs), tuple(ordered), tuple(wires), readout, facts.steps, dt_us)
         graph.validate()
         return simplify(graph), self.findings

@@ -59,9 +59,9 @@ def to_module(
         GraphError: a graph of integers, on the chip's timeline, or with a loop without delay.
         ParameterError: a decay or threshold that no layer takes.
     """
-    graph.validate()
     if graph.timeline != "model":
         raise GraphError("the graph is on the chip's timeline", fix="give the float graph, before add_lag")
+    graph.validate()
     if not 1 <= len(graph.inputs) <= MOST_INPUTS or any(i.gate_from is not None for i in graph.inputs):
         raise GraphError(f"the graph has {len(graph.inputs)} inputs", fix=f"1 to {MOST_INPUTS} inputs of data")
     return _Maker(graph, Options(surrogate, learn_decay, learn_threshold)).run()

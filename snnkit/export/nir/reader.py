@@ -39,6 +39,7 @@ def read(
     next higher float32 stands for the strict test.
 
     Args:
+        path: the file.
         dialect: whose file it is, see `DIALECTS`: how tau and r are meant. Files of snnkit say it themselves.
         dt: length of a step in seconds. reset: "zero" (v ← v_reset) or "subtract". loop_delay: steps of a loop without
             a Delay node. All three are left out by NIR and asked for where they are needed.
@@ -139,6 +140,13 @@ def write(
 def encode(
     graph: Graph, *, dialect: str = "nir", dt: float | None = None, provenance: dict[str, Any] | None = None
 ) -> tuple[Net, list[Finding]]:
-    """What `write` would write, and all findings."""
+    """What `write` would write, and all findings, errors included; nothing touches the disk.
+
+    Args:
+        graph, dialect, dt, provenance: as in `write`.
+
+    Raises:
+        NirError: the length of a step is not known, or a synapse has no node and is too large for a matrix.
+    """
     written = to_net(graph, _dialect(dialect), dt, provenance)
     return written.net, written.findings
