@@ -335,6 +335,16 @@ def test_a_gain_of_dt_is_pointed_out(tmp_path: Path) -> None:
     assert "--dialect" in found[0].remedy
 
 
+def test_how_the_equations_are_solved_is_said_where_it_matters(tmp_path: Path) -> None:
+    """exp(-dt/tau) and 1 - dt/tau: NIR does not say which."""
+    path = save(tmp_path / "f.nir", chain(("n", neuron("LIF", 3)), ends=([3], [3])))
+    _, found = nir.read(path, dt=DT, reset="zero")
+    assert [(f.code, f.severity) for f in found] == [("NIR_INTEGRATION", "note")]
+    assert "up to 0.11 less" in found[0].what
+    assert nir.read(path, dt=1e-5, reset="zero")[1] == []
+    assert nir.read(path, dt=DT, reset="zero", dialect="norse")[1] == []
+
+
 # ------------------------------------------------------------------------------------------------------------ refusals
 def refused(path: Path, graph: Any, **options: Any) -> dict[str, str]:
     """Codes of the errors, each with its place."""

@@ -25,6 +25,7 @@ from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import LI, Connection, CubaLI, Dense, Graph, Input, Population, Readout, Scale, Sparse
 from snnkit.passes import simplify
 
+DECAYS_ALIKE = 1e-3
 MOST_PATHS = 4096
 """Ways from neurons to one node; a chain of forks doubles them at each."""
 RULES = ("count", "first", "mean", "max", "last")
@@ -141,6 +142,7 @@ class _Reader:
         linear = [p for p in self.flat.nodes if p not in self.values]
         inside = set(linear)
         edges = [(a, b) for a, b in self.flat.edges() if a in inside and b in inside]
+        self.integration(dt)
         apply = LinearNodes(self.report, dt).apply
         for path in loops.order(linear, edges, {}):
             x = self.incoming(path)
@@ -179,6 +181,20 @@ class _Reader:
                 self.inputs.append(Input(path, shape, self.facts.max_count))
                 self.values[path] = Value(shape, (Term(path),))
         return made
+
+    def integration(self, dt: float) -> None:
+        """A note where it matters how the equations are solved, which NIR does not say either."""
+        if self.way.name != "nir":
+            return
+        worst = 0.0
+        for node in self.flat.nodes.values():
+            for name in ("tau", "tau_mem", "tau_syn"):
+                if name in node.fields and np.all(node.array(name) > 0):
+                    ratio = dt / node.array(name).astype(np.float64)
+                    worst = max(worst, float(np.abs(np.exp(-ratio) - (1 - ratio)).max()))
+        if worst > DECAYS_ALIKE:
+            what = f"decays are exp(-dt/tau); norse and snntorch mean 1 - dt/tau, which is up to {worst:.2g} less"
+            self.find("NIR_INTEGRATION", self.name, what, "--dialect norse or snntorch for their files", "note")
 
     def incoming(self, path: str) -> Value | None:
         """The sum of what reaches a node, or None after a finding."""

@@ -22,6 +22,8 @@ MOST_DELAYS = 64
 MOST_FEATURES = 2**25
 MOST_SYNAPSES = 2**28
 """Of operators that have to be multiplied out."""
+MOST_VALUES = 2**28
+"""Features of all linear nodes together."""
 ANALOG = "its input comes from a neuron that does not fire, and chips send only spikes"
 
 
@@ -30,6 +32,7 @@ class LinearNodes:
 
     def __init__(self, report: Callable[[Finding], None], dt: float) -> None:
         self.report, self.dt = report, dt
+        self.room = MOST_VALUES
 
     def find(self, code: str, where: str, what: str, remedy: str = "") -> None:
         self.report(Finding(code, where, what, remedy=remedy))
@@ -70,6 +73,10 @@ class LinearNodes:
         features = math.prod(out)
         if features > MOST_FEATURES:
             self.find("NIR_SIZE", path, f"{features:,} features; at most {MOST_FEATURES:,} are read", "smaller layers")
+            return False
+        self.room -= features
+        if self.room < 0:
+            self.find("NIR_SIZE", path, f"more than {MOST_VALUES:,} features of linear nodes", "smaller layers")
             return False
         if x.bias is not None and synapses > MOST_SYNAPSES:
             what = f"a bias before it passes through {synapses:,} synapses"

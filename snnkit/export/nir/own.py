@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from snnkit.errors import GraphError, NirError, UsageError
-from snnkit.export.nir import synapses
+from snnkit.export.nir import own_synapses, synapses
 from snnkit.export.nir.dialects import dialect
 from snnkit.export.nir.model import Array, Net, Node
-from snnkit.export.nir.writer import FORMAT, KEY, to_net
+from snnkit.export.nir.plan import FORMAT, KEY
+from snnkit.export.nir.writer import to_net
 from snnkit.graph.model import (
     LI,
     LIF,
@@ -163,7 +164,7 @@ def _connection(nodes: Mapping[str, Node], facts: Mapping[str, Any], sizes: Mapp
         node = None if spec["node"] is None else nodes[spec["node"]]
         if spec["as"] == "edge" and (spec.get("n", 0) > most or math.prod(spec.get("in_shape", [])) > max(most, 1)):
             raise ValueError(f"an edge of {name!r} that is wider than its ends")
-        op = synapses.decode(spec, node, f"the connection {name!r}")
+        op = own_synapses.decode(spec, node, f"the connection {name!r}")
         kept = {} if node is None else node.metadata.get(KEY, {})
         if "mantissa" in kept:
             mantissa = np.asarray(kept["mantissa"])

@@ -12,9 +12,6 @@ own reader, with arrays in the node's metadata where the node's own do not deter
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -267,118 +264,18 @@ def biased(node: Node, bias: Array) -> Node:
     return Node(kind, {**node.fields, "bias": bias}, node.metadata)
 
 
-# ----------------------------------------------------------------------------------------------------------- our files
-def decode(spec: Mapping[str, Any], node: Node | None, where: str) -> Op:
-    """The operator that a `spec` and its node describe.
-
-    Raises:
-        NirError: they do not make an operator; the metadata was damaged.
-    """
-    try:
-        op = _decode(spec, node)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, AssertionError) as error:
-        raise NirError(
-            f"the metadata of {where} describe no synapse of ours ({type(error).__name__}: {error})",
-            fix="read the file without its metadata (metadata=False, --ignore-metadata)",
-        ) from error
-    return op
-
-
-def _decode(spec: Mapping[str, Any], node: Node | None) -> Op:
-    kind, form = spec["op"], spec["as"]
-    kept: Mapping[str, Any] = {} if node is None else node.metadata.get("snnkit", {})
-    if kind in ("Conv", "Pool"):
-        return _decode_spatial(spec, node, kept)
-    dtype = _number(spec["dtype"]) if "dtype" in spec else None
-    if form == "edge":
-        n = _count(spec["n"])
-        if kind == "Scale":
-            return Scale(np.ones(n, dtype))
-        index = _number(spec["index"])
-        return Sparse(_csr(np.ones(n, dtype), np.arange(n, dtype=index), np.arange(n + 1, dtype=index), (n, n)))
-    assert node is not None
-    if form == "Scale":
-        factor = node.array("scale").astype(dtype).reshape(-1)
-        if kind == "Scale":
-            return Scale(factor)
-        n, index = factor.size, _number(spec["index"])
-        return Sparse(_csr(factor, np.arange(n, dtype=index), np.arange(n + 1, dtype=index), (n, n)))
-    weight = node.array("weight")
-    assert weight.ndim == 2
-    if kind == "Dense":
-        return Dense(weight.astype(dtype))
-    if kind == "Sparse":
-        return Sparse(_csr(kept["data"], kept["indices"], kept["indptr"], weight.shape))
-    if kind == "Select":
-        return Select(np.asarray(kept["dst"]), _count(spec["size"]))
-    if kind == "Scale":
-        return Scale(np.diagonal(weight).astype(dtype))
-    raise ValueError(f"unknown operator {kind!r}")
-
-
-def _number(name: Any) -> np.dtype[Any]:
-    dtype = np.dtype(str(name))
-    if dtype.kind not in "fi" or dtype.itemsize > 8:
-        raise ValueError(f"{name!r} is no type of numbers")
-    return dtype
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**31:
-        raise ValueError(f"{value!r} is no number of neurons")
-    return value
-
-
-def _ints(value: Any, count: int) -> tuple[int, ...]:
-    if not isinstance(value, list) or len(value) != count or not all(type(v) is int and abs(v) < 2**31 for v in value):
-        raise ValueError(f"{value!r} are not {count} whole numbers")
-    return tuple(value)
-
-
-def _csr(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> sp.csr_matrix:
+def csr(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> sp.csr_matrix:
+    """A sparse matrix of a file's arrays, checked in full."""
     matrix = sp.csr_matrix((data, indices, indptr), shape=shape)
     matrix.check_format(full_check=True)
     return matrix
-
-
-def _decode_spatial(spec: Mapping[str, Any], node: Node | None, kept: Mapping[str, Any]) -> Conv | Pool:
-    shape: Any = _ints(spec["in_shape"], 3)
-    if spec["as"] == "edge":
-        return Conv(np.ones((shape[0], 1, 1, 1), _number(spec["dtype"])), shape, groups=shape[0])
-    assert node is not None
-    stride: Any = _ints(spec["stride"], 2)
-    padding: Any = _ints(spec["padding"], 4)
-    if min(*shape, *stride) < 1:
-        raise ValueError("a size below 1")
-    if spec["op"] == "Pool":
-        kernel: Any = _ints(spec["kernel"], 2)
-        return Pool(shape, kernel, stride, padding, bool(spec["average"]))
-    if "kernel" in kept:
-        weight = np.asarray(kept["kernel"])
-    elif node.type in ("AvgPool2d", "SumPool2d"):
-        size = _ints(spec["kernel"], 4)
-        if min(size) < 1 or math.prod(size) > LARGEST_MATRIX:
-            raise ValueError(f"a kernel of shape {size}")
-        value = 1.0 / (size[2] * size[3]) if node.type == "AvgPool2d" else 1.0
-        weight = np.full(size, value, _number(spec["dtype"]))
-    else:
-        weight = node.array("weight").astype(_number(spec["dtype"]))
-        weight = weight[:, :, None, :] if weight.ndim == 3 else weight
-    if weight.ndim != 4:
-        raise ValueError(f"a kernel of shape {weight.shape}")
-    dilation: Any = _ints(spec["dilation"], 2)
-    groups = _count(spec["groups"])
-    conv = Conv(weight, shape, stride, padding, dilation, groups)
-    if min(groups, *dilation, *conv.out_shape) < 1 or weight.shape[1] * groups != shape[0] or weight.shape[0] % groups:
-        raise ValueError("a kernel that does not fit its input")
-    return conv
 
 
 def real_op(op: Op, values: Any) -> Op:
     """The operator with `values` applied to its weights: a chip's mantissas as real numbers."""
     if isinstance(op, Sparse):
         w = op.weight
-        return Sparse(_csr(values(w.data), w.indices, w.indptr, w.shape))
+        return Sparse(csr(values(w.data), w.indices, w.indptr, w.shape))
     if isinstance(op, Dense | Conv):
         return replace(op, weight=values(op.weight))
     return op
@@ -387,8 +284,3 @@ def real_op(op: Op, values: Any) -> Op:
 def operators(synapse: Any) -> tuple[Op, ...]:
     """The operators of a synapse, first to last."""
     return synapse.ops if isinstance(synapse, Chain) else (synapse,)
-
-
-def to_json(value: Mapping[str, Any]) -> str:
-    """Facts as one line of JSON."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

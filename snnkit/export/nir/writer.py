@@ -22,14 +22,14 @@ from snnkit.errors import NirError
 from snnkit.export.nir import neurons, synapses
 from snnkit.export.nir.dialects import Dialect
 from snnkit.export.nir.model import Array, Net, Node
+from snnkit.export.nir.plan import FORMAT, KEY, per_channel, plain, rename, to_json
 from snnkit.export.nir.synapses import Shape
 from snnkit.graph.findings import Finding
 from snnkit.graph.model import LIF, Connection, Conv, CubaLIF, Dense, Graph, LoihiWeightFormat, Pool, Population
 from snnkit.graph.rules.loihi import effective_weight
 
-FORMAT = 1
-"""Version of the plan."""
-KEY = "snnkit"
+MOST_BYTES = 2**30
+"""Of arrays in a file; the reader takes no more."""
 
 
 @dataclass(eq=False)
@@ -80,6 +80,7 @@ class _Writer:
         self.nodes: dict[str, Node] = {}
         self.edges: list[tuple[str, str]] = []
         self.findings: list[Finding] = []
+        self.bytes = 0
         self.taken: set[str] = {""}
         self.name_of: dict[str, str] = {}
         self.shapes: dict[str, Shape] = {}
@@ -110,6 +111,9 @@ class _Writer:
             self.unread(where, f"{self.way.name} has no {node.type}")
         name = self.name(wish)
         self.nodes[name] = node
+        self.bytes += sum(v.nbytes for v in node.fields.values() if not isinstance(v, str))
+        if self.bytes > MOST_BYTES:
+            raise NirError(f"{self.graph.name} needs more than {MOST_BYTES:,} bytes in NIR", fix="smaller layers")
         return name
 
     # -------------------------------------------------------------------------------------------------------------- run
@@ -154,7 +158,7 @@ class _Writer:
         if way.loops == "nested":
             renamed = self.nest(nodes)
             plan = rename(plan, renamed)
-        return Written(Net(nodes, tuple(self.edges), {KEY: synapses.to_json(plan)}), self.findings)
+        return Written(Net(nodes, tuple(self.edges), {KEY: to_json(plan)}), self.findings)
 
     def choose_shapes(self) -> None:
         """Features of each population in NIR: its own, or flat."""
@@ -398,31 +402,3 @@ class _Writer:
             nodes[name] = Net(inner, (("input", "lif"), *own, ("lif", "output")))
             paths |= {old: f"{name}.{new}" for old, new in names.items()}
         return paths
-
-
-def rename(plan: Any, paths: Mapping[str, str]) -> Any:
-    """The plan with the paths of nodes that moved into a nested graph."""
-    if isinstance(plan, dict):
-        return {k: paths.get(v, v) if k == "node" and isinstance(v, str) else rename(v, paths) for k, v in plan.items()}
-    return [rename(v, paths) for v in plan] if isinstance(plan, list) else plan
-
-
-def per_channel(bias: Array, channels: int) -> Array | None:
-    """The bias of each channel, or None if it varies within one."""
-    table = bias.reshape(channels, -1)
-    return table[:, 0] if bool(np.all(table == table[:, :1])) else None
-
-
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What JSON can hold of a mapping, without what it cannot."""
-
-    def of(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {str(k): of(v) for k, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [of(v) for v in value]
-        if isinstance(value, np.generic):
-            return value.item()
-        return value if value is None or isinstance(value, str | int | float | bool) else str(value)
-
-    return {str(k): of(v) for k, v in values.items()}
