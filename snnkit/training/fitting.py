@@ -146,8 +146,8 @@ def finetune(
 ) -> Run:
     """Train on from a run's weights: the same settings with `overrides`, other data, or a new head.
 
-    Where `data` has another class_path, the frames' settings (T, by, binary, code) and the batch size are kept. Where the
-    number of classes differs, the last layer is made anew.
+    Where `data` has another class_path, the frames' settings (T, by, binary, code) and the batch size are kept. Where
+    the number of classes differs, the last layer is made anew.
 
     Args:
         run: where to start.
