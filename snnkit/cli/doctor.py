@@ -231,6 +231,11 @@ def checks() -> list[Check]:
     return [*first, *_packages(), *_torch(), *_numba(), *_disk(), *_recipes()]
 
 
+def _tests() -> Path:
+    """Where the tests are in a checkout: beside the package."""
+    return Path(__file__).resolve().parents[2] / "tests"
+
+
 def gpu_report(out: Path, as_json: bool) -> int:
     """Run the tests marked `gpu` and the benchmark on this machine's GPU, and write both to one JSON file.
 
@@ -246,7 +251,7 @@ def gpu_report(out: Path, as_json: bool) -> int:
     devices = _devices()
     if not devices:
         raise UsageError("there is no GPU that torch can use", fix="snnkit doctor says which build of torch this is")
-    tests = Path(__file__).resolve().parents[2] / "tests"
+    tests = _tests()
     result: dict[str, object] = {"devices": devices, "checks": [asdict(c) for c in checks()]}
     if (tests / "conftest.py").is_file():
         command = [sys.executable, "-m", "pytest", str(tests), "-m", "gpu", "-q", "-rA", "--no-header"]

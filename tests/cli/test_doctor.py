@@ -64,6 +64,9 @@ def test_the_gpu_report_holds_tests_and_benchmarks(
         text = "some output\nPASSED tests/a.py::b\n" + ("FAILED tests/a.py::c\n" if failing else "")
         return subprocess.CompletedProcess(command, int(failing), text, "")
 
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "conftest.py").write_text("")
+    monkeypatch.setattr(doctor, "_tests", lambda: tmp_path / "tests")
     monkeypatch.setattr(doctor, "_devices", lambda: ["a card, 8 GiB, sm_90"])
     monkeypatch.setattr(doctor, "checks", list)
     monkeypatch.setattr(subprocess, "run", tests)
@@ -86,3 +89,12 @@ def test_benchmarks_of_a_device_that_is_not_there(capsys: pytest.CaptureFixture[
         assert main(["bench", "neurons", "--device", "cuda"]) == 2
         assert "no CUDA device" in capsys.readouterr().err
     assert main(["bench", "emulator", "--device", "cuda"]) == 2
+
+
+def test_an_installed_package_without_tests_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "_tests", lambda: tmp_path / "nowhere")
+    monkeypatch.setattr(doctor, "_devices", lambda: ["a card"])
+    monkeypatch.setattr(doctor, "checks", list)
+    monkeypatch.setattr(neurons, "run", lambda device: [])
+    assert main(["doctor", "--gpu", "--out", str(tmp_path / "r.json")]) == 0
+    assert "checkout" in json.loads((tmp_path / "r.json").read_text())["tests"]["output"]
