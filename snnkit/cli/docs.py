@@ -12,6 +12,7 @@ import hashlib
 import shutil
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 from snnkit.errors import UsageError
@@ -84,5 +85,8 @@ def build(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".docs-") as temporary:
         pages = Path(temporary) / "pages"
-        pdoc.pdoc("snnkit", *PACKAGES, output_directory=pages)
+        with warnings.catch_warnings():
+            # in a checkout the name is a folder as well; the installed package is meant
+            warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"pdoc\.extract")
+            pdoc.pdoc("snnkit", *PACKAGES, output_directory=pages)
         shutil.move(pages, folder)
