@@ -110,3 +110,27 @@ def test_a_misspelt_schedule_is_named(tiny: dict[str, Any], tmp_path: Path) -> N
     tiny["model"]["optimizer"]["schedule"] = "cosin"
     with pytest.raises(RecipeError, match="did you mean 'cosine'"):
         fit(tiny, tmp_path / "a", progress=False)
+
+
+def test_mixed_precision_trains_and_is_recorded(tiny: dict[str, Any], tmp_path: Path) -> None:
+    tiny["trainer"] |= {"max_epochs": 2, "precision": "bf16-mixed"}
+    tiny["model"]["optimizer"]["grad_clip"] = 1.0
+    run = fit(tiny, tmp_path / "a", progress=False)
+    assert run.record["precision"] == "bf16-mixed"
+    assert all(float(row["train_loss"]) < 5 for row in epochs(run.path))
+    assert {t.dtype for t in run.model.state_dict().values() if t.is_floating_point()} == {torch.float32}
+
+
+def test_clipping_bounds_what_a_step_changes(tiny: dict[str, Any], tmp_path: Path) -> None:
+    tiny["trainer"]["max_epochs"] = 1
+    tiny["model"]["ema"] = None
+    tiny["model"]["optimizer"] = {
+        "name": "sgd", "momentum": 0.0, "lr": 1.0, "weight_decay": 0.0, "warmup_epochs": 0, "schedule": "constant",
+        "grad_clip": 1e-6,
+    }  # fmt: skip
+    tiny["model"]["net"]["init_args"]["norm"] = False
+    run = fit(tiny, tmp_path / "a", progress=False)
+    torch.manual_seed(tiny["seed_everything"])
+    start = type(run.model)(**run.config["model"]["net"]["init_args"]).state_dict()
+    moved = sum(float((v - start[k]).square().sum()) for k, v in run.model.state_dict().items()) ** 0.5
+    assert 0 < moved <= 1e-6 * 3 * 1.01  # 40 training samples are 3 batches of at most 16
