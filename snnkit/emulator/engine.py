@@ -48,6 +48,11 @@ class Emulator:
         self._data = [p for p in self.manifest.ports if p.gate_from is None]
         self._gates = [p for p in self.manifest.ports if p.gate_from is not None]
 
+    @property
+    def chip(self) -> Chip:
+        """The decoded chip, whose own probes go beyond `run`."""
+        return self._chip
+
     def run(
         self,
         inputs: Mapping[str, Array],

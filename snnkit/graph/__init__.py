@@ -22,6 +22,8 @@ from snnkit.graph.model import (
     Scale,
     Select,
     Sparse,
+    SpinnakerNeuron,
+    SpinnakerWeightFormat,
     Synapse,
 )
 
@@ -47,6 +49,8 @@ __all__ = [
     "Select",
     "Severity",
     "Sparse",
+    "SpinnakerNeuron",
+    "SpinnakerWeightFormat",
     "Synapse",
     "finding_errors",
     "has_errors",

@@ -88,7 +88,33 @@ class LoihiNeuron:
     noise_at_membrane: int = 0
 
 
-Neuron = LIF | CubaLIF | LI | CubaLI | LoihiNeuron
+@dataclass(frozen=True, eq=False)
+class SpinnakerNeuron:
+    """Raw parameters of SpiNNaker neurons as the host sends them, each int32 [n]; the rule is in `rules/spinnaker.py`.
+
+    s16.15 (value times 2**15): v_init, v_rest, v_reset, v_thresh in mV, c_m in nF, tau_m, tau_syn_e, tau_syn_i,
+    tau_refrac and the step ts in ms, i_offset in nA. `refrac_init`: steps. `shift`: of the ring buffers, excitatory and
+    inhibitory. `delay_bits`: a ring buffer has 2**delay_bits slots. `model`: "exp" (IF_curr_exp) or "delta".
+    """
+
+    model: Literal["exp", "delta"]
+    v_init: Array
+    v_rest: Array
+    v_reset: Array
+    v_thresh: Array
+    c_m: Array
+    tau_m: Array
+    i_offset: Array
+    tau_refrac: Array
+    tau_syn_e: Array
+    tau_syn_i: Array
+    ts: Array
+    refrac_init: Array
+    shift: tuple[int, int] = (0, 0)
+    delay_bits: int = 1
+
+
+Neuron = LIF | CubaLIF | LI | CubaLI | LoihiNeuron | SpinnakerNeuron
 
 
 # --------------------------------------------------------------------------------------------------------- synapses
@@ -354,6 +380,14 @@ class LoihiWeightFormat:
 
 
 @dataclass(frozen=True, eq=False)
+class SpinnakerWeightFormat:
+    """Integer weights are words of the ring buffer, 0..65535. `receptor` 0 excitatory, 1 inhibitory: magnitudes; None:
+    the sign of a weight picks the receptor and its magnitude is the word."""
+
+    receptor: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Connection:
     """Synapses from `src` to `dst`. `delay` in steps: an int, or an int array [n_dst, n_src] for `Dense`."""
 
@@ -362,7 +396,7 @@ class Connection:
     dst: str
     synapse: Synapse
     delay: int | Array = 0
-    format: LoihiWeightFormat | None = None
+    format: LoihiWeightFormat | SpinnakerWeightFormat | None = None
 
     @property
     def max_delay(self) -> int:

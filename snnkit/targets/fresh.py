@@ -31,6 +31,8 @@ class Job:
         folder: the descriptor. result: where the traces go.
         inputs: uint8 [T, B, n] per port. noise: int32 [ticks, n] per layer.
         ticks: length of the run. trace: layers whose spikes, u and v are wanted.
+        packets: int64 [P, 2] of (tick, source) in order, for targets whose chip has a `trace(packets, ticks)`: one
+            sample with every probe of the chip; `inputs`, `noise` and `trace` are not used.
     """
 
     folder: Path
@@ -39,6 +41,14 @@ class Job:
     ticks: int
     trace: tuple[str, ...]
     noise: dict[str, Array] = field(default_factory=dict)
+    packets: Array | None = None
+
+    def probes(self) -> tuple[dict[str, Array], str]:
+        """(everything that the chip's `trace` gave, empty text), or ({}, why it did not run)."""
+        if not self.result.is_file():
+            return {}, "the emulator's process ended without a result"
+        with np.load(self.result, allow_pickle=False) as data:
+            return ({}, str(data["error"])) if "error" in data.files else ({k: data[k] for k in data.files}, "")
 
     def outcome(self) -> tuple[dict[str, Array], str]:
         """(traces `s.<layer>`, `u.<layer>`, `v.<layer>` [ticks, B, n], empty text), or ({}, why it did not run)."""
@@ -63,11 +73,14 @@ def run_fresh(jobs: Sequence[Job], folder: Path) -> None:
         stimulus = folder / f"stimulus{k}.npz"
         arrays = {f"in{i}": np.ascontiguousarray(a, np.uint8) for i, a in enumerate(job.inputs.values())}
         arrays |= {f"noise{i}": np.ascontiguousarray(a, np.int32) for i, a in enumerate(job.noise.values())}
+        if job.packets is not None:
+            arrays["packets"] = np.ascontiguousarray(job.packets, np.int64)
         np.savez(stimulus, **arrays)  # type: ignore[arg-type]
         listed.append(
             {
                 "descriptor": str(job.folder), "stimulus": str(stimulus), "result": str(job.result),
                 "inputs": list(job.inputs), "noise": list(job.noise), "ticks": job.ticks, "trace": list(job.trace),
+                "packets": job.packets is not None,
             }
         )  # fmt: skip
     order = folder / "jobs.json"
@@ -95,7 +108,12 @@ def _main(order: Path) -> None:
         with np.load(job["stimulus"], allow_pickle=False) as data:
             inputs = {name: data[f"in{k}"] for k, name in enumerate(job["inputs"])}
             noise = {name: data[f"noise{k}"] for k, name in enumerate(job["noise"])}
+            packets = data["packets"] if job["packets"] else None
         try:
+            if packets is not None:
+                traces = emulator.open(job["descriptor"]).chip.trace(packets, job["ticks"])  # type: ignore[attr-defined]
+                np.savez(job["result"], **traces)
+                continue
             chip = emulator.open(job["descriptor"])
             probes = dict.fromkeys(job["trace"], ("s", "u", "v"))
             result = chip.run(inputs, ticks=job["ticks"], probes=probes, noise=noise or None)

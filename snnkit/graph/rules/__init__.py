@@ -1,6 +1,7 @@
 """Update rules of the plain executor: one file per family of neurons, none of which uses a chip's `arithmetic.py`.
 
-A rule has `step(x, noise)` and the state arrays `u` (None where the neuron has no current) and `v`, all `[B, n]`.
+A rule has `step(x, noise)` and the state arrays `u` (None where the neuron has no current) and `v`, all `[B, n]`. The
+synaptic input x is `[B, n]`, or `[B, 2 n]` for neurons with two receptors (excitatory first).
 """
 
 from __future__ import annotations
@@ -10,8 +11,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from snnkit.errors import GraphError
-from snnkit.graph.model import LI, LIF, Connection, CubaLI, CubaLIF, LoihiNeuron, LoihiWeightFormat, Population
-from snnkit.graph.rules import loihi, real
+from snnkit.graph.model import (
+    LI,
+    LIF,
+    Connection,
+    CubaLI,
+    CubaLIF,
+    LoihiNeuron,
+    LoihiWeightFormat,
+    Population,
+    SpinnakerNeuron,
+    SpinnakerWeightFormat,
+)
+from snnkit.graph.rules import loihi, real, spinnaker
 from snnkit.graph.rules.loihi import READINGS, LoihiReading
 from snnkit.graph.rules.products import Part
 
@@ -28,7 +40,7 @@ class Rule(Protocol):
     def v(self) -> Array: ...
 
     def step(self, x: Array, noise: Array | None) -> Array:
-        """Advance one tick with the synaptic input x [B, n]; returns the spikes as bool [B, n]."""
+        """Advance one tick with the synaptic input x; returns the spikes as bool [B, n]."""
 
 
 def neuron_rule(population: Population, batch: int, reading: LoihiReading) -> Rule:
@@ -44,6 +56,8 @@ def neuron_rule(population: Population, batch: int, reading: LoihiReading) -> Ru
         return real.CubaLIRule(neuron, population.bias, batch, population.n)
     if isinstance(neuron, LoihiNeuron):
         return loihi.LoihiRule(neuron, batch, population.n, reading)
+    if isinstance(neuron, SpinnakerNeuron):
+        return spinnaker.SpinnakerRule(neuron, batch, population.n)
     raise GraphError(f"population {population.name!r} has a neuron without a rule: {type(neuron).__name__}")
 
 
@@ -51,6 +65,8 @@ def connection_parts(connection: Connection, reading: LoihiReading) -> list[Part
     """The linear maps of a connection, one per delay."""
     if isinstance(connection.format, LoihiWeightFormat):
         return loihi.parts(connection, reading)
+    if isinstance(connection.format, SpinnakerWeightFormat):
+        return spinnaker.parts(connection)
     if connection.format is None:
         return real.parts(connection)
     raise GraphError(

@@ -1,0 +1,223 @@
+"""From a SpiNNaker descriptor to a running board: routers, population tables and rows are decoded.
+
+Nothing but the images and the manifest is used. Every key that a core sends is walked through the routers to the cores
+it reaches, looked up in their population tables, and its rows are read: a wrong entry gives wrong spikes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from snnkit.descriptor import Descriptor
+from snnkit.emulator.chip import Stimulus, Traces
+from snnkit.emulator.pool import spread
+from snnkit.errors import DescriptorError
+from snnkit.targets.spinnaker import spec, words
+from snnkit.targets.spinnaker.decode import Core, Delivery, Plastic, build, read_core
+from snnkit.targets.spinnaker.machine import Chip, walk
+from snnkit.targets.spinnaker.schema import PLACEMENT, REGIONS, SpinnakerSection, bad, check_images
+from snnkit.targets.spinnaker.setup import Derived, derive
+
+Array = np.ndarray[Any, Any]
+
+_FIX = "the file is damaged; export it again"
+
+
+@dataclass(frozen=True, eq=False)
+class SpinnakerChip:
+    """A decoded board. Global neurons stand core after core; sources are data lines, gate lines, then neurons.
+
+    A ring slot holds, for every core, its excitatory entries and then its inhibitory ones.
+    """
+
+    n_neurons: int
+    n_lines: int
+    placement: Mapping[str, Array]
+    cores: tuple[Core, ...]
+    raw: Mapping[str, Array]
+    derived: Derived
+    delivery: Delivery
+    plastic: Plastic
+
+    def neurons(self) -> tuple[Array, ...]:
+        """The columns of the kernel, int64 [N], and the core table int64 [C, 4]: first, n, shifts."""
+        raw, d = self.raw, self.derived
+        columns = (
+            raw["i_offset"], d.resistance, raw["v_rest"], d.decay, raw["v_thresh"], raw["v_reset"], d.hold, d.gain,
+            d.decay_e, d.decay_i, d.scale_e, d.scale_i, raw["v_init"], raw["refrac_init"], raw["s_e"], raw["s_i"],
+        )  # fmt: skip
+        table = np.array([[c.first, c.n, *c.shift] for c in self.cores], np.int64).reshape(-1, 4)
+        return (*(np.ascontiguousarray(c, np.int64) for c in columns), table)
+
+    def run(self, stimulus: Stimulus) -> Traces:
+        """Run a batch from the initial state (see `emulator.chip.Chip`). u is the input current, s16.15."""
+        from snnkit.targets.spinnaker.kernel import COUNTERS
+
+        if stimulus.noise is not None and np.any(stimulus.noise):
+            raise DescriptorError("SpiNNaker's neurons take no injected noise", fix="run without noise")
+        none = np.zeros((0, 2), np.int64)
+        spikes, u, v, counters, _ = self._run(stimulus, none, full=False)
+        return Traces(spikes, u, v, {name: counters[:, i] for i, name in enumerate(COUNTERS)})
+
+    def _run(self, stimulus: Stimulus, packets: Array, *, full: bool) -> tuple[Array, Array, Array, Array, Any]:
+        from snnkit.targets.spinnaker.kernel import COUNTERS, run_samples
+
+        batch, ticks, n = stimulus.raster.shape[1], stimulus.ticks, self.n_neurons
+        spikes = np.empty((ticks, batch, n), np.uint8)
+        u = np.empty((ticks, batch, len(stimulus.record)), np.int32)
+        v = np.empty_like(u)
+        counters = np.zeros((batch, len(COUNTERS)), np.int64)
+        rings = np.zeros((batch, self.delivery.depth, 2 * n), np.uint16)
+        raster = np.ascontiguousarray(stimulus.raster)
+        raster = raster if raster.flags.writeable else raster.copy()
+        probes = np.zeros((ticks if full else 0, 7, n), np.int64)
+        ring_probe = np.zeros((ticks if full else 0, 2 * n), np.uint16)
+        states = self.plastic.states(batch, n)
+        history = self.plastic.record(ticks if full else 0)
+        shared = (
+            raster, packets, stimulus.gate_from, stimulus.gate_to, ticks, self.delivery.arguments(), self.neurons(),
+            rings, self.plastic.arguments(), states, stimulus.record, spikes, u, v, counters, probes, ring_probe,
+            history,
+        )  # fmt: skip
+        spread(lambda begin, end: run_samples(begin, end, *shared), batch)
+        return spikes, u, v, counters, (probes, ring_probe, history)
+
+    def trace(self, packets: Array, ticks: int) -> dict[str, Array]:
+        """One sample with every probe: `packets` int64 [P, 2] of (tick, source), in order, are sent by the host.
+
+        Returns:
+            Arrays by name: probes [ticks, N], ring [ticks, 2, N] before the transfer, saturation counters, derived
+            constants, and the used words of every row of every core after each step.
+        """
+        none = np.zeros(0, np.int64)
+        raster = np.zeros((0, 1, self.n_lines), np.uint8)
+        stimulus = Stimulus(raster, 1, none, none, ticks, None, none)
+        spikes, _, _, counters, (probes, ring, history) = self._run(stimulus, packets, full=True)
+        names = ("v_start", "gsyn_exc", "gsyn_inh", "v_end", "syn_exc_end", "syn_inh_end", "refrac_end")
+        out = {name: probes[:, i] for i, name in enumerate(names)}
+        split = np.concatenate([2 * c.first + np.arange(c.n) for c in self.cores])
+        width = np.repeat([c.n for c in self.cores], [c.n for c in self.cores])
+        out["ring"] = np.stack([ring[:, split], ring[:, split + width]], 1)
+        out |= {"spikes": spikes[:, 0], "sat_fixed": counters[:, 5], "sat_plastic": counters[:, 6]}
+        for core in self.cores:
+            mine = slice(core.first, core.first + core.n)
+            part = Derived(*(getattr(self.derived, k)[mine] for k in Derived.__dataclass_fields__))
+            constants = part.reported(core.binary != spec.DELTA)
+            out |= {f"d.{core.number}.{k}": x for k, x in constants.items()}
+        return out | self.plastic.words_after(history, self.cores)
+
+
+def open_chip(descriptor: Descriptor) -> SpinnakerChip:
+    """Check and decode a descriptor.
+
+    Raises:
+        DescriptorError: an image is inconsistent or beyond what a board holds.
+    """
+    try:
+        section = SpinnakerSection.model_validate(descriptor.manifest.chip)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise DescriptorError(f"manifest.json: chip.{where}: {first['msg']}", fix=_FIX) from None
+    arrays = descriptor.arrays
+    check_images(arrays, section)
+    cores = _cores(arrays)
+    n = sum(c.n for c in cores.values())
+    source_of, n_lines = _lines(descriptor)
+    sources, keys, chips = _senders(arrays, cores, source_of, n_lines)
+    reached = _reach(arrays, section.board, sources, keys, chips, cores)
+    raw = {
+        name: np.concatenate([np.zeros(0, np.int64), *(c.raw[name] for c in cores.values())])
+        for name in (*words.NEURON_FIELDS, "v_thresh", "s_e", "s_i")
+    }
+    delivery, plastic = build(cores, reached, n_lines + n)
+    columns = [derive(c.raw, c.binary != spec.DELTA) for c in cores.values()]
+    fields = Derived.__dataclass_fields__
+    derived = Derived(*(np.concatenate([np.zeros(0, np.int64), *(getattr(d, k) for d in columns)]) for k in fields))
+    placement = _placement(descriptor, cores)
+    return SpinnakerChip(n, n_lines, placement, tuple(cores.values()), raw, derived, delivery, plastic)
+
+
+def _cores(arrays: Mapping[str, Array]) -> dict[int, Core]:
+    """Cores with neurons, by their row in `core`."""
+    cores: dict[int, Core] = {}
+    first = 0
+    for number, (x, y, p, binary, n) in enumerate(arrays["core"].tolist()):
+        if binary == spec.SOURCE:
+            continue
+        ptr = arrays["core_ptr"]
+        regions = {name: arrays[name][ptr[number, k] : ptr[number + 1, k]] for k, name in enumerate(REGIONS)}
+        cores[number] = read_core(number, (x, y), p, binary, n, first, regions)
+        first += n
+    return cores
+
+
+def _lines(descriptor: Descriptor) -> tuple[Array, int]:
+    """Source number of every row of `host_key`, and the number of lines: data ports first, then gates."""
+    ports = descriptor.manifest.ports
+    data = sum(p.n for p in ports if p.gate_from is None)
+    starts, at, gate = [], 0, data
+    for p in ports:
+        starts.append(at if p.gate_from is None else gate)
+        if p.gate_from is None:
+            at += p.n
+        else:
+            gate += p.n
+    host = descriptor.arrays["host_key"]
+    sizes = np.array([p.n for p in ports], np.int64)
+    if len(host) and (host[:, 0].max() >= len(ports) or (host[:, 1] >= sizes[host[:, 0]]).any()):
+        raise bad("host_key", "names a port or line that there is not")
+    lines = np.array(starts, np.int64)[host[:, 0]] + host[:, 1] if len(host) else np.zeros(0, np.int64)
+    return lines, gate
+
+
+def _senders(
+    arrays: Mapping[str, Array], cores: Mapping[int, Core], source_of: Array, n_lines: int
+) -> tuple[Array, Array, Array]:
+    """(source, key, core) of everything that can be sent."""
+    host = arrays["host_key"]
+    sources, keys, where = [source_of], [host[:, 3]], [host[:, 2]]
+    for number, core in cores.items():
+        if core.keys is not None:
+            sources.append(n_lines + core.first + np.arange(core.n))
+            keys.append(core.keys)
+            where.append(np.full(core.n, number))
+    return np.concatenate(sources), np.concatenate(keys), np.concatenate(where)
+
+
+def _reach(
+    arrays: Mapping[str, Array], board: str, sources: Array, keys: Array, where: Array, cores: Mapping[int, Core]
+) -> dict[int, tuple[Array, Array]]:
+    """(sources, keys) of the packets that arrive at each core; a core without neurons drops them."""
+    tables: dict[Chip, Array] = {}
+    for x, y in {tuple(r) for r in arrays["router"][:, :2].tolist()}:
+        mine = (arrays["router"][:, 0] == x) & (arrays["router"][:, 1] == y)
+        tables[x, y] = arrays["router"][mine][:, 2:]
+    at = {(c.chip, c.p): number for number, c in cores.items()}
+    got: dict[int, list[Array]] = {}
+    chip_of = arrays["core"][where, :2]
+    for x, y in sorted({tuple(r) for r in chip_of.tolist()}):
+        mine = np.flatnonzero((chip_of == (x, y)).all(1))
+        for chip, p, which in walk(tables, board, (x, y), keys[mine]):
+            if (chip, p) in at:
+                got.setdefault(at[chip, p], []).append(mine[which])
+    joined = {number: np.sort(np.concatenate(parts)) for number, parts in got.items()}
+    return {number: (sources[which], keys[which]) for number, which in joined.items()}
+
+
+def _placement(descriptor: Descriptor, cores: Mapping[int, Core]) -> dict[str, Array]:
+    first = np.zeros(len(descriptor.arrays["core"]), np.int64)
+    for number, core in cores.items():
+        first[number] = core.first
+    placement: dict[str, Array] = {}
+    for layer in descriptor.manifest.layers:
+        table = descriptor.arrays.get(PLACEMENT + layer.name)
+        if table is None or len(table) != layer.n:
+            raise bad(PLACEMENT + layer.name, f"does not place the layer's {layer.n} neurons")
+        placement[layer.name] = first[table[:, 0]] + table[:, 1]
+    return placement

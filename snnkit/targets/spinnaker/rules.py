@@ -1,0 +1,284 @@
+"""What fits SpiNNaker 1 and what does not: findings, all at once, never exceptions.
+
+code                what                                                                        where from
+NEURON              a neuron without a counterpart                                              both
+SUBTRACT_RESET      reset by subtraction: v_reset is a constant                                 float
+INPUT_COUNT         counts above 255 in an input; below, a source sends one packet per event    both
+NOT_FINITE          NaN or infinity in a bias, decay or threshold                               float
+WEIGHT_NOT_FINITE   NaN or infinity in a weight                                                 float
+THRESHOLD_RANGE     a threshold that is not positive                                            float
+DECAY_RANGE         a decay outside 0 to 1                                                      float
+REFRACTORY_RANGE    a refractory period outside what tau_refrac holds                           float
+LI_NOT_READOUT      an LI that is not the read-out: its v would have to leave the core          float
+READOUT             a read-out that does not fit its population                                 both
+DELAY_RANGE         a delay that no ring buffer holds, or below one step                        both
+LOOP_TOO_SHORT      a loop with less delay than connections: each takes one step                both
+GRAPH               an inconsistent graph                                                       both
+REGISTER_RANGE      a parameter that no word holds, or a time constant that is not positive     integer
+SYNAPSE_MEMORY_LOSS a synaptic time constant so long that its decay is 0                        integer
+SHIFT_RANGE         a ring buffer shift that reaches the sign bit                               integer
+WEIGHT_FORMAT, WEIGHT_RANGE   weights that are no words of 16 bits                              integer
+CORES, KEYS, ROUTER, SDRAM, RING_SLOTS, DTCM_BYTES    more than the machine has                 both
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from snnkit.errors import GraphError
+from snnkit.graph.findings import Finding, has_errors
+from snnkit.graph.model import (
+    LI,
+    LIF,
+    Chain,
+    Connection,
+    CubaLI,
+    CubaLIF,
+    Graph,
+    Population,
+    Sparse,
+    SpinnakerNeuron,
+    SpinnakerWeightFormat,
+)
+from snnkit.passes import loop_findings
+from snnkit.targets.spinnaker import spec
+
+Array = np.ndarray[Any, Any]
+
+COUNT_MAX = 255
+DELAY_MAX = 1 << (spec.INDEX_BITS_MAX - spec.RECEPTOR_BITS - 1)
+"""Slots of a ring buffer for two neurons."""
+REFRACTORY_MAX = 2**16 - 1
+
+
+# -------------------------------------------------------------------------------------------------------- float graphs
+def check(
+    graph: Graph, *, board: str | None = None, neurons_per_core: int | None = None, resources: bool = True
+) -> list[Finding]:
+    """Everything about a float graph, on either timeline, that SpiNNaker cannot do. Integer graphs: `check_integer`.
+
+    Args:
+        board: "SpiNN-3", "SpiNN-5" or "triad"; None for any.
+        neurons_per_core: at most so many.
+        resources: also place the network, which takes a moment for large ones.
+    """
+    if any(isinstance(p.neuron, SpinnakerNeuron) for p in graph.populations):
+        return check_integer(graph)
+    findings = list(_structure(graph))
+    for p in graph.populations:
+        findings.extend(_float_population(graph, p))
+    for c in graph.connections:
+        findings.extend(_float_connection(graph, c))
+    if resources and not has_errors([f for f in findings if f.code in ("GRAPH", "NEURON", "DELAY_RANGE")]):
+        from snnkit.targets.spinnaker.plan import place
+
+        findings.extend(place(_stand_in(graph), board=board, neurons_per_core=neurons_per_core)[1])
+    return findings
+
+
+def _structure(graph: Graph) -> Iterator[Finding]:
+    try:
+        graph.validate()
+    except GraphError as error:
+        yield Finding("GRAPH", graph.name, error.what, remedy=error.fix or "names, sizes and delays must agree")
+        return
+    for node in graph.inputs:
+        if node.max_count > COUNT_MAX:
+            yield Finding(
+                "INPUT_COUNT", node.name, f"values up to {node.max_count}", resource="packets per step",
+                needed=node.max_count, available=COUNT_MAX, remedy="bin the events in more and shorter steps",
+            )  # fmt: skip
+    yield from loop_findings(graph)
+    readout = graph.readout
+    if readout is None:
+        return
+    target = graph.node(readout.population)
+    if not isinstance(target, Population):
+        yield Finding("READOUT", target.name, "the read-out names an input", remedy="read a population out")
+    elif readout.of_spikes and isinstance(target.neuron, LI | CubaLI):
+        yield Finding("READOUT", target.name, "an LI does not fire", remedy="read out the mean, maximum or last v")
+    elif not readout.of_spikes and isinstance(target.neuron, LIF | CubaLIF):
+        yield Finding(
+            "READOUT", target.name, f"v of a firing neuron is read out by {readout.rule!r}",
+            remedy="end the network with an LI, or count spikes",
+        )  # fmt: skip
+
+
+def _float_population(graph: Graph, p: Population) -> Iterator[Finding]:
+    neuron = p.neuron
+    if not isinstance(neuron, LIF | CubaLIF | LI | CubaLI):
+        yield Finding("NEURON", p.name, f"no program for {type(neuron).__name__}", remedy="use LIF, CubaLIF or LI")
+        return
+    for key in ("decay", "decay_syn", "decay_mem"):
+        value = getattr(neuron, key, None)
+        if value is not None:
+            yield from _finite(p.name, key, value)
+            wrong = value[((value < 0) | (value > 1)) & np.isfinite(value)]
+            if wrong.size:
+                yield Finding(
+                    "DECAY_RANGE", p.name, f"{key} is {float(wrong[0]):g}", resource=key, needed=float(wrong[0]),
+                    available=1, remedy="use decays from 0 to 1",
+                )  # fmt: skip
+    if p.bias is not None:
+        yield from _finite(p.name, "bias", p.bias)
+    if isinstance(neuron, LI | CubaLI):
+        if graph.outgoing(p.name):
+            yield Finding(
+                "LI_NOT_READOUT", p.name, "an LI sends its v to other neurons; only spikes travel",
+                remedy="make it the last layer, or use a firing neuron",
+            )  # fmt: skip
+        elif graph.readout is None or graph.readout.population != p.name:
+            yield Finding("LI_NOT_READOUT", p.name, "an LI that is not read out", remedy="read it out, or leave it out")
+        return
+    yield from _finite(p.name, "threshold", neuron.threshold)
+    low = neuron.threshold[neuron.threshold <= 0]
+    if low.size:
+        yield Finding(
+            "THRESHOLD_RANGE", p.name, f"the threshold is {float(low[0]):g}", remedy="use a threshold above 0"
+        )
+    if neuron.reset == "subtract":
+        yield Finding(
+            "SUBTRACT_RESET", p.name, "the threshold is subtracted on a spike; the membrane is set to v_reset",
+            remedy='train with reset="zero"',
+        )  # fmt: skip
+    if not 0 <= neuron.refractory <= REFRACTORY_MAX:
+        yield Finding(
+            "REFRACTORY_RANGE", p.name, f"{neuron.refractory} steps are skipped after a spike", resource="refractory",
+            needed=neuron.refractory, available=REFRACTORY_MAX, remedy=f"use 0 to {REFRACTORY_MAX}",
+        )  # fmt: skip
+
+
+def _finite(where: str, what: str, value: Array, code: str = "NOT_FINITE") -> Iterator[Finding]:
+    wrong = int(np.size(value) - np.isfinite(value).sum())
+    if wrong:
+        yield Finding(
+            code, where, f"{wrong} of {np.size(value)} values of {what} are NaN or infinite", remedy="retrain"
+        )
+
+
+def _float_connection(graph: Graph, c: Connection) -> Iterator[Finding]:
+    for op in c.synapse.ops if isinstance(c.synapse, Chain) else (c.synapse,):
+        weight = getattr(op, "weight", getattr(op, "factor", None))
+        if weight is not None:
+            yield from _finite(c.name, "the weights", getattr(weight, "data", weight), "WEIGHT_NOT_FINITE")
+    yield from _delay(c)
+
+
+def _delay(c: Connection) -> Iterator[Finding]:
+    if c.max_delay > DELAY_MAX:
+        yield Finding(
+            "DELAY_RANGE", c.name, f"a delay of {c.max_delay} steps", resource="slots of a ring buffer",
+            needed=c.max_delay, available=DELAY_MAX,
+            remedy=f"use delays of at most {DELAY_MAX}; up to 32 leave 256 neurons on a core",
+        )  # fmt: skip
+
+
+def _stand_in(graph: Graph) -> Graph:
+    """An integer graph with the same synapses, to be placed; its parameters have no meaning."""
+    late = 1 if _min_input_delay(graph) == 0 else 0
+    hosts = {i.name for i in graph.inputs}
+
+    def connection(c: Connection) -> Connection:
+        matrix = c.synapse.matrix().copy()
+        matrix.data = np.where(matrix.data != 0, 1, 0).astype(np.int32)
+        delay = np.max(np.maximum(np.asarray(c.delay) + (late if c.src in hosts else 0), 1), initial=1)
+        return Connection(c.name, c.src, c.dst, Sparse(matrix), int(delay), SpinnakerWeightFormat())
+
+    def population(p: Population) -> Population:
+        one = np.full(p.n, spec.ONE, np.int32)
+        exponential = isinstance(p.neuron, CubaLIF | CubaLI)
+        return Population(
+            p.name,
+            p.shape,
+            SpinnakerNeuron(
+                "exp" if exponential else "delta", one, one, one, one, one, one, one, one, one, one, one, one
+            ),
+        )
+
+    return graph.with_(
+        timeline="chip",
+        populations=tuple(population(p) for p in graph.populations),
+        connections=tuple(connection(c) for c in graph.connections),
+    )
+
+
+def _min_input_delay(graph: Graph) -> int:
+    hosts = {i.name for i in graph.inputs}
+    return min((int(np.min(c.delay)) for c in graph.connections if c.src in hosts and np.size(c.delay)), default=1)
+
+
+# ------------------------------------------------------------------------------------------------------ integer graphs
+def check_integer(graph: Graph) -> list[Finding]:
+    """Everything about an integer graph that no word holds; resources are found by lowering."""
+    findings = list(_structure(graph))
+    for p in graph.populations:
+        if isinstance(p.neuron, SpinnakerNeuron):
+            findings.extend(_registers(p, p.neuron))
+        else:
+            findings.append(
+                Finding("NEURON", p.name, f"{type(p.neuron).__name__} is not quantised", remedy="quantise the graph")
+            )
+    if graph.timeline != "chip":
+        findings.append(Finding("GRAPH", graph.name, "the graph is on the model timeline", remedy="apply the lag pass"))
+    for c in graph.connections:
+        findings.extend(_weights(c))
+        findings.extend(_delay(c))
+        if np.size(c.delay) and int(np.min(c.delay)) < 1:
+            findings.append(
+                Finding("DELAY_RANGE", c.name, "a packet acts one step after it was sent at the earliest",
+                        resource="delay", needed=int(np.min(c.delay)), available=1,
+                        remedy="add a step to every input connection, and to every lag")
+            )  # fmt: skip
+    return findings
+
+
+def _registers(p: Population, neuron: SpinnakerNeuron) -> Iterator[Finding]:
+    for key, value in vars(neuron).items():
+        if not isinstance(value, np.ndarray):
+            continue
+        low = 1 if key in ("c_m", "tau_m", "tau_syn_e", "tau_syn_i", "ts") else -(2**31)
+        low = 0 if key in ("tau_refrac", "refrac_init") else low
+        wrong = np.flatnonzero((value < low) | (value > 2**31 - 1))
+        if wrong.size or value.dtype.kind != "i":
+            worst = int(value[wrong[0]]) if wrong.size else 0
+            yield Finding(
+                "REGISTER_RANGE", p.name, f"{key} = {worst} in {wrong.size} neurons ({value.dtype})", resource=key,
+                needed=worst, available=low, remedy=f"use whole numbers from {low} to {2**31 - 1}",
+            )  # fmt: skip
+    if neuron.model == "exp":
+        for key in ("tau_syn_e", "tau_syn_i"):
+            value = getattr(neuron, key).astype(np.int64)
+            steps = value // np.maximum(neuron.ts.astype(np.int64), 1)
+            if value.size and steps.max() > spec.TAU_SYN_STEPS_MAX:
+                yield Finding(
+                    "SYNAPSE_MEMORY_LOSS", p.name, f"{key} of {int(steps.max())} steps has decay 0", resource=key,
+                    needed=int(steps.max()), available=spec.TAU_SYN_STEPS_MAX, remedy="use a shorter time constant",
+                )  # fmt: skip
+    if not all(0 <= s <= spec.SHIFT_MAX for s in neuron.shift):
+        yield Finding(
+            "SHIFT_RANGE", p.name, f"ring buffer shifts {neuron.shift}", resource="shift", needed=max(neuron.shift),
+            available=spec.SHIFT_MAX, remedy=f"use 0 to {spec.SHIFT_MAX}",
+        )  # fmt: skip
+    if not 1 <= neuron.delay_bits <= spec.INDEX_BITS_MAX - spec.RECEPTOR_BITS - 1:
+        yield Finding("DELAY_RANGE", p.name, f"{neuron.delay_bits} delay bits", remedy="use 1 to 12")
+
+
+def _weights(c: Connection) -> Iterator[Finding]:
+    if not isinstance(c.format, SpinnakerWeightFormat) or c.format.receptor not in (None, 0, 1):
+        yield Finding("WEIGHT_FORMAT", c.name, f"the weights' format is {c.format}", remedy="quantise the graph")
+        return
+    w = c.synapse.matrix().data
+    if not np.issubdtype(np.asarray(w).dtype, np.integer):
+        yield Finding("WEIGHT_FORMAT", c.name, f"the weights are {w.dtype}, not integers", remedy="quantise the graph")
+        return
+    w = np.asarray(w).astype(np.int64)
+    low = -spec.WEIGHT_MAX if c.format.receptor is None else 0
+    wrong = w[(w < low) | (w > spec.WEIGHT_MAX)]
+    if wrong.size:
+        yield Finding(
+            "WEIGHT_RANGE", c.name, f"{wrong.size} words such as {int(wrong[0])}; they are masked, not clamped",
+            resource="word", needed=int(wrong[0]), available=spec.WEIGHT_MAX, remedy="a larger shift, or lower weights",
+        )  # fmt: skip
