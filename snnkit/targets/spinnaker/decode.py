@@ -72,6 +72,10 @@ class Delivery:
 
     A segment adds `size` words to the slot `delay` steps ahead: to neighbouring entries from `dst` on (index -1), or at
     `indices`. `events`: synapses of a packet of each source; `rows`: rows it makes the cores read.
+
+    Where no slot can saturate (`bound`: the largest sum of words into one ring entry), order does not matter, and rows
+    that reach a target once are also kept as int16 with the receptor as sign: `signed_at` of a segment, -1 for none;
+    sources with equal `pattern` >= 0 have such rows only, for the same targets and delays. A row of zeros is at `zero`.
     """
 
     ptr: Array
@@ -84,13 +88,19 @@ class Delivery:
     indices: Array
     events: Array
     rows: Array
+    signed_at: Array
+    half: Array
+    signed: Array
+    zero: int
+    pattern: Array
+    bound: int
     depth: int
 
-    def arguments(self) -> tuple[Array, ...]:
+    def arguments(self) -> tuple[Any, ...]:
         """The arrays in the order of the kernel."""
         return (
             self.ptr, self.dst, self.size, self.weight_at, self.index_at, self.delay, self.weights, self.indices,
-            self.events, self.rows,
+            self.events, self.rows, self.signed_at, self.half, self.signed, self.zero, self.pattern,
         )  # fmt: skip
 
 
@@ -226,7 +236,8 @@ def _fixed(
     heads: list[tuple[Array, ...]] = []
     weights: list[Array] = []
     indices: list[Array] = []
-    at_w = at_i = 0
+    signed: list[Array] = []
+    at_w = at_i = at_s = bound = 0
     events = np.zeros(n_sources, np.int64)
     for number, core in cores.items():
         mine = np.flatnonzero(core_of == number)
@@ -256,12 +267,18 @@ def _fixed(
         full = np.zeros((int(dense.sum()), 2 * core.n), np.uint16)
         inside = dense[piece]
         full[rank[piece[inside]], entry[inside]] = weight[inside]
+        small, alike = _signed(core, piece, size, once, entry, weight)
+        signed_at = np.where(alike, at_s + (np.cumsum(alike) - 1) * core.n, -1)
+        signed.append(small.reshape(-1))
+        at_s += small.size
+        bound = max(bound, int(np.bincount(entry, weights=weight, minlength=1).max(initial=0)))
         sparse_at = at_w + full.size + np.cumsum(np.where(dense, 0, size)) - np.where(dense, 0, size)
         index_at = np.where(dense, -1, at_i + np.cumsum(np.where(dense, 0, size)) - np.where(dense, 0, size))
         heads.append(
             (
                 mine[owner[head]], np.full(len(head), 2 * core.first), np.where(dense, 2 * core.n, size),
                 np.where(dense, at_w + rank * 2 * core.n, sparse_at), index_at, delay[head],
+                signed_at, np.full(len(head), core.n),
             )
         )  # fmt: skip
         weights += [full.reshape(-1), weight[~inside].astype(np.uint16)]
@@ -269,16 +286,46 @@ def _fixed(
         at_w += full.size + int((~inside).sum())
         at_i += int((~inside).sum())
     if heads:
-        row_of, dst, size, weight_at, index_at, delay = (np.concatenate(x) for x in zip(*heads))
+        row_of, dst, size, weight_at, index_at, delay, signed_at, half = (np.concatenate(x) for x in zip(*heads))
     else:
-        row_of = dst = size = weight_at = index_at = delay = np.zeros(0, np.int64)
+        row_of = dst = size = weight_at = index_at = delay = signed_at = half = np.zeros(0, np.int64)
     by = np.argsort(row_of, kind="stable")
+    ptr = np.searchsorted(source[row_of[by]], np.arange(n_sources + 1)).astype(np.int64)
+    columns = [x[by] for x in (dst, size, weight_at, index_at, delay)]
+    signed_at, half = signed_at[by], half[by]
+    longest = int(half.max(initial=0))
     return Delivery(
-        np.searchsorted(source[row_of[by]], np.arange(n_sources + 1)).astype(np.int64),
-        dst[by], size[by], weight_at[by], index_at[by], delay[by],
-        np.concatenate([np.zeros(0, np.uint16), *weights]), np.concatenate([np.zeros(0, np.int32), *indices]),
-        events, np.bincount(source, minlength=n_sources).astype(np.int64), depth,
+        ptr, *columns, np.concatenate([np.zeros(0, np.uint16), *weights]),
+        np.concatenate([np.zeros(0, np.int32), *indices]), events,
+        np.bincount(source, minlength=n_sources).astype(np.int64), signed_at, half,
+        np.concatenate([*signed, np.zeros(longest, np.int16)]), at_s, _patterns(ptr, dst[by], delay[by], signed_at),
+        bound, depth,
     )  # fmt: skip
+
+
+def _signed(core: Core, piece: Array, size: Array, once: Array, entry: Array, weight: Array) -> tuple[Array, Array]:
+    """Rows as int16 [K, n] with the receptor as sign, and which pieces they are: each target once, words below 2**15."""
+    n = core.n
+    target = entry % n
+    hits = np.bincount(piece * n + target, minlength=len(size) * n).reshape(len(size), n).max(1, initial=0)
+    large = np.zeros(len(size), bool)
+    large[piece[weight > np.iinfo(np.int16).max]] = True
+    alike = once & (hits < 2) & ~large & (size >= DENSE_SHARE * n)
+    rows = np.zeros((int(alike.sum()), n), np.int16)
+    inside = alike[piece]
+    rows[(np.cumsum(alike) - 1)[piece[inside]], target[inside]] = np.where(entry < n, weight, -weight)[inside]
+    return rows, alike
+
+
+def _patterns(ptr: Array, dst: Array, delay: Array, signed_at: Array) -> Array:
+    """Sources whose rows are all signed and cover the same targets with the same delays share a number >= 0."""
+    known: dict[tuple[bytes, bytes], int] = {}
+    pattern = np.full(len(ptr) - 1, -1, np.int64)
+    for source in np.flatnonzero(np.diff(ptr) > 0):
+        mine = slice(ptr[source], ptr[source + 1])
+        if (signed_at[mine] >= 0).all():
+            pattern[source] = known.setdefault((dst[mine].tobytes(), delay[mine].tobytes()), len(known))
+    return pattern
 
 
 def _plastic(cores: Mapping[int, Core], source: Array, core_of: Array, start: Array, n_sources: int) -> Plastic:

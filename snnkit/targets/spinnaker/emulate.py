@@ -79,8 +79,9 @@ class SpinnakerChip:
         ring_probe = np.zeros((ticks if full else 0, 2 * n), np.uint16)
         states = self.plastic.states(batch, n)
         history = self.plastic.record(ticks if full else 0)
+        fast = self.delivery.bound * stimulus.max_count <= spec.WEIGHT_MAX and not len(self.plastic.rows)
         shared = (
-            raster, packets, stimulus.gate_from, stimulus.gate_to, ticks, self.delivery.arguments(), self.neurons(),
+            fast, raster, packets, stimulus.gate_from, stimulus.gate_to, ticks, self.delivery.arguments(), self.neurons(),
             rings, self.plastic.arguments(), states, stimulus.record, spikes, u, v, counters, probes, ring_probe,
             history,
         )  # fmt: skip

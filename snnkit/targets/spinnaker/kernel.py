@@ -16,7 +16,8 @@ from snnkit.targets.spinnaker import arithmetic  # noqa: E402
 from snnkit.targets.spinnaker.plastic import add_post_event, process_row  # noqa: E402
 
 _forms = instantiate(arithmetic, where=njit(arithmetic.where), compiler=njit)
-_transfer, _step = _forms.transfer, _forms.step
+_transfer, _current, _membrane = _forms.transfer, _forms.current, _forms.membrane
+_fire, _dec = _forms.fire, _forms.dec
 
 COUNTERS = (
     "spikes",
@@ -32,36 +33,68 @@ COUNTERS = (
 
 
 @njit(**_numba.OPTIONS)
-def _update(core, slot, v, r, s_e, s_i, i_now, s, before, neurons):
-    """Transfer and step of one core; empties its part of the slot. Returns the spikes.
+def _receive(state, slot, shift, scale):
+    """The transfer of one receptor's part of the slot."""
+    for k in range(state.shape[0]):
+        state[k] = _transfer(state[k], np.int64(slot[k]), shift, scale[k])
+
+
+@njit(**_numba.OPTIONS)
+def _currents(i, s_e, s_i, gain, offset):
+    for k in range(i.shape[0]):
+        i[k] = _current(s_e[k], s_i[k], gain[k], offset[k])
+
+
+@njit(**_numba.OPTIONS)
+def _membranes(moved, v, i, resistance, rest, decay):
+    for k in range(v.shape[0]):
+        moved[k] = _membrane(v[k], i[k], resistance[k], rest[k], decay[k])
+
+
+@njit(**_numba.OPTIONS)
+def _fires(v, r, s, moved, thresh, reset, hold):
+    spikes = 0
+    for k in range(v.shape[0]):
+        v1, r1, fired = _fire(moved[k], v[k], r[k], thresh[k], reset[k], hold[k])
+        v[k] = v1
+        r[k] = r1
+        s[k] = fired
+        spikes += fired
+    return spikes
+
+
+@njit(**_numba.OPTIONS)
+def _decays(state, decay):
+    for k in range(state.shape[0]):
+        state[k] = _dec(state[k], decay[k])
+
+
+@njit(**_numba.OPTIONS)
+def _update(core, slot, v, r, s_e, s_i, i_now, moved, s, before, neurons):
+    """Transfer and `arithmetic.step` of one core, in short loops that a compiler turns into vectors; empties its part
+    of the slot. Returns the spikes.
 
     `before` int64 [2, N], or [0, N]: the synaptic states after the transfer, before their decay.
     """
     offset, resistance, rest, decay, thresh, reset, hold, gain, decay_e, decay_i, scale_e, scale_i = neurons
-    first, n, shift_e, shift_i = core[0], core[1], core[2], core[3]
+    first, n = core[0], core[1]
+    end = first + n
     base = 2 * first
-    spikes = 0
-    keep = before.shape[0] > 0
-    for k in range(n):
-        i = first + k
-        e = _transfer(s_e[i], np.int64(slot[base + k]), shift_e, scale_e[i])
-        h = _transfer(s_i[i], np.int64(slot[base + n + k]), shift_i, scale_i[i])
-        if keep:
-            before[0, i] = e
-            before[1, i] = h
-        now, v1, r1, fired, e1, h1 = _step(
-            v[i], r[i], e, h, gain[i], offset[i], resistance[i], rest[i], decay[i], thresh[i], reset[i], hold[i],
-            decay_e[i], decay_i[i],
-        )  # fmt: skip
-        i_now[i] = now
-        v[i] = v1
-        r[i] = r1
-        s_e[i] = e1
-        s_i[i] = h1
-        s[i] = fired
-        spikes += fired
+    _receive(s_e[first:end], slot[base : base + n], core[2], scale_e[first:end])
+    _receive(s_i[first:end], slot[base + n : base + 2 * n], core[3], scale_i[first:end])
     slot[base : base + 2 * n] = 0
-    return spikes
+    if before.shape[0] > 0:
+        before[0, first:end] = s_e[first:end]
+        before[1, first:end] = s_i[first:end]
+    _currents(i_now[first:end], s_e[first:end], s_i[first:end], gain[first:end], offset[first:end])
+    _membranes(
+        moved[first:end], v[first:end], i_now[first:end], resistance[first:end], rest[first:end], decay[first:end]
+    )
+    _decays(s_e[first:end], decay_e[first:end])
+    _decays(s_i[first:end], decay_i[first:end])
+    return _fires(
+        v[first:end], r[first:end], s[first:end], moved[first:end], thresh[first:end], reset[first:end], hold[first:end]
+    )
 
 
 @njit(**_numba.OPTIONS)
@@ -78,7 +111,7 @@ def _add_dense(target, row):
 @njit(**_numba.OPTIONS)
 def _deliver(source, t, rows, ring):
     """The fixed synapses of one packet; returns the saturated additions."""
-    ptr, dst, size, weight_at, index_at, delay, weights, indices, _events, _rows = rows
+    ptr, dst, size, weight_at, index_at, delay, weights, indices = rows[:8]
     over = 0
     for k in range(ptr[source], ptr[source + 1]):
         slot = ring[(t + delay[k]) & (ring.shape[0] - 1)]
@@ -97,13 +130,50 @@ def _deliver(source, t, rows, ring):
 
 
 @njit(**_numba.OPTIONS)
+def _add_eight(exc, inh, rows, at):
+    """Eight rows of int16 that start at `at`: positive words to `exc`, the others' magnitudes to `inh`."""
+    n = exc.shape[0]
+    a = rows[at[0] : at[0] + n]
+    b = rows[at[1] : at[1] + n]
+    c = rows[at[2] : at[2] + n]
+    d = rows[at[3] : at[3] + n]
+    e = rows[at[4] : at[4] + n]
+    f = rows[at[5] : at[5] + n]
+    g = rows[at[6] : at[6] + n]
+    h = rows[at[7] : at[7] + n]
+    none = np.int16(0)
+    for j in range(n):
+        up = max(a[j], none) + max(b[j], none) + max(c[j], none) + max(d[j], none)
+        up += max(e[j], none) + max(f[j], none) + max(g[j], none) + max(h[j], none)
+        exc[j] += up
+        inh[j] += up - (a[j] + b[j] + c[j] + d[j] + e[j] + f[j] + g[j] + h[j])
+
+
+@njit(**_numba.OPTIONS)
+def _deliver_alike(sources, t, rows, ring, at):
+    """One packet of each of these sources, which share a pattern; no slot can saturate."""
+    ptr, dst, delay = rows[0], rows[1], rows[5]
+    signed_at, half, signed, zero = rows[10], rows[11], rows[12], rows[13]
+    first = ptr[sources[0]]
+    m = sources.shape[0]
+    for k in range(ptr[sources[0] + 1] - first):
+        slot = ring[(t + delay[first + k]) & (ring.shape[0] - 1)]
+        n = half[first + k]
+        base = dst[first + k]
+        for group in range(0, m, 8):
+            for i in range(8):
+                at[i] = signed_at[ptr[sources[group + i]] + k] if group + i < m else zero
+            _add_eight(slot[base : base + n], slot[base + n : base + 2 * n], signed, at)
+
+
+@njit(**_numba.OPTIONS)
 def run_samples(
-    begin, end, raster, packets, gate_from, gate_to, ticks, rows, neurons, rings, plastic, states, record, out_s,
+    begin, end, fast, raster, packets, gate_from, gate_to, ticks, rows, neurons, rings, plastic, states, record, out_s,
     out_u, out_v, counters, probes, ring_probe, history,
 ):  # fmt: skip
     """Samples begin to end - 1 of a batch, each from the initial state.
 
-    raster uint8 [T, B, L]; packets int64 [P, 2] of (step, source) are sent in their order, in every sample. record [K]
+    `fast`: no slot can saturate and nothing learns. raster uint8 [T, B, L]; packets int64 [P, 2] of (step, source) are sent in their order, in every sample. record [K]
     neurons whose current and v are recorded. probes [ticks or 0, 7, N], ring_probe [ticks or 0, 2N] and history record
     everything of one sample. Samples do not touch each other.
     """
@@ -122,7 +192,10 @@ def run_samples(
     learns = plastic_rows.shape[0] > 0
     weights_of, rows_of, post, post_count = states
     rule_of_neuron = plastic[16]
+    pattern = rows[14]
+    at = np.empty(8, np.int64)
     i_now = np.empty(n, np.int64)
+    moved = np.empty(n, np.int64)
     full = probes.shape[0] > 0
     before = np.zeros((2 if full else 0, n), np.int64)
     for b in range(begin, end):
@@ -145,7 +218,7 @@ def run_samples(
                 probes[t, 0] = v
             spikes = 0
             for c in range(cores.shape[0]):
-                spikes += _update(cores[c], slot, v, r, s_e, s_i, i_now, s, before, columns)
+                spikes += _update(cores[c], slot, v, r, s_e, s_i, i_now, moved, s, before, columns)
             counters[b, 0] += spikes
             for k in range(record.shape[0]):
                 out_u[t, b, k] = i_now[record[k]]
@@ -182,7 +255,8 @@ def run_samples(
                     hits += 1
             by_host = hits
             hits += active(s, np.int64(first_neuron), found[by_host:])
-            for h in range(hits):
+            h = 0
+            while h < hits:
                 source = found[h]
                 times = np.int64(1)
                 if source < n_lines:
@@ -191,11 +265,25 @@ def run_samples(
                 total_rows += read[source] * times
                 if h < by_host:
                     sent += times
+                alike = pattern[source]
+                if fast and alike >= 0 and times == 1:
+                    m = h + 1
+                    while (
+                        m < hits and pattern[found[m]] == alike and (found[m] >= n_lines or raster[t, b, found[m]] == 1)
+                    ):
+                        total_events += events[found[m]]
+                        total_rows += read[found[m]]
+                        sent += m < by_host
+                        m += 1
+                    _deliver_alike(found[h:m], t, rows, ring, at)
+                    h = m
+                    continue
                 for _ in range(times):
                     if learns:
                         for k in range(plastic_ptr[source], plastic_ptr[source + 1]):
                             counters[b, 6] += process_row(t, plastic_rows[k], plastic, states, b, ring)
                     over += _deliver(source, t, rows, ring)
+                h += 1
             if full and learns:
                 history[0][t] = weights_of[b]
                 history[1][t] = rows_of[b]

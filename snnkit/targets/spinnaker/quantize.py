@@ -147,7 +147,8 @@ class _Layer:
         reach = REACH / float((self.membrane.r * steady).max(initial=1))
         top = min(reach, float(spec.WEIGHT_MAX))  # long time constants: fewer words, no shift
         shift = min(max(math.floor(math.log2(reach / spec.WEIGHT_MAX)), 0), spec.SHIFT_MAX)
-        scale = top / (most + np.abs(bias) / np.maximum(steady, 1e-30))
+        rounded = np.minimum(0.5 * self._fan_in(), spec.WEIGHT_MAX / 2)  # what rounding to words may add
+        scale = np.maximum(top - rounded, 1.0) / (most + np.abs(bias) / np.maximum(steady, 1e-30))
         threshold = None if self.readout else np.asarray(neuron.threshold, np.float64)  # type: ignore[union-attr]
         scale, shift = self._with_threshold(scale, shift, threshold, most)
         if self.readout:
@@ -202,6 +203,12 @@ class _Layer:
             return sure[0], sure[1], "proved"
         likely = np.minimum(mean + self.options.deviations * np.sqrt(var) / gain + largest, sure)
         return likely[0], likely[1], "rates"
+
+    def _fan_in(self) -> Array:
+        """Packets that may add to one slot of each neuron."""
+        counts = {i.name: i.max_count for i in self.graph.inputs}
+        each = [np.diff(m.indptr) * counts.get(c.src, 1) for c, m in zip(self.connections, self.matrices)]
+        return np.sum([np.zeros(self.population.n), *each], axis=0)
 
     def _steady(self) -> Array:
         """How much larger the current may become than what arrives in one step."""
