@@ -109,8 +109,8 @@ def parts(connection: Connection) -> list[Part]:
     matrices = []
     for part in by_delay(connection, sp.csr_matrix(connection.synapse.matrix(), dtype=np.int64)):
         m = part.matrix
-        if np.abs(m.data).max(initial=0) > FULL or (fmt.receptor is not None and m.data.min(initial=0) < 0):
-            raise GraphError(f"connection {connection.name!r} has weights that are no words of 16 bits")
+        if fmt.receptor is not None and m.data.min(initial=0) < 0:
+            raise GraphError(f"connection {connection.name!r} has negative words for one receptor")
         up, down = (sp.csr_matrix((np.maximum(sign * m.data, 0), m.indices, m.indptr), m.shape) for sign in (1, -1))
         if fmt.receptor == 1:
             up, down = down, up
