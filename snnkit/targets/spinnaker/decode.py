@@ -304,7 +304,7 @@ def _fixed(
 
 
 def _signed(core: Core, piece: Array, size: Array, once: Array, entry: Array, weight: Array) -> tuple[Array, Array]:
-    """Rows as int16 [K, n] with the receptor as sign, and which pieces they are: each target once, words below 2**15."""
+    """Rows as int16 [K, n] with the receptor as sign, and which pieces they are: a target once, words below 2**15."""
     n = core.n
     target = entry % n
     hits = np.bincount(piece * n + target, minlength=len(size) * n).reshape(len(size), n).max(1, initial=0)

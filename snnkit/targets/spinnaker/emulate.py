@@ -81,7 +81,8 @@ class SpinnakerChip:
         history = self.plastic.record(ticks if full else 0)
         fast = self.delivery.bound * stimulus.max_count <= spec.WEIGHT_MAX and not len(self.plastic.rows)
         shared = (
-            fast, raster, packets, stimulus.gate_from, stimulus.gate_to, ticks, self.delivery.arguments(), self.neurons(),
+            fast, raster, packets,
+            stimulus.gate_from, stimulus.gate_to, ticks, self.delivery.arguments(), self.neurons(),
             rings, self.plastic.arguments(), states, stimulus.record, spikes, u, v, counters, probes, ring_probe,
             history,
         )  # fmt: skip

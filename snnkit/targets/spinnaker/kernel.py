@@ -173,7 +173,8 @@ def run_samples(
 ):  # fmt: skip
     """Samples begin to end - 1 of a batch, each from the initial state.
 
-    `fast`: no slot can saturate and nothing learns. raster uint8 [T, B, L]; packets int64 [P, 2] of (step, source) are sent in their order, in every sample. record [K]
+    `fast`: no slot can saturate and nothing learns. raster uint8 [T, B, L]; packets int64 [P, 2] of (step, source) are
+    sent in their order, in every sample. record [K]
     neurons whose current and v are recorded. probes [ticks or 0, 7, N], ring_probe [ticks or 0, 2N] and history record
     everything of one sample. Samples do not touch each other.
     """
