@@ -291,14 +291,14 @@ def _fixed(
         row_of = dst = size = weight_at = index_at = delay = signed_at = half = np.zeros(0, np.int64)
     by = np.argsort(row_of, kind="stable")
     ptr = np.searchsorted(source[row_of[by]], np.arange(n_sources + 1)).astype(np.int64)
-    columns = [x[by] for x in (dst, size, weight_at, index_at, delay)]
+    dst, size, weight_at, index_at, delay = (x[by] for x in (dst, size, weight_at, index_at, delay))
     signed_at, half = signed_at[by], half[by]
     longest = int(half.max(initial=0))
     return Delivery(
-        ptr, *columns, np.concatenate([np.zeros(0, np.uint16), *weights]),
+        ptr, dst, size, weight_at, index_at, delay, np.concatenate([np.zeros(0, np.uint16), *weights]),
         np.concatenate([np.zeros(0, np.int32), *indices]), events,
         np.bincount(source, minlength=n_sources).astype(np.int64), signed_at, half,
-        np.concatenate([*signed, np.zeros(longest, np.int16)]), at_s, _patterns(ptr, dst[by], delay[by], signed_at),
+        np.concatenate([*signed, np.zeros(longest, np.int16)]), at_s, _patterns(ptr, dst, delay, signed_at),
         bound, depth,
     )  # fmt: skip
 
