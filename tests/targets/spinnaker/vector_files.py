@@ -262,7 +262,7 @@ def simulate(c: dict[str, Any]) -> dict[str, np.ndarray]:
         "n_steps": np.array(steps), "log_n_neurons": np.array(bits), "log_max_delay": np.array(c["delay_bits"]),
         "shift": np.array(c["shift"], np.int32), "own_row_base": np.array(c["own"]), "n_rows": np.array(c["rows"]),
         "syn": np.array(c["syn"], np.int64).reshape(-1, 5), "events": c["events"].astype(np.int32),
-        "row_len": np.array([len(r) for r in first], np.int32), 
+        "row_len": np.array([len(r) for r in first], np.int32),
         "row_words": np.array([x for row in first for x in row], u32),
         "d_R": np.array(resistance, np.int32), "d_exp_tc": np.array(decay, np.int32),
         "d_t_refract": np.array(hold, np.int32), "d_decay_exc": np.array(fade[0], u32),
