@@ -48,8 +48,10 @@ from snnkit.targets.spinnaker.constants import Membrane, Synapse, membrane, syna
 
 Array = np.ndarray[Any, Any]
 
-GOOD_WORD = 255
-"""A largest weight of 8 bits is good enough to insist on a proved bound."""
+GOOD_WORD = 127
+"""A largest weight of 8 bits with its sign is good enough to insist on a proved bound."""
+LEAST_SHARE = 1 / 8
+"""A bound by rates is at least this share of the proved one: sources may fire together."""
 REACH = 2.0**30
 """|I|*R stays below, so that its difference to v stays below 2**31."""
 THRESHOLD_MAX = 2**31 - 1
@@ -202,6 +204,7 @@ class _Layer:
         if self.options.proved or not known or bool(np.all((words_of >= GOOD_WORD) | (largest == 0))):
             return sure[0], sure[1], "proved"
         likely = np.minimum(mean + self.options.deviations * np.sqrt(var) / gain + largest, sure)
+        likely = np.maximum(likely, LEAST_SHARE * sure)
         return likely[0], likely[1], "rates"
 
     def _fan_in(self) -> Array:
