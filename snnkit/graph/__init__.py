@@ -23,6 +23,10 @@ from snnkit.graph.model import (
     Select,
     Sparse,
     Synapse,
+    TrueNorthAxon,
+    TrueNorthFormat,
+    TrueNorthNeuron,
+    TrueNorthOutput,
 )
 
 __all__ = [
@@ -48,6 +52,10 @@ __all__ = [
     "Severity",
     "Sparse",
     "Synapse",
+    "TrueNorthAxon",
+    "TrueNorthFormat",
+    "TrueNorthNeuron",
+    "TrueNorthOutput",
     "finding_errors",
     "has_errors",
 ]

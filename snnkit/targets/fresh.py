@@ -29,7 +29,7 @@ class Job:
 
     Attributes:
         folder: the descriptor. result: where the traces go.
-        inputs: uint8 [T, B, n] per port. noise: int32 [ticks, n] per layer.
+        inputs: uint8 [T, B, n] per port. noise: int32 [ticks, n] per layer. draws: random draws by the target's names.
         ticks: length of the run. trace: layers whose spikes, u and v are wanted.
     """
 
@@ -39,6 +39,7 @@ class Job:
     ticks: int
     trace: tuple[str, ...]
     noise: dict[str, Array] = field(default_factory=dict)
+    draws: dict[str, Array] = field(default_factory=dict)
 
     def outcome(self) -> tuple[dict[str, Array], str]:
         """(traces `s.<layer>`, `u.<layer>`, `v.<layer>` [ticks, B, n], empty text), or ({}, why it did not run)."""
@@ -63,11 +64,13 @@ def run_fresh(jobs: Sequence[Job], folder: Path) -> None:
         stimulus = folder / f"stimulus{k}.npz"
         arrays = {f"in{i}": np.ascontiguousarray(a, np.uint8) for i, a in enumerate(job.inputs.values())}
         arrays |= {f"noise{i}": np.ascontiguousarray(a, np.int32) for i, a in enumerate(job.noise.values())}
+        arrays |= {f"draws{i}": np.ascontiguousarray(a, np.int32) for i, a in enumerate(job.draws.values())}
         np.savez(stimulus, **arrays)  # type: ignore[arg-type]
         listed.append(
             {
                 "descriptor": str(job.folder), "stimulus": str(stimulus), "result": str(job.result),
-                "inputs": list(job.inputs), "noise": list(job.noise), "ticks": job.ticks, "trace": list(job.trace),
+                "inputs": list(job.inputs), "noise": list(job.noise),
+                "draws": list(job.draws), "ticks": job.ticks, "trace": list(job.trace),
             }
         )  # fmt: skip
     order = folder / "jobs.json"
@@ -95,10 +98,11 @@ def _main(order: Path) -> None:
         with np.load(job["stimulus"], allow_pickle=False) as data:
             inputs = {name: data[f"in{k}"] for k, name in enumerate(job["inputs"])}
             noise = {name: data[f"noise{k}"] for k, name in enumerate(job["noise"])}
+            draws = {name: data[f"draws{k}"] for k, name in enumerate(job["draws"])}
         try:
             chip = emulator.open(job["descriptor"])
             probes = dict.fromkeys(job["trace"], ("s", "u", "v"))
-            result = chip.run(inputs, ticks=job["ticks"], probes=probes, noise=noise or None)
+            result = chip.run(inputs, ticks=job["ticks"], probes=probes, noise=noise or None, draws=draws or None)
             traces = {
                 f"{what}{k}": store[name]
                 for k, name in enumerate(job["trace"])

@@ -12,10 +12,21 @@ from typing import Any
 
 import numpy as np
 
+from snnkit.errors import GraphError
 from snnkit.export.nir.dialects import Dialect
 from snnkit.export.nir.model import Array, Node
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LI, LIF, CubaLI, CubaLIF, LoihiNeuron, Neuron
+from snnkit.graph.model import (
+    LI,
+    LIF,
+    CubaLI,
+    CubaLIF,
+    LoihiNeuron,
+    Neuron,
+    TrueNorthAxon,
+    TrueNorthNeuron,
+    TrueNorthOutput,
+)
 
 GAIN_OF_ONE = 1e-6
 """A gain this near to 1 is 1: time constants and r are rounded to float32 by some writers."""
@@ -35,6 +46,8 @@ def above(threshold: Array) -> Array:
 def encode(neuron: Neuron, shape: tuple[int, ...], way: Dialect, dt: float, metadata: dict[str, Any]) -> Node:
     """The node of a population; every parameter has the shape of its features."""
     drive: Array | None = None
+    if isinstance(neuron, TrueNorthNeuron | TrueNorthAxon | TrueNorthOutput):
+        raise GraphError("NIR has no counterpart of TrueNorth's integer neurons", fix="write the float graph")
     if isinstance(neuron, LoihiNeuron):
         neuron, drive = _real(neuron)
     if written_type(neuron, way) == "CubaLIF" and isinstance(neuron, LIF):

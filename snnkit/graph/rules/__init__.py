@@ -10,10 +10,24 @@ from typing import Any, Protocol
 import numpy as np
 
 from snnkit.errors import GraphError
-from snnkit.graph.model import LI, LIF, Connection, CubaLI, CubaLIF, LoihiNeuron, LoihiWeightFormat, Population
-from snnkit.graph.rules import loihi, real
+from snnkit.graph.model import (
+    LI,
+    LIF,
+    Connection,
+    CubaLI,
+    CubaLIF,
+    LoihiNeuron,
+    LoihiWeightFormat,
+    Population,
+    TrueNorthAxon,
+    TrueNorthFormat,
+    TrueNorthNeuron,
+    TrueNorthOutput,
+)
+from snnkit.graph.rules import loihi, real, truenorth
 from snnkit.graph.rules.loihi import READINGS, LoihiReading
 from snnkit.graph.rules.products import Part
+from snnkit.graph.rules.truenorth import TrueNorthDraws, TrueNorthReading
 
 Array = np.ndarray[Any, Any]
 
@@ -31,7 +45,11 @@ class Rule(Protocol):
         """Advance one tick with the synaptic input x [B, n]; returns the spikes as bool [B, n]."""
 
 
-def neuron_rule(population: Population, batch: int, reading: LoihiReading) -> Rule:
+Reading = LoihiReading | TrueNorthReading
+"""Choices where a chip's references disagree."""
+
+
+def neuron_rule(population: Population, batch: int, reading: Reading | None, draws: TrueNorthDraws | None) -> Rule:
     """The rule of a population's neuron type, at its initial state."""
     neuron = population.neuron
     if isinstance(neuron, LIF):
@@ -43,14 +61,22 @@ def neuron_rule(population: Population, batch: int, reading: LoihiReading) -> Ru
     if isinstance(neuron, CubaLI):
         return real.CubaLIRule(neuron, population.bias, batch, population.n)
     if isinstance(neuron, LoihiNeuron):
-        return loihi.LoihiRule(neuron, batch, population.n, reading)
+        chosen = reading if isinstance(reading, LoihiReading) else LoihiReading()
+        return loihi.LoihiRule(neuron, batch, population.n, chosen)
+    if isinstance(neuron, TrueNorthNeuron):
+        way = reading if isinstance(reading, TrueNorthReading) else TrueNorthReading()
+        return truenorth.TrueNorthRule(neuron, batch, population.n, way, draws, population.name)
+    if isinstance(neuron, TrueNorthAxon | TrueNorthOutput):
+        return truenorth.WireRule(merge=isinstance(neuron, TrueNorthAxon), batch=batch, n=population.n)
     raise GraphError(f"population {population.name!r} has a neuron without a rule: {type(neuron).__name__}")
 
 
-def connection_parts(connection: Connection, reading: LoihiReading) -> list[Part]:
+def connection_parts(connection: Connection, reading: Reading | None) -> list[Part]:
     """The linear maps of a connection, one per delay."""
     if isinstance(connection.format, LoihiWeightFormat):
-        return loihi.parts(connection, reading)
+        return loihi.parts(connection, reading if isinstance(reading, LoihiReading) else LoihiReading())
+    if isinstance(connection.format, TrueNorthFormat):
+        return truenorth.parts(connection)
     if connection.format is None:
         return real.parts(connection)
     raise GraphError(
@@ -58,4 +84,14 @@ def connection_parts(connection: Connection, reading: LoihiReading) -> list[Part
     )
 
 
-__all__ = ["READINGS", "LoihiReading", "Part", "Rule", "connection_parts", "neuron_rule"]
+__all__ = [
+    "READINGS",
+    "LoihiReading",
+    "Part",
+    "Reading",
+    "Rule",
+    "TrueNorthDraws",
+    "TrueNorthReading",
+    "connection_parts",
+    "neuron_rule",
+]
