@@ -17,6 +17,9 @@ from snnkit.targets.truenorth import spec
 
 Array = np.ndarray[Any, Any]
 
+ENDLESS = 2.0**60
+"""Ticks of a run whose length is not known: whatever grows leaves every range."""
+
 
 def reach(graph: Graph, population: Population) -> tuple[Array, Array]:
     """(up, down): the largest and smallest possible input of each neuron in one tick, leak included."""
@@ -38,7 +41,7 @@ def reach(graph: Graph, population: Population) -> tuple[Array, Array]:
 
 
 def bounds(graph: Graph, population: Population, ticks: int | None) -> tuple[Array, Array]:
-    """(lowest, highest) V before a comparison within `ticks` ticks; float64, infinite where nothing bounds it."""
+    """(lowest, highest) V before a comparison within `ticks` ticks; float64, very large where nothing bounds it."""
     n = population.neuron
     assert isinstance(n, TrueNorthNeuron)
     up, down = reach(graph, population)
@@ -46,7 +49,7 @@ def bounds(graph: Graph, population: Population, ticks: int | None) -> tuple[Arr
     top = n.threshold.astype(np.int64) + eta
     floor = np.where(n.neg_saturate != 0, n.neg_threshold, n.neg_threshold + eta).astype(np.int64)
     reset, start = n.reset_value.astype(np.int64), n.v_init.astype(np.int64)
-    t = np.inf if ticks is None else float(max(ticks, 1))
+    t = ENDLESS if ticks is None else float(max(ticks, 1))
     to_value, subtract, saturates = n.reset_mode == 0, n.reset_mode == 1, n.neg_saturate != 0
 
     # What is left of the largest V after a comparison, and what a bounce at the other side may throw up to.

@@ -33,7 +33,7 @@ class Cores:
     rows: Array
     bits: Array
     stochastic: Array
-    random: Array
+    kind: Array
     events: Array
     parameters: Array
     v_init: Array
@@ -69,19 +69,19 @@ class TrueNorthChip:
         axon = np.zeros((ticks if self.axons_wanted else 0, batch, n_cores * AXONS), np.uint8)
         line = np.zeros((ticks, batch, len(self.reported)), np.uint8)
         v = np.zeros((ticks, batch, len(stimulus.record)), np.int64)
-        rings = np.zeros((batch, spec.SCHEDULER_ROWS, n_cores, AXONS), np.uint8)
+        rings = np.zeros((batch, spec.SCHEDULER_ROWS, n_cores * AXONS), np.uint8)
         counters = np.zeros((batch, len(COUNTERS)), np.int64)
+        wide_of = np.zeros(0, np.int16 if core.rows.dtype == np.int8 else np.int32)
         shared = (
-            _writable(stimulus.raster), self.line_ptr, self.lines, stimulus.gate_from, stimulus.gate_to, ticks,
-            core.rows, core.bits, core.stochastic, core.random, core.events, core.parameters, core.v_init,
-            core.destination, len(self.reported), seed, syn, leak, thr, stimulus.record, s, axon, line, v, rings,
+            wide_of, _writable(stimulus.raster), self.line_ptr, self.lines, stimulus.gate_from, stimulus.gate_to, ticks,
+            core.rows, core.bits, core.stochastic, core.kind, core.events, core.parameters, core.v_init,
+            core.destination, seed, syn, leak, thr, stimulus.record, s, axon, line, v, rings,
             counters,
         )  # fmt: skip
         spread(lambda begin, end: run_samples(begin, end, *shared), batch)
         known = self.reported >= 0
         s[:, :, self.reported[known]] = line[:, :, known]  # the host reads these neurons at the output port
-        parts = [s, axon, line] if self.axons_wanted else [s, np.zeros((ticks, batch, 0), np.uint8), line]
-        spikes = s if not self.axons_wanted else np.concatenate(parts, 2)
+        spikes = np.concatenate([s, axon, line], 2) if self.axons_wanted else s
         return Traces(spikes, np.zeros_like(v), v, {name: counters[:, i] for i, name in enumerate(COUNTERS)})
 
     def _draws(self, stimulus: Stimulus, n_cores: int) -> tuple[Array, Array, Array, int]:
@@ -185,11 +185,13 @@ def build(arrays: Mapping[str, Array], section: schema.TrueNorthSection) -> Core
         axis=1,
     )  # fmt: skip
     drawn_in = bits.reshape(len(table), -1).any(1) | parameters[:, (2, 4)].reshape(len(table), -1).any(1)
+    if np.abs(rows).max(initial=0) <= 127:  # 256 of them add up in 16 bits
+        rows = rows.astype(np.int8)
     return Cores(
         rows=rows,
         bits=bits,
         stochastic=np.ascontiguousarray(weight.transpose(0, 2, 1)),
-        random=np.asarray(drawn_in, np.uint8),
+        kind=np.where(drawn_in, 2, parameters[:, 1].any(1)).astype(np.uint8),
         events=crossbar.sum(2, dtype=np.int64),
         parameters=np.ascontiguousarray(parameters),
         v_init=np.ascontiguousarray(column(table, "v_init")),
@@ -198,10 +200,10 @@ def build(arrays: Mapping[str, Array], section: schema.TrueNorthSection) -> Core
 
 
 def _destinations(arrays: Mapping[str, Array], section: schema.TrueNorthSection) -> Array:
-    """(kind, core, axon or line, delay, hops) of every neuron, int64 [C,256,5]."""
+    """(kind, axon through all cores or line, delay, hops) of every neuron, int32 [C,256,4]."""
     where = {(int(x), int(y)): c for c, (x, y) in enumerate(arrays["core"])}
     table = arrays["destination"].astype(np.int64)
-    out = np.zeros(table.shape, np.int64)
+    out = np.zeros((*table.shape[:2], 4), np.int32)
     xy = arrays["core"].astype(np.int64)
     for c, i in zip(*np.nonzero(table[:, :, 0])):
         kind, dx, dy, to, delay = (int(k) for k in table[c, i])
@@ -212,7 +214,8 @@ def _destinations(arrays: Mapping[str, Array], section: schema.TrueNorthSection)
             raise DescriptorError(
                 f"arrays.safetensors: destination: neuron {i} of core {c} sends to {place}, where {what}", fix=_FIX
             )
-        out[c, i] = kind, core, to, delay, abs(dx) + abs(dy)
+        axon = core * AXONS + to if kind == schema.TO_CORE else to
+        out[c, i] = kind, axon, delay, abs(dx) + abs(dy)
     return out
 
 
@@ -236,7 +239,8 @@ def _host(descriptor: Descriptor) -> tuple[Array, Array]:
     line = np.array(starts, np.int64)[host[:, 0]] + host[:, 1] if len(host) else np.zeros(0, np.int64)
     order = np.argsort(line, kind="stable")
     ptr = np.searchsorted(line[order], np.arange(total + 1)).astype(np.int64)
-    return ptr, np.ascontiguousarray(host[order][:, 2:5])
+    axon = host[:, 2] * AXONS + host[:, 3]
+    return ptr, np.stack([axon, host[:, 4]], 1)[order]
 
 
 def _placement(descriptor: Descriptor, n_cores: int) -> tuple[dict[str, Array], bool]:

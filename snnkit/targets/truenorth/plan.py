@@ -26,6 +26,8 @@ Array = np.ndarray[Any, Any]
 
 LIMITS: dict[str, int] = {"neurons": NEURONS, "axons": AXONS, "synapses": AXONS * NEURONS}
 OUTPUT_XY = (-1, 0)
+BIAS_TYPE = 3
+"""Type of the axons of gate lines."""
 _ROUNDS = 40
 
 
@@ -73,6 +75,7 @@ class Plan:
 # --------------------------------------------------------------------------------------------------------------- wires
 def wire(graph: Graph, population: Population, findings: list[Finding]) -> Wires:
     """The sources of a population and the axons its neurons need."""
+    gates = {i.name for i in graph.inputs if i.gate_from is not None}
     node: list[str] = []
     source, delay, rows, cols, values = ([np.zeros(0, np.int64)] for _ in range(5))
     at = 0
@@ -94,13 +97,18 @@ def wire(graph: Graph, population: Population, findings: list[Finding]) -> Wires
     matrix.eliminate_zeros()
     weight = np.zeros((population.n, spec.AXON_TYPES), np.int64)
     mask = np.zeros(matrix.nnz, np.int64)
+    gate = np.array([name in gates for name in node] or [False])[matrix.indices]
     known: dict[bytes, tuple[int, int, int, int] | None] = {}
     for i in range(population.n):
-        row = matrix.data[matrix.indptr[i] : matrix.indptr[i + 1]]
+        mine = np.arange(matrix.indptr[i], matrix.indptr[i + 1])
+        biases, mine = mine[gate[mine]], mine[~gate[mine]]
+        row = matrix.data[mine]
         key = np.unique(row).tobytes()
         if key not in known:
             known[key] = codes.basis(row)
         found = known[key]
+        if found is not None and len(biases):
+            found = _with_bias(found, matrix.data[biases])
         if found is None:
             findings.append(
                 Finding(
@@ -112,13 +120,21 @@ def wire(graph: Graph, population: Population, findings: list[Finding]) -> Wires
             )
             break
         weight[i] = found
-        mask[matrix.indptr[i] : matrix.indptr[i + 1]] = codes.masks(row, found)
+        mask[mine] = codes.masks(row, found)
+        mask[biases] = 1 << BIAS_TYPE
     neuron = np.repeat(np.arange(population.n), np.diff(matrix.indptr))
     entries = [(neuron[mask >> k & 1 == 1], matrix.indices[mask >> k & 1 == 1] * 4 + k) for k in range(4)]
     row, col = (np.concatenate([e[i] for e in entries]) for i in (0, 1))
     pairs = sp.csr_matrix((np.ones(len(row), bool), (row, col)), shape=(population.n, 4 * shape[1]))
     pairs.sort_indices()
     return Wires(population, node, np.concatenate(source), np.concatenate(delay), pairs, weight)
+
+
+def _with_bias(weights: tuple[int, int, int, int], biases: Array) -> tuple[int, int, int, int] | None:
+    """A gate line's axon has a type of its own, so that its weight is free; None if there is no type left."""
+    if weights[BIAS_TYPE] or len(biases) > 1 or abs(int(biases[0])) > spec.WEIGHT_MAX:
+        return None
+    return weights[0], weights[1], weights[2], int(biases[0])
 
 
 def _axons(wires: Wires, neurons: Array) -> Array:

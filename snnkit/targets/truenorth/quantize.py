@@ -7,7 +7,8 @@ makes threshold and bias whole, or nearest to it.
 
 A bias becomes the leak. A gated bias acts from the tick on in which frame 0 arrives, k ticks after the start; the leak
 acts from tick 0, so the initial potential is -k times the leak: V is 0 when frame 0 arrives, which is exact wherever
-nothing fires on the way there. V has a floor at -beta that the model does not have: proved not to be reached within
+nothing fires on the way there. Where something would, the layer keeps its gate line: an axon of a type of its own. V
+has a floor at -beta that the model does not have: proved not to be reached within
 the run length. Where relay cores copy spikes with fewer cores than duplicated neurons, the layers behind them get
 one tick more lag.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,11 +36,11 @@ from snnkit.graph.model import (
     TrueNorthFormat,
     TrueNorthNeuron,
 )
-from snnkit.targets.truenorth import spec
+from snnkit.targets.truenorth import codes, spec
 from snnkit.targets.truenorth.bounds import bounds
 from snnkit.targets.truenorth.integers import FAN_IN, FOUR_BIT, TRINARY, Row, Scaled, exact, nearest, scale
 from snnkit.targets.truenorth.lag import make_room
-from snnkit.targets.truenorth.plan import fan_in, make_plan
+from snnkit.targets.truenorth.plan import BIAS_TYPE, fan_in, make_plan
 
 Array = np.ndarray[Any, Any]
 
@@ -80,6 +82,8 @@ def quantize(
         raise GraphError("quantize needs a graph on the chip timeline", fix="run snnkit.passes.add_lag first")
     options = options or QuantizeOptions()
     layers = [_Layer(graph, p, rates or {}, options) for p in graph.populations]
+    for layer in layers:
+        layer.choose_gate(graph)
     findings = [f for layer in layers for f in layer.findings]
     if has_errors(findings):
         return Quantized(graph, [layer.report for layer in layers], findings)
@@ -97,12 +101,19 @@ def quantize(
         tried = make_plan(candidate)
         if not tried.findings and p.name in tried.relayed and (best.findings or tried.n_cores < best.n_cores):
             chosen, best, relayed, room = candidate, tried, (*relayed, p.name), wider
+    if any(layer.warm_up(room) for layer in layers):  # more lag, longer warm-up
+        for layer in layers:
+            layer.choose_gate(room)
+        chosen = _assemble(room, layers)
+        best = make_plan(chosen)
     findings += best.findings
     for layer in layers:
         findings += layer.warm_up(room)
     findings += _floors(chosen)
+    lags = {p.name: p.lag for p in chosen.populations}
     for layer in layers:
-        layer.report |= {"relayed": layer.population.name in relayed, "lag": chosen.node(layer.population.name).lag}  # type: ignore[union-attr]
+        name = layer.population.name
+        layer.report |= {"gated_bias": layer.gated, "relayed": name in relayed, "lag": lags[name]}
     return Quantized(chosen, [layer.report for layer in layers], findings)
 
 
@@ -130,6 +141,7 @@ class _Layer:
             np.asarray(rates.get(c.src, np.ones(w)), np.float64).reshape(-1) for c, w in zip(self.weights, self.width)
         ]
         rate = np.concatenate(use) + 1e-6 if use else np.ones(1)
+        self.gated = False
         self.report: dict[str, Any] = {"layer": population.name, "neurons": n}
         self._solve(matrix, bias, rate, options)
 
@@ -225,11 +237,11 @@ class _Layer:
         n = self.population.n
         zero, one = np.zeros(n, np.int32), np.ones(n, np.int32)
         return TrueNorthNeuron(
-            leak=self.leak.astype(np.int32), leak_reversal=zero, leak_stoch=zero,
+            leak=zero if self.gated else self.leak.astype(np.int32), leak_reversal=zero, leak_stoch=zero,
             threshold=self.threshold.astype(np.int32), thr_mask_bits=zero,
             neg_threshold=np.full(n, spec.THRESHOLD_MAX, np.int32), neg_saturate=one,
             reset_mode=one if self.subtract else zero, reset_value=zero,
-            v_init=(-self.leak * self._wait(graph)).astype(np.int32),
+            v_init=zero if self.gated else (-self.leak * self._wait(graph)).astype(np.int32),
         )  # fmt: skip
 
     def _wait(self, graph: Graph) -> int:
@@ -237,9 +249,17 @@ class _Layer:
         names = {c.src for c in self.gates}
         return max((int(i.gate_from or 0) for i in graph.inputs if i.name in names), default=0)
 
+    def choose_gate(self, graph: Graph) -> None:
+        """Keep the gate line where the leak's warm-up would not be exact and a type of axon is free for it."""
+        if len(self.gates) != 1 or not self.warm_up(graph):
+            return
+        rows = (self.matrix.data[a:b] for a, b in pairwise(self.matrix.indptr))
+        found = [codes.basis(row) for row in rows]
+        self.gated = all(weights is not None and not weights[BIAS_TYPE] for weights in found)
+
     def warm_up(self, graph: Graph) -> list[Finding]:
         """A finding where the way from the initial potential to 0 is not free."""
-        wait = self._wait(graph)
+        wait = 0 if self.gated else self._wait(graph)
         high = np.where(self.leak < 0, -self.leak * (wait - 1), -1)  # V before the comparison of tick 0
         deep = self.leak * wait
         bad = np.flatnonzero((high >= self.threshold) | (deep > spec.THRESHOLD_MAX))
@@ -263,6 +283,9 @@ class _Layer:
     def connections(self, graph: Graph) -> list[Connection]:
         """Integer connections in place of the real ones."""
         out, at = [], 0
+        if self.gated:
+            weight = Dense(self.leak[:, None].astype(np.int32))
+            out.append(replace(self.gates[0], synapse=weight, format=TrueNorthFormat()))
         by_name = {c.name: c for c in graph.incoming(self.population.name)}
         for old, width in zip(self.weights, self.width):
             block = sp.csr_matrix(self.matrix[:, at : at + width])
@@ -278,7 +301,7 @@ def _assemble(graph: Graph, layers: list[_Layer]) -> Graph:
     """The integer graph with the lags of `graph`; gate lines have become leaks."""
     by_name = {c.name: c for layer in layers for c in layer.connections(graph)}
     return graph.with_(
-        inputs=tuple(i for i in graph.inputs if i.gate_from is None),
+        inputs=tuple(i for i in graph.inputs if i.gate_from is None or any(c.src == i.name for c in by_name.values())),
         populations=tuple(
             replace(p, neuron=layer.neuron(graph), bias=None) for p, layer in zip(graph.populations, layers)
         ),
