@@ -64,6 +64,19 @@ def _four_bits(distinct: list[int]) -> tuple[int, ...] | None:
     return None
 
 
+def parts(value: int, weights: tuple[int, int, int, int]) -> list[int] | None:
+    """A number as a sum of numbers that `masks` can give, largest first; None if there is no such sum."""
+    sums = {sum(w for k, w in enumerate(weights) if mask >> k & 1) for mask in range(16)} - {0}
+    found: list[int] = []
+    while value:
+        fitting = [s for s in sums if s * value > 0 and abs(s) <= abs(value)]
+        if not fitting:
+            return None
+        found.append(max(fitting, key=abs))
+        value -= found[-1]
+    return found
+
+
 def masks(values: Array, weights: tuple[int, int, int, int]) -> Array:
     """For each value a mask of axon types whose weights add up to it, the one with the fewest bits."""
     table: dict[int, int] = {}

@@ -107,8 +107,11 @@ def wire(graph: Graph, population: Population, findings: list[Finding]) -> Wires
         if key not in known:
             known[key] = codes.basis(row)
         found = known[key]
-        if found is not None and len(biases):
-            found = _with_bias(found, matrix.data[biases])
+        biased = found if found is None or not len(biases) else _with_bias(found, matrix.data[biases])
+        if biased is not None and len(biases):
+            given = biased[BIAS_TYPE] != (found or biased)[BIAS_TYPE]
+            mask[biases] = 1 << BIAS_TYPE if given else codes.masks(matrix.data[biases], biased)
+        found = biased
         if found is None:
             findings.append(
                 Finding(
@@ -121,7 +124,6 @@ def wire(graph: Graph, population: Population, findings: list[Finding]) -> Wires
             break
         weight[i] = found
         mask[mine] = codes.masks(row, found)
-        mask[biases] = 1 << BIAS_TYPE
     neuron = np.repeat(np.arange(population.n), np.diff(matrix.indptr))
     entries = [(neuron[mask >> k & 1 == 1], matrix.indices[mask >> k & 1 == 1] * 4 + k) for k in range(4)]
     row, col = (np.concatenate([e[i] for e in entries]) for i in (0, 1))
@@ -131,7 +133,9 @@ def wire(graph: Graph, population: Population, findings: list[Finding]) -> Wires
 
 
 def _with_bias(weights: tuple[int, int, int, int], biases: Array) -> tuple[int, int, int, int] | None:
-    """A gate line's axon has a type of its own, so that its weight is free; None if there is no type left."""
+    """Weights that also give the bias of gate lines: a type of its own if one is free, else sums of the others."""
+    if all(codes.parts(int(b), weights) == [int(b)] for b in biases):
+        return weights
     if weights[BIAS_TYPE] or len(biases) > 1 or abs(int(biases[0])) > spec.WEIGHT_MAX:
         return None
     return weights[0], weights[1], weights[2], int(biases[0])

@@ -142,6 +142,7 @@ class _Layer:
         ]
         rate = np.concatenate(use) + 1e-6 if use else np.ones(1)
         self.gated = False
+        self.shares = np.zeros((n, 0), np.int64)
         self.report: dict[str, Any] = {"layer": population.name, "neurons": n}
         self._solve(matrix, bias, rate, options)
 
@@ -250,12 +251,24 @@ class _Layer:
         return max((int(i.gate_from or 0) for i in graph.inputs if i.name in names), default=0)
 
     def choose_gate(self, graph: Graph) -> None:
-        """Keep the gate line where the leak's warm-up would not be exact and a type of axon is free for it."""
+        """Keep the gate line where the leak's warm-up would not be exact: on one axon whose type is free, or on several
+        whose weights add up to the bias."""
         if len(self.gates) != 1 or not self.warm_up(graph):
             return
-        rows = (self.matrix.data[a:b] for a, b in pairwise(self.matrix.indptr))
-        found = [codes.basis(row) for row in rows]
-        self.gated = all(weights is not None and not weights[BIAS_TYPE] for weights in found)
+        shares: list[list[int]] = []
+        for (a, b), bias in zip(pairwise(self.matrix.indptr), self.leak.tolist()):
+            weights = codes.basis(self.matrix.data[a:b])
+            if weights is None:
+                return
+            free = not weights[BIAS_TYPE]
+            found = [bias] if free and bias else codes.parts(bias, weights)
+            if found is None:
+                return
+            shares.append(found)
+        self.shares = np.zeros((len(shares), max(map(len, shares), default=1)), np.int64)
+        for row, found in zip(self.shares, shares):
+            row[: len(found)] = found
+        self.gated = True
 
     def warm_up(self, graph: Graph) -> list[Finding]:
         """A finding where the way from the initial potential to 0 is not free."""
@@ -283,9 +296,10 @@ class _Layer:
     def connections(self, graph: Graph) -> list[Connection]:
         """Integer connections in place of the real ones."""
         out, at = [], 0
-        if self.gated:
-            weight = Dense(self.leak[:, None].astype(np.int32))
-            out.append(replace(self.gates[0], synapse=weight, format=TrueNorthFormat()))
+        for k in range(self.shares.shape[1] if self.gated else 0):
+            weight = Dense(self.shares[:, k : k + 1].astype(np.int32))
+            name = self.gates[0].name + (f".{k + 1}" if k else "")
+            out.append(replace(self.gates[0], name=name, synapse=weight, format=TrueNorthFormat()))
         by_name = {c.name: c for c in graph.incoming(self.population.name)}
         for old, width in zip(self.weights, self.width):
             block = sp.csr_matrix(self.matrix[:, at : at + width])
@@ -299,13 +313,14 @@ class _Layer:
 
 def _assemble(graph: Graph, layers: list[_Layer]) -> Graph:
     """The integer graph with the lags of `graph`; gate lines have become leaks."""
-    by_name = {c.name: c for layer in layers for c in layer.connections(graph)}
+    made = [c for layer in layers for c in layer.connections(graph)]
+    used = {c.src for c in made}
     return graph.with_(
-        inputs=tuple(i for i in graph.inputs if i.gate_from is None or any(c.src == i.name for c in by_name.values())),
+        inputs=tuple(i for i in graph.inputs if i.gate_from is None or i.name in used),
         populations=tuple(
             replace(p, neuron=layer.neuron(graph), bias=None) for p, layer in zip(graph.populations, layers)
         ),
-        connections=tuple(by_name[c.name] for c in graph.connections if c.name in by_name),
+        connections=tuple(made),
     )
 
 

@@ -94,6 +94,41 @@ def test_biases_are_leaks_or_gate_lines(tmp_path: Path) -> None:
     assert not chip.report[0]["gated_bias"]
 
 
+def random_model(seed: int) -> tuple[nn.Sequential, int]:
+    """Layers of any width, trinary or 4-bit, dense or sparse, with or without biases and loops."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    sizes = [int(rng.integers(1, 130)), *(int(n) for n in rng.integers(1, 90, rng.integers(1, 5)))]
+    layers: list[nn.Module] = []
+    for k, (a, b) in enumerate(pairwise(sizes)):
+        low, high = (-8, 7) if a <= 64 and rng.random() < 0.4 else (-1, 1)
+        layers.append(whole(snn.Linear(a, b, bool(rng.integers(2))), 0.25, low, high, float(rng.choice([0.3, 0.6, 1]))))
+        neuron = fire(float(rng.choice([0.25, 0.5, 1.25])), reset=str(rng.choice(["zero", "subtract"])))
+        loop = rng.random() < 0.2 and k < len(sizes) - 2
+        layers.append(snn.Recurrent(neuron, whole(snn.Linear(b, b), share=0.4)) if loop else neuron)
+    return nn.Sequential(*layers), sizes[0]
+
+
+@pytest.mark.parametrize("seed", [0, 9, 17, 27, 40, 99, 106, 200])
+def test_random_networks_map_exactly(seed: int, tmp_path: Path) -> None:
+    model, n = random_model(seed)
+    chip, _, differ = deploy(model, (n,), tmp_path / "a.snnx", batch=2, seed=seed)
+    assert all(row["exact"] for row in chip.report)
+    assert all(wrong == 0 for wrong, _ in differ.values()), differ
+
+
+def test_deep_biases_beside_4_bit_weights_take_several_axons(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    model = dense(40, 40, 40, 40, unit=0.25, low=-8, high=7, share=1.0)
+    with torch.no_grad():
+        model[4].bias.mul_(3)
+    chip, made, differ = deploy(model, (40,), tmp_path / "a.snnx")
+    assert chip.report[2]["gated_bias"]
+    assert sum(c.src.startswith("bias") for c in chip.graph.connections) > 1
+    assert [p.gate_from for p in made.manifest.ports if p.gate_from is not None]
+    assert all(wrong == 0 for wrong, _ in differ.values())
+
+
 def test_two_exports_are_equal_bytes(tmp_path: Path) -> None:
     torch.manual_seed(2)
     model = dense(50, 40, 10)
