@@ -37,30 +37,27 @@ FIGURES: dict[str, Figure] = {
 """Costs by event; there are no separate figures for a neuron update, a hop or a message: unknown, not zero."""
 
 
-def estimate(
-    counters: Mapping[str, int], *, samples: int = 1, ticks: int | None = None, chips: int = 1
-) -> dict[str, Any]:
+def estimate(counters: Mapping[str, int], *, samples: int = 1, chips: int = 1) -> dict[str, Any]:
     """Energy of a run per sample in microjoules.
 
     Args:
-        counters: totals of `EmulationResult.totals()`; synaptic_events is used.
+        counters: totals of `EmulationResult.totals()`: synaptic_events and ticks are used.
         samples: by which the totals are divided.
-        ticks: of one sample; without it the chip's own power is unknown.
         chips: powered.
     """
-    events = counters["synaptic_events"] / max(samples, 1)
-    whole: dict[str, Any] = {"low": "unknown", "high": "unknown"}
-    if ticks is not None:
-        time_ms = ticks * FIGURES["tick"].value
-        whole = {end: FIGURES[f"chip_{end}"].value * time_ms * chips for end in ("low", "high")}
+    events = counters["synaptic_events"] / max(samples, 1) * FIGURES["synaptic_event"].value * 1e-6
+    time_ms = counters["ticks"] / max(samples, 1) * FIGURES["tick"].value
+    low, high = (FIGURES[f"chip_{end}"].value * time_ms * chips for end in ("low", "high"))
     return {
         "unit": "uJ per sample",
         "by_events": {
-            "value": events * FIGURES["synaptic_event"].value * 1e-6, "quality": "secondary", "source": _M14,
-            "note": "static power of a busy chip is inside; understates a sample of low activity",
+            "low": events, "high": events, "parts": {"synapses": [events, events]}, "quality": "secondary",
+            "source": _M14,
         },
-        "by_time": {**whole, "quality": "measured", "source": f"{_A15}; {_U}", "note": "every core powered"},
-        "latency_ms": "unknown" if ticks is None else ticks * FIGURES["tick"].value,
-        "unknown": ["neuron_updates", "hops", "host_packets"],
-        "not_included": "host, board and links; adding by_events and by_time counts static power twice",
+        "by_time": {
+            "low": low, "high": high, "parts": {"chip": [low, high]}, "quality": "measured", "source": f"{_A15}; {_U}",
+        },
+        "latency_ms": time_ms,
+        "unknown": "cost of a neuron update, a hop, a packet",
+        "not_included": "host, board and links; both sets hold the static power, so they are not to be added",
     }  # fmt: skip

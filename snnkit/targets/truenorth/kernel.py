@@ -27,6 +27,7 @@ COUNTERS = (
     "hops",
     "merged_spikes",
     "potentials_beyond_20_bits",
+    "ticks",
 )
 """Columns of the counter array."""
 N = 256
@@ -160,6 +161,7 @@ def run_samples(
         v[:, b] = v_init
     for t in range(ticks):
         for b in range(batch):
+            counters[begin + b, 9] += 1
             _inject(
                 t, raster[t, begin + b] if t < raster.shape[0] else raster[0, begin + b, :0], line_ptr, lines, n_data,
                 gate_from, gate_to, rings[begin + b], busy[b], found, counters[begin + b],

@@ -147,10 +147,11 @@ def test_counters_count_what_the_traces_show(tmp_path: Path) -> None:
         assert counted["hops"] == (fired * hops).sum()
         assert counted["host_packets"] == sum(int(a[:, b].sum()) for a in batch.values())
         assert counted["neuron_updates"] == c.steps * c.n_cores * 256
-    cost = energy.estimate(result.totals(), samples=3, ticks=c.steps)
-    assert cost["by_events"]["value"] == pytest.approx(result.totals()["synaptic_events"] / 3 * 26e-6)
+    assert result.totals()["ticks"] == 3 * c.steps
+    cost = energy.estimate(result.totals(), samples=3)
+    assert cost["by_events"]["low"] == pytest.approx(result.totals()["synaptic_events"] / 3 * 26e-6)
     assert cost["by_time"]["low"] == pytest.approx(65.0 * c.steps)
-    assert energy.estimate(result.totals())["by_time"]["low"] == "unknown"
+    assert cost["latency_ms"] == c.steps
 
 
 def test_potentials_beyond_20_bits_are_counted_and_do_not_wrap(tmp_path: Path) -> None:
