@@ -97,7 +97,12 @@ def test_a_nir_file_goes_to_a_chip_without_torch(tmp_path: Path) -> None:
     nir.write(tmp_path / "a.nir", networks.recurrent())
     np.save(tmp_path / "x.npy", np.ones((networks.STEPS, 2, 12), np.uint8))
     export = ("export", "a.nir", "--target", "loihi", "--out", "a.snnx", "--calibrate", "x.npy", "--json")
-    for argv in (("check", "a.nir"), ("inspect", "a.nir"), export, ("nir", "a.nir", "--out", "b.nir")):
+    for argv in (
+        ("check", "a.nir", "--target", "loihi"),
+        ("inspect", "a.nir"),
+        export,
+        ("nir", "a.nir", "--out", "b.nir"),
+    ):
         assert loaded(command(*argv), *TORCH, cwd=tmp_path) == set()
 
 

@@ -22,6 +22,7 @@ class Stimulus:
         ticks: length of the run.
         noise: injected draws, int32 [ticks, B or 1, N] by global neuron, or None.
         record: int64 [K] global neurons whose u and v are recorded.
+        draws: random draws of the run by name, a seed of the target's own generator, or None for its default.
     """
 
     raster: Array
@@ -31,11 +32,12 @@ class Stimulus:
     ticks: int
     noise: Array | None
     record: Array
+    draws: Mapping[str, Array] | int | None = None
 
 
 @dataclass(frozen=True)
 class Traces:
-    """spikes uint8 [ticks, B, N]; u, v int32 [ticks, B, K] of the recorded neurons; counters by name, int64 [B]."""
+    """spikes uint8 [ticks, B, N]; u, v integers [ticks, B, K] of the recorded neurons; counters by name, int64 [B]."""
 
     spikes: Array
     u: Array

@@ -60,6 +60,7 @@ class Emulator:
         ticks: int | None = None,
         probes: Probes = ("s",),
         noise: Mapping[str, Array] | None = None,
+        draws: Mapping[str, Array] | int | None = None,
         continuous: bool = False,
         progress: Progress | None = None,
     ) -> EmulationResult:
@@ -73,6 +74,8 @@ class Emulator:
             ticks: length of the run, by default T + the largest lag.
             probes: states to return, a subset of "s", "u", "v" for all layers, or such a subset by layer.
             noise: draws to inject by layer, int32 [ticks, n] for all samples or [ticks, B, n]; 0 elsewhere.
+            draws: random draws of a target with stochastic parts, by the target's names and in its shape (the same for
+                all samples), or a seed of its own generator; by default the descriptor's seed.
             continuous: the samples follow each other without reset: sample b occupies ticks b*T to (b + 1)*T - 1 of
                 one run of B*T + (ticks - T) ticks, gate lines stay on to the end of the input, and each sample's
                 traces are its own window of `ticks` ticks (the tail overlaps the next sample).
@@ -96,10 +99,10 @@ class Emulator:
             recorded.add(readout.layer)
         columns = {name: self._chip.placement[name] for name in wanted if name in recorded}
         record = np.unique(np.concatenate(list(columns.values()))) if columns else np.zeros(0, np.int64)
-        draws = None if noise is None else self._noise(noise, ticks, batch, continuous)
+        injected = None if noise is None else self._noise(noise, ticks, batch, continuous)
         gate_from = np.repeat([p.gate_from for p in self._gates], [p.n for p in self._gates]).astype(np.int64)
         max_count = max((p.max_count for p in self._data), default=1)
-        stimulus = Stimulus(raster, max_count, gate_from, gate_from + steps, ticks, draws, record)
+        stimulus = Stimulus(raster, max_count, gate_from, gate_from + steps, ticks, injected, record, draws)
 
         if continuous:
             traces = self._run_continuous(stimulus, steps, batch, ticks)

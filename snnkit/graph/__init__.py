@@ -25,6 +25,10 @@ from snnkit.graph.model import (
     SpinnakerNeuron,
     SpinnakerWeightFormat,
     Synapse,
+    TrueNorthAxon,
+    TrueNorthFormat,
+    TrueNorthNeuron,
+    TrueNorthOutput,
 )
 
 __all__ = [
@@ -52,6 +56,10 @@ __all__ = [
     "SpinnakerNeuron",
     "SpinnakerWeightFormat",
     "Synapse",
+    "TrueNorthAxon",
+    "TrueNorthFormat",
+    "TrueNorthNeuron",
+    "TrueNorthOutput",
     "finding_errors",
     "has_errors",
 ]

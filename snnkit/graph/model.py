@@ -114,7 +114,40 @@ class SpinnakerNeuron:
     delay_bits: int = 1
 
 
-Neuron = LIF | CubaLIF | LI | CubaLI | LoihiNeuron | SpinnakerNeuron
+@dataclass(frozen=True, eq=False)
+class TrueNorthNeuron:
+    """Parameters of TrueNorth neurons, each int32 [n]; the rule is in `graph/rules/truenorth.py`.
+
+    In the letters of Cassidy et al. 2013: leak lambda (-255..255), leak_reversal epsilon, leak_stoch c, threshold alpha
+    and neg_threshold beta (0..262143, beta stored positive), thr_mask_bits TM (0..17), neg_saturate kappa, reset_mode
+    gamma (0 to reset_value, 1 subtract, 2 keep), reset_value R, v_init the potential before tick 0.
+    """
+
+    leak: Array
+    leak_reversal: Array
+    leak_stoch: Array
+    threshold: Array
+    thr_mask_bits: Array
+    neg_threshold: Array
+    neg_saturate: Array
+    reset_mode: Array
+    reset_value: Array
+    v_init: Array
+
+
+@dataclass(frozen=True)
+class TrueNorthAxon:
+    """Axons of a TrueNorth core: active in a tick in which anything arrives, however much. Its synapses act at once."""
+
+
+@dataclass(frozen=True)
+class TrueNorthOutput:
+    """Lines that leave the chip: how many spikes each carries, in the tick in which they were fired."""
+
+
+Neuron = LIF | CubaLIF | LI | CubaLI | LoihiNeuron | SpinnakerNeuron | TrueNorthNeuron | TrueNorthAxon | TrueNorthOutput
+INTEGER_NEURONS = (LoihiNeuron, SpinnakerNeuron, TrueNorthNeuron, TrueNorthAxon, TrueNorthOutput)
+"""Those whose input and state are integers."""
 
 
 # --------------------------------------------------------------------------------------------------------- synapses
@@ -388,6 +421,19 @@ class SpinnakerWeightFormat:
 
 
 @dataclass(frozen=True, eq=False)
+class TrueNorthFormat:
+    """How integer weights of one connection are read: by default as they are.
+
+    With `axon_type` [n_src] (0..3) the synapse holds the crossbar's bits, and a bit of axon j acts on neuron i with
+    `weight[i, axon_type[j]]` [n_dst, 4]; where `stochastic` [n_dst, 4] is 1, with the weight's sign, by a draw.
+    """
+
+    axon_type: Array | None = None
+    weight: Array | None = None
+    stochastic: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Connection:
     """Synapses from `src` to `dst`. `delay` in steps: an int, or an int array [n_dst, n_src] for `Dense`."""
 
@@ -396,7 +442,7 @@ class Connection:
     dst: str
     synapse: Synapse
     delay: int | Array = 0
-    format: LoihiWeightFormat | SpinnakerWeightFormat | None = None
+    format: LoihiWeightFormat | SpinnakerWeightFormat | TrueNorthFormat | None = None
 
     @property
     def max_delay(self) -> int:
@@ -482,7 +528,10 @@ class Graph:
                     f"but {c.src!r} has {src.n} and {c.dst!r} has {dst.n} neurons"
                 )
             low = int(np.min(c.delay)) if np.size(c.delay) else 0
-            least = 1 if self.timeline == "chip" and c.src not in inputs else 0
+            inside = isinstance(dst.neuron, TrueNorthOutput) or (
+                isinstance(src, Population) and isinstance(src.neuron, TrueNorthAxon)
+            )
+            least = 1 if self.timeline == "chip" and c.src not in inputs and not inside else 0
             if low < least:
                 raise GraphError(f"connection {c.name!r} has delay {low}; at least {least} is needed here")
             if isinstance(c.delay, np.ndarray) and not (

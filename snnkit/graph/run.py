@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from snnkit.errors import GraphError, UsageError
-from snnkit.graph.model import Graph, LoihiNeuron, SpinnakerNeuron
-from snnkit.graph.rules import LoihiReading, Part, connection_parts, neuron_rule
+from snnkit.graph.model import INTEGER_NEURONS, Graph, LoihiNeuron, SpinnakerNeuron
+from snnkit.graph.rules import LoihiReading, Part, Reading, TrueNorthDraws, connection_parts, neuron_rule
+from snnkit.graph.rules.truenorth import DrawnPart
 
 Array = np.ndarray[Any, Any]
 What = Literal["s", "u", "v"]
@@ -83,7 +84,8 @@ def run(
     ticks: int | None = None,
     record: Sequence[str] = ("s", "u", "v"),
     noise: Mapping[str, Array] | None = None,
-    reading: LoihiReading | None = None,
+    reading: Reading | None = None,
+    draws: Mapping[str, TrueNorthDraws] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trace:
     """Run a graph.
@@ -94,7 +96,8 @@ def run(
         ticks: how long; by default T, on the chip timeline T + the largest lag.
         record: which of `s`, `u`, `v` to keep (spikes are always kept).
         noise: per Loihi population int draws [T', n] or [T', B, n], added as given in ticks 0 to T' - 1.
-        reading: how to read disputed Loihi rules; by default as the reference vectors.
+        reading: how to read disputed rules of a chip; by default as the reference vectors.
+        draws: per TrueNorth population the random draws of its stochastic synapses, leaks and thresholds.
         progress: called with (ticks done, ticks).
 
     Raises:
@@ -109,21 +112,24 @@ def run(
         raster[gate.gate_from : int(gate.gate_from or 0) + steps] = 1
         rasters[gate.name] = raster
 
-    reading = reading or LoihiReading()
+    drawn = draws or {}
     parts = _wire(graph, reading)
-    rules = {p.name: neuron_rule(p, batch, reading) for p in graph.populations}
+    rules = {p.name: neuron_rule(p, batch, reading, drawn.get(p.name)) for p in graph.populations}
     trace = Trace(graph, steps, length, {p.name: np.zeros((length, batch, p.n), np.uint8) for p in graph.populations})
-    _allocate(trace, rules, record, batch, wide=not reading.bounded)
+    _allocate(trace, rules, record, batch, wide=isinstance(reading, LoihiReading) and not reading.bounded)
     for t in range(length):
         for population in graph.populations:
-            integer = isinstance(population.neuron, LoihiNeuron | SpinnakerNeuron)
+            integer = isinstance(population.neuron, INTEGER_NEURONS)
             receptors = 2 if isinstance(population.neuron, SpinnakerNeuron) else 1
             x = np.zeros((batch, population.n * receptors), np.int64 if integer else np.float64)
             for source, part in parts[population.name]:
                 raster = rasters[source] if source in rasters else trace.spikes[source]
                 row = t - part.delay
                 if 0 <= row < len(raster) and raster[row].any():
-                    x += part.apply(raster[row])
+                    if isinstance(part, DrawnPart):
+                        x += part.sample(raster[row], drawn.get(population.name), t, population.name)
+                    else:
+                        x += part.apply(raster[row])
             rule = rules[population.name]
             trace.spikes[population.name][t] = rule.step(x, _noise_row(noise, population.name, t))
             if population.name in trace.u and rule.u is not None:
@@ -160,7 +166,7 @@ def _rasters(graph: Graph, inputs: Mapping[str, Array]) -> tuple[dict[str, Array
     return rasters, steps, batch
 
 
-def _wire(graph: Graph, reading: LoihiReading) -> dict[str, list[tuple[str, Part]]]:
+def _wire(graph: Graph, reading: Reading | None) -> dict[str, list[tuple[str, Part]]]:
     """Per population its sources with their linear maps."""
     order = {p.name: k for k, p in enumerate(graph.populations)}
     wires: dict[str, list[tuple[str, Part]]] = {p.name: [] for p in graph.populations}
@@ -179,8 +185,9 @@ def _allocate(trace: Trace, rules: Mapping[str, Any], record: Sequence[str], bat
     readout = trace.graph.readout
     probed = readout.population if readout is not None and not readout.of_spikes else None
     for p in trace.graph.populations:
-        integer = isinstance(p.neuron, LoihiNeuron | SpinnakerNeuron)
-        dtype = (np.int64 if wide else np.int32) if integer else np.float32
+        dtype: Any = np.int64 if isinstance(p.neuron, INTEGER_NEURONS) else np.float32
+        if isinstance(p.neuron, LoihiNeuron | SpinnakerNeuron) and not wide:
+            dtype = np.int32
         if "u" in record and rules[p.name].u is not None:
             trace.u[p.name] = np.zeros((trace.ticks, batch, p.n), dtype)
         if "v" in record or p.name == probed:

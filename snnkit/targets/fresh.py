@@ -29,7 +29,7 @@ class Job:
 
     Attributes:
         folder: the descriptor. result: where the traces go.
-        inputs: uint8 [T, B, n] per port. noise: int32 [ticks, n] per layer.
+        inputs: uint8 [T, B, n] per port. noise: int32 [ticks, n] per layer. draws: random draws by the target's names.
         ticks: length of the run. trace: layers whose spikes, u and v are wanted.
         packets: int64 [P, 2] of (tick, source) in order, for targets whose chip has a `trace(packets, ticks)`: one
             sample with every probe of the chip; `inputs`, `noise` and `trace` are not used.
@@ -42,6 +42,7 @@ class Job:
     trace: tuple[str, ...]
     noise: dict[str, Array] = field(default_factory=dict)
     packets: Array | None = None
+    draws: dict[str, Array] = field(default_factory=dict)
 
     def probes(self) -> tuple[dict[str, Array], str]:
         """(everything that the chip's `trace` gave, empty text), or ({}, why it did not run)."""
@@ -75,12 +76,13 @@ def run_fresh(jobs: Sequence[Job], folder: Path) -> None:
         arrays |= {f"noise{i}": np.ascontiguousarray(a, np.int32) for i, a in enumerate(job.noise.values())}
         if job.packets is not None:
             arrays["packets"] = np.ascontiguousarray(job.packets, np.int64)
+        arrays |= {f"draws{i}": np.ascontiguousarray(a, np.int32) for i, a in enumerate(job.draws.values())}
         np.savez(stimulus, **arrays)  # type: ignore[arg-type]
         listed.append(
             {
                 "descriptor": str(job.folder), "stimulus": str(stimulus), "result": str(job.result),
-                "inputs": list(job.inputs), "noise": list(job.noise), "ticks": job.ticks, "trace": list(job.trace),
-                "packets": job.packets is not None,
+                "inputs": list(job.inputs), "noise": list(job.noise), "draws": list(job.draws),
+                "ticks": job.ticks, "trace": list(job.trace), "packets": job.packets is not None,
             }
         )  # fmt: skip
     order = folder / "jobs.json"
@@ -109,6 +111,7 @@ def _main(order: Path) -> None:
             inputs = {name: data[f"in{k}"] for k, name in enumerate(job["inputs"])}
             noise = {name: data[f"noise{k}"] for k, name in enumerate(job["noise"])}
             packets = data["packets"] if job["packets"] else None
+            draws = {name: data[f"draws{k}"] for k, name in enumerate(job["draws"])}
         try:
             if packets is not None:
                 traces = emulator.open(job["descriptor"]).chip.trace(packets, job["ticks"])  # type: ignore[attr-defined]
@@ -116,7 +119,7 @@ def _main(order: Path) -> None:
                 continue
             chip = emulator.open(job["descriptor"])
             probes = dict.fromkeys(job["trace"], ("s", "u", "v"))
-            result = chip.run(inputs, ticks=job["ticks"], probes=probes, noise=noise or None)
+            result = chip.run(inputs, ticks=job["ticks"], probes=probes, noise=noise or None, draws=draws or None)
             traces = {
                 f"{what}{k}": store[name]
                 for k, name in enumerate(job["trace"])

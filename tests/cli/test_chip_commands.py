@@ -134,10 +134,15 @@ def answer(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any
 
 # --------------------------------------------------------------------------------------------------------- the good way
 def test_check(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = answer(capsys, "check", str(trained), "--target", "all")
+    said = answer(capsys, "check", str(trained), "--target", "loihi")
     assert said["loihi"] == {"fits": True, "findings": []}
-    main(["check", str(trained)])
-    assert "loihi: fits" in capsys.readouterr().out
+    assert main(["check", str(trained)]) == 1  # all targets: its decays and its read-out do not fit every chip
+    out = capsys.readouterr().out
+    assert "loihi: fits" in out
+    assert "truenorth: does not fit" in out
+    assert main(["check", str(trained), "--target", "all", "--json"]) == 1
+    codes = {f["code"] for f in json.loads(capsys.readouterr().out)["truenorth"]["findings"]}
+    assert {"DECAY", "LI_READOUT"} <= codes
 
 
 def test_a_run_as_a_nir_file(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

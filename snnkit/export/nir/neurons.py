@@ -16,7 +16,18 @@ from snnkit.errors import NirError
 from snnkit.export.nir.dialects import Dialect
 from snnkit.export.nir.model import Array, Node
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LI, LIF, CubaLI, CubaLIF, LoihiNeuron, Neuron, SpinnakerNeuron
+from snnkit.graph.model import (
+    LI,
+    LIF,
+    CubaLI,
+    CubaLIF,
+    LoihiNeuron,
+    Neuron,
+    SpinnakerNeuron,
+    TrueNorthAxon,
+    TrueNorthNeuron,
+    TrueNorthOutput,
+)
 
 GAIN_OF_ONE = 1e-6
 """A gain this near to 1 is 1: time constants and r are rounded to float32 by some writers."""
@@ -38,8 +49,11 @@ def encode(neuron: Neuron, shape: tuple[int, ...], way: Dialect, dt: float, meta
     drive: Array | None = None
     if isinstance(neuron, LoihiNeuron):
         neuron, drive = _real(neuron)
-    if isinstance(neuron, SpinnakerNeuron):
-        raise NirError("SpiNNaker's integers are not written as NIR", fix="write the float graph that they come from")
+    if isinstance(neuron, SpinnakerNeuron | TrueNorthNeuron | TrueNorthAxon | TrueNorthOutput):
+        raise NirError(
+            f"the integers of a {type(neuron).__name__} are not written as NIR",
+            fix="write the float graph that they come from",
+        )
     if written_type(neuron, way) == "CubaLIF" and isinstance(neuron, LIF):
         neuron = CubaLIF(np.zeros_like(neuron.decay), neuron.decay, neuron.threshold, neuron.reset, neuron.refractory)
     membrane = neuron.decay if isinstance(neuron, LIF | LI) else neuron.decay_mem

@@ -22,10 +22,15 @@ from snnkit.graph.model import (
     Population,
     SpinnakerNeuron,
     SpinnakerWeightFormat,
+    TrueNorthAxon,
+    TrueNorthFormat,
+    TrueNorthNeuron,
+    TrueNorthOutput,
 )
-from snnkit.graph.rules import loihi, real, spinnaker
+from snnkit.graph.rules import loihi, real, spinnaker, truenorth
 from snnkit.graph.rules.loihi import READINGS, LoihiReading
 from snnkit.graph.rules.products import Part
+from snnkit.graph.rules.truenorth import TrueNorthDraws, TrueNorthReading
 
 Array = np.ndarray[Any, Any]
 
@@ -43,7 +48,11 @@ class Rule(Protocol):
         """Advance one tick with the synaptic input x; returns the spikes as bool [B, n]."""
 
 
-def neuron_rule(population: Population, batch: int, reading: LoihiReading) -> Rule:
+Reading = LoihiReading | TrueNorthReading
+"""Choices where a chip's references disagree."""
+
+
+def neuron_rule(population: Population, batch: int, reading: Reading | None, draws: TrueNorthDraws | None) -> Rule:
     """The rule of a population's neuron type, at its initial state."""
     neuron = population.neuron
     if isinstance(neuron, LIF):
@@ -55,16 +64,24 @@ def neuron_rule(population: Population, batch: int, reading: LoihiReading) -> Ru
     if isinstance(neuron, CubaLI):
         return real.CubaLIRule(neuron, population.bias, batch, population.n)
     if isinstance(neuron, LoihiNeuron):
-        return loihi.LoihiRule(neuron, batch, population.n, reading)
+        chosen = reading if isinstance(reading, LoihiReading) else LoihiReading()
+        return loihi.LoihiRule(neuron, batch, population.n, chosen)
+    if isinstance(neuron, TrueNorthNeuron):
+        way = reading if isinstance(reading, TrueNorthReading) else TrueNorthReading()
+        return truenorth.TrueNorthRule(neuron, batch, population.n, way, draws, population.name)
+    if isinstance(neuron, TrueNorthAxon | TrueNorthOutput):
+        return truenorth.WireRule(merge=isinstance(neuron, TrueNorthAxon), batch=batch, n=population.n)
     if isinstance(neuron, SpinnakerNeuron):
         return spinnaker.SpinnakerRule(neuron, batch, population.n)
     raise GraphError(f"population {population.name!r} has a neuron without a rule: {type(neuron).__name__}")
 
 
-def connection_parts(connection: Connection, reading: LoihiReading) -> list[Part]:
+def connection_parts(connection: Connection, reading: Reading | None) -> list[Part]:
     """The linear maps of a connection, one per delay."""
     if isinstance(connection.format, LoihiWeightFormat):
-        return loihi.parts(connection, reading)
+        return loihi.parts(connection, reading if isinstance(reading, LoihiReading) else LoihiReading())
+    if isinstance(connection.format, TrueNorthFormat):
+        return truenorth.parts(connection)
     if isinstance(connection.format, SpinnakerWeightFormat):
         return spinnaker.parts(connection)
     if connection.format is None:
@@ -74,4 +91,14 @@ def connection_parts(connection: Connection, reading: LoihiReading) -> list[Part
     )
 
 
-__all__ = ["READINGS", "LoihiReading", "Part", "Rule", "connection_parts", "neuron_rule"]
+__all__ = [
+    "READINGS",
+    "LoihiReading",
+    "Part",
+    "Reading",
+    "Rule",
+    "TrueNorthDraws",
+    "TrueNorthReading",
+    "connection_parts",
+    "neuron_rule",
+]

@@ -1,0 +1,208 @@
+"""What fits TrueNorth and what does not: findings, all at once, never exceptions.
+
+code                what                                                                 where from
+NEURON              a neuron that TrueNorth does not have                                both
+DECAY               a decay other than 1: there is no multiplicative leak                float
+REFRACTORY          a refractory period: a neuron may fire in every tick                 float
+LI_READOUT          an LI: V cannot be read out, only spikes leave the chip              float
+THRESHOLD_RANGE     a threshold that is not positive                                     float
+NOT_FINITE, WEIGHT_NOT_FINITE   NaN or infinity                                          float
+INPUT_NOT_BINARY    an input with counts above 1: an axon is active or not               both
+DELAY_RANGE         a delay beyond 15 ticks                                              both
+LOOP_TOO_SHORT      a loop with less delay than connections: each takes one tick         both
+READOUT, GRAPH      a read-out that does not fit, an inconsistent graph                  both
+FAN_IN              more inputs than a core has axons                                    both
+FAN_OUT             copies of neurons that need more copies without end                  both
+BIAS_RANGE, BIAS_WARMUP, RUN_LENGTH, POTENTIAL_RANGE, THRESHOLD_SCALE   see `quantize`   float
+WEIGHT_CODE         weights that are not sums of a neuron's four                         integer
+REGISTER_RANGE      a value that a neuron's memory cannot hold                           integer
+CHIPS               more chips than the board has                                        both
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from snnkit.errors import GraphError
+from snnkit.graph.findings import Finding, errors, has_errors
+from snnkit.graph.model import (
+    LI,
+    LIF,
+    Chain,
+    CubaLI,
+    CubaLIF,
+    Graph,
+    Population,
+    TrueNorthAxon,
+    TrueNorthFormat,
+    TrueNorthNeuron,
+    TrueNorthOutput,
+)
+from snnkit.passes import loop_findings
+from snnkit.targets.truenorth import spec
+
+Array = np.ndarray[Any, Any]
+CHIP_NEURONS = (TrueNorthNeuron, TrueNorthAxon, TrueNorthOutput)
+
+
+# -------------------------------------------------------------------------------------------------------- float graphs
+def check(graph: Graph, *, resources: bool = True) -> list[Finding]:
+    """Everything about a float graph, on either timeline, that TrueNorth cannot do. Integers: `check_integer`.
+
+    Args:
+        resources: on the chip timeline, also quantise (without calibration) and cut into cores.
+    """
+    if any(isinstance(p.neuron, CHIP_NEURONS) for p in graph.populations):
+        return check_integer(graph)
+    findings = list(_structure(graph))
+    for p in graph.populations:
+        findings.extend(_population(p))
+    for c in graph.connections:
+        ops = c.synapse.ops if isinstance(c.synapse, Chain) else (c.synapse,)
+        for op in ops:
+            weight = getattr(op, "weight", getattr(op, "factor", None))
+            if weight is not None:
+                values = getattr(weight, "data", weight)
+                findings.extend(_finite(c.name, "the weights", np.asarray(values), "WEIGHT_NOT_FINITE"))
+    findings.extend(_delays(graph))
+    if resources and graph.timeline == "chip" and not has_errors(findings):
+        from snnkit.targets.truenorth.lower import lower
+        from snnkit.targets.truenorth.quantize import quantize
+
+        made = quantize(graph)
+        findings.extend(errors(made.findings))
+        if not has_errors(findings):
+            findings.extend(errors(lower(made.graph).findings))
+    return findings
+
+
+def _structure(graph: Graph) -> Iterator[Finding]:
+    try:
+        graph.validate()
+    except GraphError as error:
+        yield Finding("GRAPH", graph.name, error.what, remedy=error.fix or "names, sizes and delays must agree")
+        return
+    for node in graph.inputs:
+        if node.max_count > 1:
+            yield Finding(
+                "INPUT_NOT_BINARY", node.name, f"values up to {node.max_count}; an axon is active or not",
+                resource="input value", needed=node.max_count, available=1,
+                remedy="bin the events as binary frames, or in more and shorter steps",
+            )  # fmt: skip
+    if all(not isinstance(p.neuron, TrueNorthAxon) for p in graph.populations):
+        yield from loop_findings(graph)
+    readout = graph.readout
+    if readout is not None and not isinstance(graph.node(readout.population), Population):
+        yield Finding("READOUT", readout.population, "the read-out names an input", remedy="read a population out")
+    elif readout is not None and not readout.of_spikes:
+        yield Finding(
+            "LI_READOUT", readout.population, f"the read-out takes {readout.rule!r} of V; only spikes leave the chip",
+            remedy="end the network with a firing neuron and count its spikes",
+        )  # fmt: skip
+
+
+def _population(p: Population) -> Iterator[Finding]:
+    neuron = p.neuron
+    if isinstance(neuron, LI | CubaLI):
+        yield Finding(
+            "LI_READOUT", p.name, f"{type(neuron).__name__} never fires; only spikes leave the chip",
+            remedy="end the network with a firing neuron and count its spikes",
+        )  # fmt: skip
+        return
+    if isinstance(neuron, CubaLIF) and np.any(neuron.decay_syn != 0):
+        yield Finding("NEURON", p.name, "TrueNorth has no synaptic current", remedy="use LIF with decay 1")
+        return
+    if not isinstance(neuron, LIF | CubaLIF):
+        yield Finding("NEURON", p.name, f"TrueNorth has no {type(neuron).__name__}", remedy="use LIF with decay 1")
+        return
+    decay = neuron.decay if isinstance(neuron, LIF) else neuron.decay_mem
+    other = decay[decay != 1]
+    if other.size:
+        yield Finding(
+            "DECAY", p.name, f"decay {float(other[0]):g}: V cannot be multiplied, its leak is a constant per tick",
+            resource="decay", needed=float(other[0]), available=1,
+            remedy="train with decay 1 (pure integrate-and-fire); a negative bias leaks at a constant rate",
+        )  # fmt: skip
+    if neuron.refractory:
+        yield Finding(
+            "REFRACTORY", p.name, f"{neuron.refractory} steps are skipped after a spike; there is no such counter",
+            resource="refractory", needed=neuron.refractory, available=0, remedy="train with refractory=0",
+        )  # fmt: skip
+    yield from _finite(p.name, "threshold", neuron.threshold)
+    if p.bias is not None:
+        yield from _finite(p.name, "bias", p.bias)
+    low = neuron.threshold[neuron.threshold <= 0]
+    if low.size:
+        yield Finding(
+            "THRESHOLD_RANGE", p.name, f"the threshold is {float(low[0]):g}", remedy="use a threshold above 0"
+        )
+
+
+def _finite(where: str, what: str, value: Array, code: str = "NOT_FINITE") -> list[Finding]:
+    bad = int(np.size(value) - np.isfinite(value).sum())
+    if not bad:
+        return []
+    return [Finding(code, where, f"{bad} of {np.size(value)} values of {what} are NaN or infinite", remedy="retrain")]
+
+
+def _delays(graph: Graph) -> Iterator[Finding]:
+    for c in graph.connections:
+        if c.max_delay > spec.DELAY_MAX:
+            yield Finding(
+                "DELAY_RANGE", c.name, f"a delay of {c.max_delay} ticks", resource="delay", needed=c.max_delay,
+                available=spec.DELAY_MAX, remedy=f"use delays of at most {spec.DELAY_MAX}, or add a layer of relays",
+            )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------ integer graphs
+def check_integer(graph: Graph) -> list[Finding]:
+    """Everything about an integer graph that a core's memory cannot hold; resources are found by lowering."""
+    findings = list(_structure(graph))
+    for p in graph.populations:
+        if isinstance(p.neuron, TrueNorthNeuron):
+            findings.extend(_registers(p, p.neuron))
+        elif not isinstance(p.neuron, CHIP_NEURONS):
+            findings.append(
+                Finding("NEURON", p.name, f"{type(p.neuron).__name__} is not quantised", remedy="quantise the graph")
+            )
+    if graph.timeline != "chip":
+        findings.append(Finding("GRAPH", graph.name, "the graph is on the model timeline", remedy="apply the lag pass"))
+    for c in graph.connections:
+        if not isinstance(c.format, TrueNorthFormat):
+            findings.append(
+                Finding("WEIGHT_CODE", c.name, "its weights are not quantised", remedy="quantise the graph")
+            )
+        elif c.format.weight is not None:
+            findings.extend(_range(c.name, "weight", c.format.weight, -spec.WEIGHT_MAX, spec.WEIGHT_MAX))
+    findings.extend(_delays(graph))
+    return findings
+
+
+def _registers(p: Population, neuron: TrueNorthNeuron) -> Iterator[Finding]:
+    for key, low, high in (
+        ("leak", -spec.LEAK_MAX, spec.LEAK_MAX),
+        ("leak_reversal", 0, 1),
+        ("leak_stoch", 0, 1),
+        ("threshold", 0, spec.THRESHOLD_MAX),
+        ("thr_mask_bits", 0, spec.MASK_BITS_MAX),
+        ("neg_threshold", 0, spec.THRESHOLD_MAX),
+        ("neg_saturate", 0, 1),
+        ("reset_mode", 0, spec.RESET_MODES - 1),
+        ("reset_value", spec.POTENTIAL_MIN, spec.POTENTIAL_MAX),
+        ("v_init", spec.POTENTIAL_MIN, spec.POTENTIAL_MAX),
+    ):
+        yield from _range(p.name, key, getattr(neuron, key), low, high)
+
+
+def _range(where: str, key: str, values: Array, low: int, high: int) -> Iterator[Finding]:
+    flat = np.asarray(values).reshape(-1)
+    bad = np.flatnonzero((flat < low) | (flat > high))
+    if bad.size:
+        worst = int(flat[bad[0]])
+        yield Finding(
+            "REGISTER_RANGE", f"{where}[{bad[0]}]", f"{key} = {worst} in {bad.size} places", resource=key,
+            needed=worst, available=high if worst > high else low, remedy=f"use {low} to {high}",
+        )  # fmt: skip
