@@ -51,7 +51,7 @@ def encode(neuron: Neuron, shape: tuple[int, ...], way: Dialect, dt: float, meta
         neuron, drive = _real(neuron)
     if isinstance(neuron, SpinnakerNeuron | TrueNorthNeuron | TrueNorthAxon | TrueNorthOutput):
         raise NirError(
-            f"the integers of a {type(neuron).__name__} are not written as NIR",
+            f"the integers of a {neuron.__class__.__name__} are not written as NIR",
             fix="write the float graph that they come from",
         )
     if written_type(neuron, way) == "CubaLIF" and isinstance(neuron, LIF):
