@@ -150,7 +150,7 @@ def test_a_run_as_a_nir_file(trained: Path, tmp_path: Path, capsys: pytest.Captu
     file = tmp_path / "run.nir"
     said = answer(capsys, "nir", str(trained), "--out", str(file))
     assert said["findings"] == []
-    assert answer(capsys, "check", str(file))["loihi"] == {"fits": True, "findings": []}
+    assert answer(capsys, "check", str(file), "--target", "loihi")["loihi"] == {"fits": True, "findings": []}
     frames = tmp_path / "frames.npy"
     np.save(frames, (np.random.default_rng(0).random((3, 4, 2, 34, 34)) < 0.1).astype(np.uint8))
     argv = ("export", str(file), "--target", "loihi", "--out", str(tmp_path / "f.snnx"), "--calibrate", str(frames))
