@@ -13,6 +13,7 @@ steps a population's trace is late. A row t of an input raster acts in step t + 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -88,7 +89,22 @@ class LoihiNeuron:
     noise_at_membrane: int = 0
 
 
-Neuron = LIF | CubaLIF | LI | CubaLI | LoihiNeuron
+@dataclass(frozen=True, eq=False)
+class ChipNeuron(ABC):
+    """Base of the integer neurons that a chip brings along, with the plain rule by which `graph/run.py` runs them.
+
+    A subclass is a frozen dataclass of registers, each int32 [n], and writes its rule without the chip's
+    `arithmetic.py`, so that the two can disagree. See `targets/_template/neuron.py`.
+    """
+
+    @abstractmethod
+    def rule(self, batch: int, n: int) -> Any:
+        """The neurons at their initial state: a `graph.rules.Rule` with int64 states [batch, n]."""
+
+
+Neuron = LIF | CubaLIF | LI | CubaLI | LoihiNeuron | ChipNeuron
+INTEGER_NEURONS = (LoihiNeuron, ChipNeuron)
+"""Those whose input and state are integers."""
 
 
 # --------------------------------------------------------------------------------------------------------- synapses
@@ -353,6 +369,13 @@ class LoihiWeightFormat:
     bits: int = 8
 
 
+@dataclass(frozen=True)
+class IntegerFormat:
+    """Integer weights that are used as they are: two's complement of `bits` bits."""
+
+    bits: int = 8
+
+
 @dataclass(frozen=True, eq=False)
 class Connection:
     """Synapses from `src` to `dst`. `delay` in steps: an int, or an int array [n_dst, n_src] for `Dense`."""
@@ -362,7 +385,7 @@ class Connection:
     dst: str
     synapse: Synapse
     delay: int | Array = 0
-    format: LoihiWeightFormat | None = None
+    format: LoihiWeightFormat | IntegerFormat | None = None
 
     @property
     def max_delay(self) -> int:

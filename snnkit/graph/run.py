@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from snnkit.errors import GraphError, UsageError
-from snnkit.graph.model import Graph, LoihiNeuron
+from snnkit.graph.model import INTEGER_NEURONS, Graph
 from snnkit.graph.rules import LoihiReading, Part, connection_parts, neuron_rule
 
 Array = np.ndarray[Any, Any]
@@ -116,7 +116,7 @@ def run(
     _allocate(trace, rules, record, batch, wide=not reading.bounded)
     for t in range(length):
         for population in graph.populations:
-            integer = isinstance(population.neuron, LoihiNeuron)
+            integer = isinstance(population.neuron, INTEGER_NEURONS)
             x = np.zeros((batch, population.n), np.int64 if integer else np.float64)
             for source, part in parts[population.name]:
                 raster = rasters[source] if source in rasters else trace.spikes[source]
@@ -178,7 +178,7 @@ def _allocate(trace: Trace, rules: Mapping[str, Any], record: Sequence[str], bat
     readout = trace.graph.readout
     probed = readout.population if readout is not None and not readout.of_spikes else None
     for p in trace.graph.populations:
-        integer = isinstance(p.neuron, LoihiNeuron)
+        integer = isinstance(p.neuron, INTEGER_NEURONS)
         dtype = (np.int64 if wide else np.int32) if integer else np.float32
         if "u" in record and rules[p.name].u is not None:
             trace.u[p.name] = np.zeros((trace.ticks, batch, p.n), dtype)

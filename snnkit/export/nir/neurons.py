@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from snnkit.errors import NirError
 from snnkit.export.nir.dialects import Dialect
 from snnkit.export.nir.model import Array, Node
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LI, LIF, CubaLI, CubaLIF, LoihiNeuron, Neuron
+from snnkit.graph.model import LI, LIF, ChipNeuron, CubaLI, CubaLIF, LoihiNeuron, Neuron
 
 GAIN_OF_ONE = 1e-6
 """A gain this near to 1 is 1: time constants and r are rounded to float32 by some writers."""
@@ -37,6 +38,11 @@ def encode(neuron: Neuron, shape: tuple[int, ...], way: Dialect, dt: float, meta
     drive: Array | None = None
     if isinstance(neuron, LoihiNeuron):
         neuron, drive = _real(neuron)
+    if isinstance(neuron, ChipNeuron):
+        raise NirError(
+            f"a population of {neuron.__class__.__name__} cannot be written", why="NIR knows no integers of this chip",
+            fix="write the graph as it was before quantisation",
+        )  # fmt: skip
     if written_type(neuron, way) == "CubaLIF" and isinstance(neuron, LIF):
         neuron = CubaLIF(np.zeros_like(neuron.decay), neuron.decay, neuron.threshold, neuron.reset, neuron.refractory)
     membrane = neuron.decay if isinstance(neuron, LIF | LI) else neuron.decay_mem

@@ -8,12 +8,24 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 
 from snnkit.errors import GraphError
-from snnkit.graph.model import LI, LIF, Connection, CubaLI, CubaLIF, LoihiNeuron, LoihiWeightFormat, Population
+from snnkit.graph.model import (
+    LI,
+    LIF,
+    ChipNeuron,
+    Connection,
+    CubaLI,
+    CubaLIF,
+    IntegerFormat,
+    LoihiNeuron,
+    LoihiWeightFormat,
+    Population,
+)
 from snnkit.graph.rules import loihi, real
 from snnkit.graph.rules.loihi import READINGS, LoihiReading
-from snnkit.graph.rules.products import Part
+from snnkit.graph.rules.products import Part, by_delay
 
 Array = np.ndarray[Any, Any]
 
@@ -44,6 +56,9 @@ def neuron_rule(population: Population, batch: int, reading: LoihiReading) -> Ru
         return real.CubaLIRule(neuron, population.bias, batch, population.n)
     if isinstance(neuron, LoihiNeuron):
         return loihi.LoihiRule(neuron, batch, population.n, reading)
+    if isinstance(neuron, ChipNeuron):
+        rule: Rule = neuron.rule(batch, population.n)
+        return rule
     raise GraphError(f"population {population.name!r} has a neuron without a rule: {type(neuron).__name__}")
 
 
@@ -51,6 +66,8 @@ def connection_parts(connection: Connection, reading: LoihiReading) -> list[Part
     """The linear maps of a connection, one per delay."""
     if isinstance(connection.format, LoihiWeightFormat):
         return loihi.parts(connection, reading)
+    if isinstance(connection.format, IntegerFormat):
+        return by_delay(connection, sp.csr_matrix(connection.synapse.matrix(), dtype=np.int64))
     if connection.format is None:
         return real.parts(connection)
     raise GraphError(

@@ -78,7 +78,7 @@ def stored_k(connection: Connection) -> Array:
 
 def format_of(connection: Connection) -> LoihiWeightFormat:
     """The weight format of an integer connection."""
-    assert connection.format is not None
+    assert isinstance(connection.format, LoihiWeightFormat)
     return connection.format
 
 
