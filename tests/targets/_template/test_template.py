@@ -158,6 +158,7 @@ def test_findings() -> None:
     assert codes(network(wide=spec.AXONS_PER_CORE)) == []
     assert codes(network(wide=spec.AXONS_PER_CORE + 1)) == ["AXONS"]
     assert codes(network(n=spec.NEURONS_PER_CORE * (spec.ROUTES_PER_NEURON + 1))) == ["AXONS"]
+    assert codes(network(wide=300, refractory=1)) == ["RANGE", "AXONS"]
     bad = Connection("ia", "in", "a", Dense(np.full((4, 5), np.nan)))
     assert codes(net.with_(connections=(bad, net.connections[1]))) == ["NOT_FINITE"]
     loop = Connection("ba", "b", "a", Dense(np.ones((4, 3))), 1)
