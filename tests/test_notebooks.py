@@ -110,3 +110,15 @@ def test_stdp_as_it_stands(tmp_path: Path) -> None:
     assert learned > 70
     assert learned > random + 20
     print(f"{seconds:.0f} s")
+
+
+@pytest.mark.timeout(240)
+def test_add_a_chip(tmp_path: Path) -> None:
+    """Every cell, on fewer random networks: the copied chip conforms, the broken one does not."""
+    book, _ = execute(FOLDER / "05_add_a_chip.ipynb", tmp_path, {"networks=20": "networks=6"})
+    text = printed(book)
+    assert "tinychip: conforms; 6 of 6 networks mapped" in text
+    assert "brokenchip: DOES NOT CONFORM" in text
+    assert "its own vectors come out equal" in text
+    assert pictures(book) == 1
+    assert (tmp_path / "small.snnx" / "manifest.json").exists()

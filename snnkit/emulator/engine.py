@@ -16,6 +16,7 @@ from snnkit.descriptor import Descriptor
 from snnkit.emulator.chip import Chip, Stimulus, Traces
 from snnkit.emulator.result import EmulationResult, read_out
 from snnkit.errors import DescriptorError, ShapeError, UsageError, did_you_mean
+from snnkit.targets import session
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
@@ -240,13 +241,15 @@ def _columns(neurons: Array) -> Array | slice:
 
 
 def _target(name: str) -> Any:
-    """The `emulate` module of a target: our own folder, or an entry point of the group `snnkit.targets`."""
+    """The `emulate` module of a target: our own folder, one of this session, or an entry point of `snnkit.targets`."""
     module = f"snnkit.targets.{name}.emulate"
     try:
         found = importlib.util.find_spec(module)
     except ModuleNotFoundError:
         found = None
-    if found is None:
+    if found is None and name in session.packages():
+        module = f"{session.packages()[name]}.emulate"
+    elif found is None:
         from importlib.metadata import entry_points
 
         for entry in entry_points(group="snnkit.targets", name=name):

@@ -13,6 +13,7 @@ steps a population's trace is late. A row t of an input raster acts in step t + 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -145,8 +146,31 @@ class TrueNorthOutput:
     """Lines that leave the chip: how many spikes each carries, in the tick in which they were fired."""
 
 
-Neuron = LIF | CubaLIF | LI | CubaLI | LoihiNeuron | SpinnakerNeuron | TrueNorthNeuron | TrueNorthAxon | TrueNorthOutput
-INTEGER_NEURONS = (LoihiNeuron, SpinnakerNeuron, TrueNorthNeuron, TrueNorthAxon, TrueNorthOutput)
+class ChipNeuron(ABC):
+    """Base of the integer neurons that a chip brings along, with the plain rule by which `graph/run.py` runs them.
+
+    A subclass is a frozen dataclass of registers, each int32 [n], and writes its rule without the chip's
+    `arithmetic.py`, so that the two can disagree. See `targets/_template/neuron.py`.
+    """
+
+    @abstractmethod
+    def rule(self, batch: int, n: int) -> Any:
+        """The neurons at their initial state: a `graph.rules.Rule` with int64 states [batch, n]."""
+
+
+Neuron = (
+    LIF
+    | CubaLIF
+    | LI
+    | CubaLI
+    | LoihiNeuron
+    | SpinnakerNeuron
+    | TrueNorthNeuron
+    | TrueNorthAxon
+    | TrueNorthOutput
+    | ChipNeuron
+)
+INTEGER_NEURONS = (LoihiNeuron, SpinnakerNeuron, TrueNorthNeuron, TrueNorthAxon, TrueNorthOutput, ChipNeuron)
 """Those whose input and state are integers."""
 
 
@@ -412,6 +436,13 @@ class LoihiWeightFormat:
     bits: int = 8
 
 
+@dataclass(frozen=True)
+class IntegerFormat:
+    """Integer weights that are used as they are: two's complement of `bits` bits."""
+
+    bits: int = 8
+
+
 @dataclass(frozen=True, eq=False)
 class SpinnakerWeightFormat:
     """Integer weights are words of the ring buffer, 0..65535. `receptor` 0 excitatory, 1 inhibitory: magnitudes; None:
@@ -442,7 +473,7 @@ class Connection:
     dst: str
     synapse: Synapse
     delay: int | Array = 0
-    format: LoihiWeightFormat | SpinnakerWeightFormat | TrueNorthFormat | None = None
+    format: LoihiWeightFormat | SpinnakerWeightFormat | TrueNorthFormat | IntegerFormat | None = None
 
     @property
     def max_delay(self) -> int:

@@ -4,11 +4,12 @@
     quantize.py  quantize(graph, ...)                                 real numbers -> this chip's integers
     lower.py     lower(graph, options=None, *, progress=None)         integers -> memory images, costs and findings
     replay.py    recognise(path) -> bool; replay(paths, **options)    reference vectors through the whole road
-    emulate.py   build(...)                                           descriptor -> engine
-    energy.py    cost per event
+    emulate.py   open_chip(descriptor) -> emulator.chip.Chip          memory images -> engine
+    energy.py    estimate(counters, *, samples=1)                     cost per event
+    spec.py      CAPABILITIES, EVIDENCE, REFERENCES, UPDATE_ORDER, OPTIONS, SOURCES and the chip's numbers
 
-plus `spec.py`, `schema.py` and `arithmetic.py`, which only the chip's own files use. A target object is light: nothing
-of the chip is imported before it is asked for.
+plus `schema.py` and `arithmetic.py`, which only the chip's own files use. A target object is light: nothing of the chip
+is imported before it is asked for. `_template` is a complete small chip to copy.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from snnkit.graph.findings import Finding
     from snnkit.graph.model import Graph
+    from snnkit.targets.capabilities import Capabilities
 
 FILES = ("spec", "rules", "quantize", "arithmetic", "lower", "schema", "emulate", "replay", "energy")
 """The files of every chip's folder."""
@@ -48,6 +50,12 @@ class Target:
     def part(self, file: str) -> ModuleType:
         """One of the chip's files as a module, imported on demand."""
         return importlib.import_module(f"{self.package}.{file}")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the chip can run: the frame in which random networks are drawn for it."""
+        declared: Capabilities = self.part("spec").CAPABILITIES
+        return declared
 
     def check(self, graph: Graph, **options: Any) -> list[Finding]:
         """Findings about a graph: everything that does not fit, at once."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from snnkit._io import write_json
 from snnkit.errors import SnnkitError
+from snnkit.targets import session
 
 Array = np.ndarray[Any, Any]
 
@@ -88,11 +89,11 @@ def run_fresh(jobs: Sequence[Job], folder: Path) -> None:
     order = folder / "jobs.json"
     write_json(order, listed)
     package = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(p for p in (package, os.environ.get("PYTHONPATH", "")) if p)
+    path = os.pathsep.join(p for p in (package, *session.folders(), os.environ.get("PYTHONPATH", "")) if p)
     done = subprocess.run(
         [sys.executable, "-m", "snnkit.targets.fresh", str(order)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, **session.environment(), "PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,7 @@
 """Which chips there are: the packages beside this file, and those that others offer as entry points.
 
-Other packages join with an entry point of the group `snnkit.targets` that names a `Target`. Listing imports no chip.
+Other packages join with an entry point of the group `snnkit.targets` that names a `Target`; `register` adds one for
+this process. Listing imports no chip.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from snnkit.errors import UsageError, did_you_mean
+from snnkit.targets import session
 from snnkit.targets.base import Target
 
 GROUP = "snnkit.targets"
+_registered: dict[str, Target] = {}
 
 
 def _built_in() -> list[str]:
@@ -27,7 +30,25 @@ def _offered() -> dict[str, EntryPoint]:
 
 def names() -> list[str]:
     """All chips, sorted."""
-    return sorted({*_built_in(), *_offered()})
+    return sorted({*_built_in(), *_offered(), *_registered})
+
+
+def register(target: Target) -> None:
+    """Add a chip for this process and those it starts, such as one that is being written; replaces one registered.
+
+    Raises:
+        UsageError: an installed chip has that name.
+    """
+    if target.name in {*_built_in(), *_offered()}:
+        raise UsageError(f"there is a target {target.name!r} already", fix="give yours another name")
+    _registered[target.name] = target
+    session.add(target.name, target.package)
+
+
+def unregister(name: str) -> None:
+    """Take back `register`."""
+    _registered.pop(name, None)
+    session.remove(name)
 
 
 def get(name: str) -> Target:
@@ -36,7 +57,9 @@ def get(name: str) -> Target:
     Raises:
         UsageError: there is none, or an entry point does not give a `Target`.
     """
-    if name in _built_in():
+    if name in _registered:
+        target: object = _registered[name]
+    elif name in _built_in():
         target = importlib.import_module(f"snnkit.targets.{name}").TARGET
     else:
         offered = _offered()

@@ -14,7 +14,7 @@ from snnkit import descriptor
 from snnkit._io import sha256_file
 from snnkit.errors import DataError, FindingsError, UsageError
 from snnkit.graph.findings import Finding, has_errors
-from snnkit.graph.model import Graph, Input, LoihiNeuron
+from snnkit.graph.model import INTEGER_NEURONS, Graph, Input
 from snnkit.passes import simplify
 from snnkit.targets.base import Target
 from snnkit.validation.pipeline import (
@@ -163,7 +163,7 @@ def deploy_file(
         UsageError: the path does not end in .snnx, or something else is there already.
     """
     path = check_place(path)
-    if any(isinstance(p.neuron, LoihiNeuron) for p in graph.populations):
+    if any(isinstance(p.neuron, INTEGER_NEURONS) for p in graph.populations):
         found = [*findings, *target.check(graph)]
         if has_errors(found):
             raise FindingsError(f"{graph.name} does not fit {target.name}", found)

@@ -10,7 +10,7 @@ import numpy as np
 from snnkit import viz
 from snnkit.validation.report_parts import figure, in_order, layer_names, mapping, part, percent, sequence
 from snnkit.viz import style
-from snnkit.viz.chip import BARS, COLUMNS, MAX_CHIPS, cores, limits
+from snnkit.viz.chip import COLUMNS, MAX_CHIPS, bars_of, cores, limits
 
 Array = np.ndarray[Any, Any]
 
@@ -145,7 +145,7 @@ def _neurons(result: Mapping[str, Any], layer: str) -> int:
 def _chip(result: Mapping[str, Any]) -> tuple[str, str] | None:
     resources = mapping(result, "resources")
     used = cores(resources)
-    if not used or not any(limits(resources).get(b) for b in BARS):
+    if not used or not bars_of(limits(resources)):
         return None
     per_chip = _cores_per_chip(str(result.get("target", "")))
     ax = viz.core_usage(resources, cores_per_chip=per_chip, ax=_axes(_chip_height(used, per_chip)))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 BARS = ("compartments", "synapse_bits", "input_axons", "output_axons")
-"""The resources that a tile shows, from left to right."""
+"""The resources that a tile shows, from left to right; a chip that has none of them shows its own first ones."""
 TITLES = {
     "compartments": "compartments",
     "synapse_bits": "synapse memory",
@@ -49,6 +49,14 @@ def limits(resources: Mapping[str, Any]) -> dict[str, float]:
     return {str(k): float(v) for k, v in found.items() if isinstance(v, (int, float))}
 
 
+def bars_of(available: Mapping[str, float]) -> dict[str, str]:
+    """Colour by resource of the bars for what a core has."""
+    shown = [b for b in BARS if available.get(b)]
+    if shown:
+        return {b: style.colour(b) for b in shown}
+    return {b: style.colour(role) for b, role in zip([b for b, limit in available.items() if limit], BARS)}
+
+
 def core_usage(
     resources: Mapping[str, Any],
     *,
@@ -70,7 +78,7 @@ def core_usage(
         ParameterError: no used core, or no limits to compare with.
     """
     used, available = cores(resources), limits(resources)
-    bars = [b for b in BARS if available.get(b)]
+    bars = bars_of(available)
     if not used or not bars:
         raise ParameterError(
             "core_usage needs cores and limits",
@@ -96,7 +104,7 @@ def core_usage(
         ax.set_title(title + more, loc="left", fontsize=10.5, color=style.colour("ink"), pad=8)
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=style.colour(b), label=TITLES[b]) for b in bars]
+    handles = [Patch(color=c, label=TITLES.get(b, style.plain(b.replace("_", " ")))) for b, c in bars.items()]
     style.legend(ax, handles=handles, loc="upper left", bbox_to_anchor=(0.0, 0.0), ncols=len(bars), borderaxespad=0.3)
     return ax
 
@@ -106,7 +114,7 @@ def _draw_tiles(
     used: list[dict[str, Any]],
     places: Mapping[int, int],
     available: Mapping[str, float],
-    bars: list[str],
+    bars: Mapping[str, str],
     shape: tuple[int, int, int, int],
     whole_chip: bool,
     first: Mapping[str, int],
@@ -126,7 +134,7 @@ def _draw_tiles(
     at = corners([places[k] for k in shown])
     _boxes(ax, at + 0.08, 0.84, 0.84, ec=style.colour("muted"), lw=0.9, **tile)
     step = 0.62 / len(bars)
-    for b, name in enumerate(bars):
+    for b, (name, colour) in enumerate(bars.items()):
         amount = np.array([float(used[k].get(name) or 0) for k in shown])
         share = np.clip(amount / available[name], 0, 1)
         height = np.where(share > 0, np.maximum(0.48 * share, 0.012), 0)
@@ -134,7 +142,7 @@ def _draw_tiles(
         track = np.stack([left, at[:, 1] + 0.32], -1)
         _boxes(ax, track, 0.72 * step, 0.48, fc=style.colour("grid"), lw=0)
         bar = np.stack([left, at[:, 1] + 0.8 - height], -1)
-        _boxes(ax, bar, 0.72 * step, height, fc=style.colour(name), lw=0)
+        _boxes(ax, bar, 0.72 * step, height, fc=colour, lw=0)
     small = 6.6 if columns > 8 else 8.0
     for k, (x, y) in zip(shown, at):
         layer = str(used[k].get("layer", ""))

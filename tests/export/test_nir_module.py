@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ from snnkit.graph.model import (
     Sparse,
 )
 from snnkit.graph.run import run
+from snnkit.validation.random_graphs import random_graph
 
-from .test_nir_round_trip import RANDOM, full
+from .test_nir_round_trip import full
 
 Array = np.ndarray[Any, Any]
 T, B = 7, 3
@@ -96,7 +98,7 @@ def equal(graph: Graph) -> int:
 
 
 def test_random_networks() -> None:
-    assert sum(equal(dyadic(RANDOM.network(np.random.default_rng(seed)))) for seed in range(10)) > 300
+    assert sum(equal(dyadic(random_graph(random.Random(seed)))) for seed in range(10)) > 300
 
 
 @pytest.mark.parametrize("name", [n for n in networks.NETWORKS if "random" not in n])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import h5py
@@ -43,23 +42,11 @@ from snnkit.graph.model import (
 from snnkit.graph.run import run
 from snnkit.targets import registry
 from snnkit.validation.pipeline import chip_timeline
+from snnkit.validation.random_graphs import random_graph
 
 from .nir_files import differences
 
 Array = np.ndarray[Any, Any]
-
-
-def _random_networks() -> ModuleType:
-    path = Path(__file__).parents[1] / "validation" / "test_random_networks.py"
-    spec = importlib.util.spec_from_file_location("random_networks", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-RANDOM = _random_networks()
 
 
 def back(path: Path, graph: Graph, **options: Any) -> Graph:
@@ -93,7 +80,7 @@ def one(neuron: Any, n: int, synapse: Any = None, delay: Any = 0, bias: Array | 
 # ------------------------------------------------------------------------------------------------------------ networks
 def random_case(seed: int, folder: Path) -> int:
     """A random network comes back bit for bit; read as a file of others it fires alike. Returns spikes compared."""
-    graph: Graph = RANDOM.network(np.random.default_rng(seed))
+    graph: Graph = random_graph(random.Random(seed))
     if seed % 4:
         graph = graph.with_(populations=tuple(replace(p, neuron=_never_tired(p.neuron)) for p in graph.populations))
     path = folder / f"{seed}.nir"
@@ -129,7 +116,7 @@ def test_many_random_networks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bias", ["gated", "register"])
 def test_integer_graphs_with_their_registers_and_formats(bias: Any, tmp_path: Path) -> None:
     for seed in range(12):
-        late = chip_timeline(RANDOM.network(np.random.default_rng(seed)), bias)
+        late = chip_timeline(random_graph(random.Random(seed)), bias)
         whole = registry.get("loihi").quantize(late).graph
         assert differences(whole, back(tmp_path / "i.nir", whole, dt=1e-3)) == [], seed
         assert any(f.code == "NIR_INTEGERS" for f in nir.encode(whole, dt=1e-3)[1])

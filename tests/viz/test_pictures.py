@@ -135,6 +135,9 @@ def test_core_usage_heights_are_shares() -> None:
     assert (len(empty), len(tiles)) == (6, 2)
     np.testing.assert_allclose(bars / tracks, [512 / 1024, 0.012 / 0.48])  # a used resource is never invisible
     rows = [{"core": 0, "usage": {"compartments": 512}}]
+    own = viz.core_usage({"per_core": [{"core": 0, "neurons": 3}], "budget": {"neurons": 4, "axons": 8}})
+    assert own.get_legend() is not None
+    assert [t.get_text() for t in own.get_legend().get_texts()] == ["neurons", "axons"]
     same = viz.core_usage({"per_core": rows, "budget": RESOURCES["limits"]})
     assert any(t.get_text() == "0" for t in same.texts)
 

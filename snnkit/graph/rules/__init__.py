@@ -9,14 +9,17 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 
 from snnkit.errors import GraphError
 from snnkit.graph.model import (
     LI,
     LIF,
+    ChipNeuron,
     Connection,
     CubaLI,
     CubaLIF,
+    IntegerFormat,
     LoihiNeuron,
     LoihiWeightFormat,
     Population,
@@ -29,7 +32,7 @@ from snnkit.graph.model import (
 )
 from snnkit.graph.rules import loihi, real, spinnaker, truenorth
 from snnkit.graph.rules.loihi import READINGS, LoihiReading
-from snnkit.graph.rules.products import Part
+from snnkit.graph.rules.products import Part, by_delay
 from snnkit.graph.rules.truenorth import TrueNorthDraws, TrueNorthReading
 
 Array = np.ndarray[Any, Any]
@@ -73,6 +76,9 @@ def neuron_rule(population: Population, batch: int, reading: Reading | None, dra
         return truenorth.WireRule(merge=isinstance(neuron, TrueNorthAxon), batch=batch, n=population.n)
     if isinstance(neuron, SpinnakerNeuron):
         return spinnaker.SpinnakerRule(neuron, batch, population.n)
+    if isinstance(neuron, ChipNeuron):
+        rule: Rule = neuron.rule(batch, population.n)
+        return rule
     raise GraphError(f"population {population.name!r} has a neuron without a rule: {type(neuron).__name__}")
 
 
@@ -84,6 +90,8 @@ def connection_parts(connection: Connection, reading: Reading | None) -> list[Pa
         return truenorth.parts(connection)
     if isinstance(connection.format, SpinnakerWeightFormat):
         return spinnaker.parts(connection)
+    if isinstance(connection.format, IntegerFormat):
+        return by_delay(connection, sp.csr_matrix(connection.synapse.matrix(), dtype=np.int64))
     if connection.format is None:
         return real.parts(connection)
     raise GraphError(

@@ -12,6 +12,8 @@ Short names of the sources:
 
 from __future__ import annotations
 
+from snnkit.targets.capabilities import Capabilities
+
 NAME = "loihi"
 REVISION = "loihi-1"
 EVIDENCE = "open-simulator"
@@ -78,7 +80,21 @@ POP16_AXONS = 1024
 POP16_ATOMS = 32
 POP32_ATOMS = 512
 
+CAPABILITIES = Capabilities(
+    neurons=("LIF", "CubaLIF", "LI"),
+    resets=("zero",),
+    refractory=REFRACT_MAX - 1,
+    delays=(1, DELAY_MAX + 1),
+    input_delays=(0, DELAY_MAX),
+    fan_in=INPUT_AXONS_PER_CORE,
+    biases=("gated", "register"),
+    readouts=("count", "first", "mean", "max", "last"),
+    rounding=0.01,
+    variants=({"as_dense": True}, {"share": True}),
+)
+
 SOURCES: dict[str, str] = {
+    "CAPABILITIES": "what rules.py lets through: the limits above; a neuron's delay d is register d - 1",
     "NAME": "the public name",
     "REVISION": "first generation",
     "EVIDENCE": "agreement with open simulators, not with vendor code or silicon",

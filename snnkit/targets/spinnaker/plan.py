@@ -114,7 +114,10 @@ def place(
         for node in nodes for k in range(node.count)
     ]  # fmt: skip
     routes = build_routes(streams, board)
-    host = _host_keys(graph, by_name, first)
+    for core in cores:  # what has no synapse that is not zero sends no packets: no router would know its keys
+        if (core.layer, int(core.neurons[0]) // core.most) not in reached:
+            core.key = None
+    host = _host_keys(graph, by_name, first, reached)
     network = Network(board, cores, host, routes, {p.name: p.n for p in graph.populations})
     return network, findings + list(_over(network))
 
@@ -243,7 +246,11 @@ def _table(connections: Sequence[Connection]) -> tuple[Array, ...]:
     return tuple(x[order] for x in joined)
 
 
-def _host_keys(graph: Graph, nodes: Mapping[str, _Node], first: Mapping[str, int]) -> Array:
+def _host_keys(
+    graph: Graph, nodes: Mapping[str, _Node], first: Mapping[str, int],
+    reached: Mapping[tuple[str, int], Sequence[tuple[Chip, int]]],
+) -> Array:  # fmt: skip
+    """(port, line, core, key) of every line whose core reaches a neuron."""
     parts = [np.zeros((0, 4), np.int64)]
     for port, i in enumerate(graph.inputs):
         node = nodes[i.name]
@@ -251,7 +258,8 @@ def _host_keys(graph: Graph, nodes: Mapping[str, _Node], first: Mapping[str, int
             line = np.arange(i.n)
             core, k = line // node.most, line % node.most
             key = node.key | core << node.shift | k << spec.COLOUR_BITS
-            parts.append(np.stack([np.full(i.n, port), line, first[i.name] + core, key], 1))
+            rows = np.stack([np.full(i.n, port), line, first[i.name] + core, key], 1)
+            parts.append(rows[np.isin(core, [c for name, c in reached if name == i.name])])
     return np.concatenate(parts)
 
 

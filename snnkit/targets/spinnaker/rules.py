@@ -49,9 +49,6 @@ from snnkit.targets.spinnaker import spec
 Array = np.ndarray[Any, Any]
 
 COUNT_MAX = 255
-DELAY_MAX = 1 << (spec.INDEX_BITS_MAX - spec.RECEPTOR_BITS - 1)
-"""Slots of a ring buffer for two neurons."""
-REFRACTORY_MAX = 2**16 - 1
 
 
 # -------------------------------------------------------------------------------------------------------- float graphs
@@ -144,10 +141,10 @@ def _float_population(graph: Graph, p: Population) -> Iterator[Finding]:
             "SUBTRACT_RESET", p.name, "the threshold is subtracted on a spike; the membrane is set to v_reset",
             remedy='train with reset="zero"',
         )  # fmt: skip
-    if not 0 <= neuron.refractory <= REFRACTORY_MAX:
+    if not 0 <= neuron.refractory <= spec.REFRACTORY_MAX:
         yield Finding(
             "REFRACTORY_RANGE", p.name, f"{neuron.refractory} steps are skipped after a spike", resource="refractory",
-            needed=neuron.refractory, available=REFRACTORY_MAX, remedy=f"use 0 to {REFRACTORY_MAX}",
+            needed=neuron.refractory, available=spec.REFRACTORY_MAX, remedy=f"use 0 to {spec.REFRACTORY_MAX}",
         )  # fmt: skip
 
 
@@ -168,11 +165,11 @@ def _float_connection(graph: Graph, c: Connection) -> Iterator[Finding]:
 
 
 def _delay(c: Connection) -> Iterator[Finding]:
-    if c.max_delay > DELAY_MAX:
+    if c.max_delay > spec.DELAY_MAX:
         yield Finding(
             "DELAY_RANGE", c.name, f"a delay of {c.max_delay} steps", resource="slots of a ring buffer",
-            needed=c.max_delay, available=DELAY_MAX,
-            remedy=f"use delays of at most {DELAY_MAX}; up to 32 leave 256 neurons on a core",
+            needed=c.max_delay, available=spec.DELAY_MAX,
+            remedy=f"use delays of at most {spec.DELAY_MAX}; up to 32 leave 256 neurons on a core",
         )  # fmt: skip
 
 

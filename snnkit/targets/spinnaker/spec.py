@@ -12,6 +12,8 @@ Short names of the sources (SpiNNakerManchester on GitHub, Apache-2.0):
 
 from __future__ import annotations
 
+from snnkit.targets.capabilities import Capabilities
+
 NAME = "spinnaker"
 REVISION = "spynnaker-7.4.1"
 EVIDENCE = "vendor-code"
@@ -64,7 +66,26 @@ TRIAD_ETHERNET = ((0, 0), (4, 8), (8, 4))
 SPINN5_ROWS = ((0, 4), (0, 5), (0, 6), (0, 7), (1, 7), (2, 7), (3, 7), (4, 7))
 EVENTS_PER_MS = 10000
 
+DELAY_MAX = 1 << (INDEX_BITS_MAX - RECEPTOR_BITS - 1)
+"""Slots of a ring buffer for two neurons."""
+REFRACTORY_MAX = 2**16 - 1
+
+CAPABILITIES = Capabilities(
+    neurons=("LIF", "CubaLIF", "LI"),
+    resets=("zero",),
+    refractory=REFRACTORY_MAX,
+    delays=(1, DELAY_MAX),
+    input_delays=(0, DELAY_MAX - 1),
+    biases=("gated", "register"),
+    readouts=("count", "first", "mean", "max", "last"),
+    rounding=0.01,
+    variants=({"neurons_per_core": 7}, {"board": "SpiNN-5"}),
+)
+
 SOURCES: dict[str, str] = {
+    "CAPABILITIES": "what rules.py lets through",
+    "DELAY_MAX": "slots of a ring buffer for two neurons, from the index bits",
+    "REFRACTORY_MAX": "our own limit; the counter is an int32",
     "NAME": "the public name",
     "REVISION": "the release whose arithmetic is followed",
     "EVIDENCE": "the C sources and the shipped binaries were run, by the makers of the vectors; no hardware",

@@ -13,6 +13,8 @@ Widths marked "remembered" were taken from the papers without their full text at
 
 from __future__ import annotations
 
+from snnkit.targets.capabilities import Capabilities
+
 NAME = "truenorth"
 REVISION = "truenorth-1"
 EVIDENCE = "open-simulator"
@@ -43,7 +45,22 @@ RESET_MODES = 3
 SYNAPSE_DRAW_BITS = 8
 THRESHOLD_DRAW_BITS = 17
 
+CAPABILITIES = Capabilities(
+    neurons=("LIF",),
+    resets=("zero", "subtract"),
+    decays=(1.0,),
+    delays=(1, DELAY_MAX),
+    input_delays=(0, 0),
+    fan_in=AXONS_PER_CORE // 2,
+    weights=(-1.0, 0.0, 1.0),
+    biases=("gated", "register"),
+    readouts=("count", "first"),
+    rounding=0.01,
+    variants=({"seed": 1},),
+)
+
 SOURCES: dict[str, str] = {
+    "CAPABILITIES": "what rules.py lets through; trinary weights take two axons per input",
     "NAME": "the public name",
     "REVISION": "one generation",
     "EVIDENCE": "agreement with an open simulator; what it lacks follows the published equations",

@@ -1,0 +1,332 @@
+"""What every target must do, whatever the chip: tried on random networks inside its declared capabilities.
+
+    from snnkit.validation.conformance import conformance
+    print(conformance(target, folder))
+
+`tests/conformance` runs the same functions on every target. Each function returns what is wrong as sentences, so that
+all of it is seen at once; an exception is a fault of the target (what does not fit is a finding).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnkit import descriptor, emulator
+from snnkit._io import canonical_json
+from snnkit.descriptor import Descriptor
+from snnkit.emulator import Emulator
+from snnkit.errors import DescriptorError
+from snnkit.graph.findings import Finding, errors, has_errors
+from snnkit.graph.model import Graph
+from snnkit.graph.run import run
+from snnkit.passes import loop_findings
+from snnkit.targets.base import Target
+from snnkit.targets.capabilities import Capabilities
+from snnkit.validation.pipeline import Bias, ChipGraph, chip_timeline, write_descriptor
+from snnkit.validation.random_graphs import random_graph
+
+Array = np.ndarray[Any, Any]
+
+SHARE = 0.95
+"""So much of the random networks must map."""
+BATCH = 3
+FILES = ("manifest.json", "arrays.safetensors", "vectors.safetensors")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One network on one chip.
+
+    Attributes:
+        graph: the float network. problems: what is wrong, nothing if all is well.
+        findings: why it did not map, where it did not.
+        path: its descriptor, if it mapped. cores: how many it took.
+        spikes, changed: neuron-steps, and in how many of them rounding changed whether a neuron fired.
+    """
+
+    graph: Graph
+    problems: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    path: Path | None = None
+    cores: int = 0
+    spikes: int = 0
+    changed: int = 0
+
+    @property
+    def mapped(self) -> bool:
+        """Whether it went to the chip."""
+        return self.path is not None
+
+
+@dataclass(frozen=True)
+class Conformance:
+    """What `conformance` found about a target."""
+
+    target: str
+    networks: int
+    mapped: int
+    cores: int
+    rounding: float
+    allowed: float
+    findings: tuple[str, ...] = ()
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def share(self) -> float:
+        """Share of the networks that mapped."""
+        return self.mapped / max(self.networks, 1)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the target does what every target must."""
+        return not self.problems and self.share >= SHARE and self.rounding <= self.allowed
+
+    def __str__(self) -> str:
+        verdict = "conforms" if self.ok else "DOES NOT CONFORM"
+        lines = [
+            f"{self.target}: {verdict}; {self.mapped} of {self.networks} networks mapped, on up to {self.cores} cores; "
+            f"rounding changed {self.rounding:.2%} of the spikes (allowed {self.allowed:.0%})"
+        ]
+        return "\n".join(lines + [f"  {p}" for p in self.problems] + [f"  refused: {f}" for f in self.findings])
+
+
+def conformance(target: Target, folder: str | Path, *, networks: int = 20, seed: int = 0) -> Conformance:
+    """Try a target on random networks, and damage one of its descriptors.
+
+    Args:
+        target: found by its name when descriptors are opened: built in, installed, or given to `targets.register`.
+        folder: for descriptors.
+        networks: how many. seed: of the first.
+    """
+    outcomes, problems = [], []
+    for k in range(seed, seed + networks):
+        try:
+            outcome = try_random(target, random.Random(k), Path(folder) / str(k))
+        except Exception as error:  # a target under test may raise anything: that is what is reported
+            problems.append(f"network {k}: raised {type(error).__name__}: {error}")
+            continue
+        outcomes.append(outcome)
+        problems += [f"network {k}: {p}" for p in outcome.problems]
+    largest = max((o for o in outcomes if o.mapped), key=lambda o: o.spikes, default=None)
+    if largest is not None and largest.path is not None:
+        problems += damaged_files(largest.path)
+        problems += hostile_images(largest.path)
+    return Conformance(
+        target.name,
+        networks,
+        sum(o.mapped for o in outcomes),
+        max((o.cores for o in outcomes), default=0),
+        sum(o.changed for o in outcomes) / max(sum(o.spikes for o in outcomes), 1),
+        target.capabilities.rounding,
+        tuple(str(f) for o in outcomes for f in errors(o.findings)),
+        tuple(problems),
+    )
+
+
+def try_random(
+    target: Target, rng: random.Random, folder: Path, *, wide: int = 160, frame: Capabilities | None = None
+) -> Outcome:
+    """Draw a network and a stimulus, and try them.
+
+    Args:
+        rng: `random.Random(seed)`, or hypothesis's.
+        wide: the most neurons of a layer.
+        frame: what is drawn; by default the target's capabilities.
+    """
+    can = frame or target.capabilities
+    graph = random_graph(rng, can, wide=wide)
+    bias: Bias = rng.choice(can.biases or ("gated",))
+    numbers = np.random.default_rng(rng.randrange(2**32))
+    x = {i.name: (numbers.random((graph.steps or 1, BATCH, i.n)) < 0.5).astype(np.uint8) for i in graph.inputs}
+    return try_network(target, graph, bias, x, folder)
+
+
+def try_network(target: Target, graph: Graph, bias: Bias, inputs: Mapping[str, Array], folder: Path) -> Outcome:
+    """check -> quantise -> lower -> save -> load -> emulate, twice and in all variants, and compare."""
+    late = graph if loop_findings(graph) else chip_timeline(graph, bias)
+    found = list(target.check(late))
+    if has_errors(found):
+        return Outcome(graph, findings=tuple(found))
+    made = target.quantize(late)
+    if has_errors(made.findings):
+        return Outcome(graph, findings=tuple(made.findings))
+    lowered = target.lower(made.graph)
+    if has_errors(lowered.findings):
+        return Outcome(graph, findings=tuple(lowered.findings))
+    chip = ChipGraph(graph, made.graph, made.report, found)
+    path = folder / "a.snnx"
+    write_descriptor(path, chip, target, inputs)
+    write_descriptor(
+        folder / "b.snnx", ChipGraph(graph, target.quantize(late).graph, made.report, found), target, inputs
+    )
+    opened = descriptor.load(path)
+    problems = [*_same_files(path, folder / "b.snnx"), *_budgets(opened), *_placed_once(target, opened)]
+    result = emulator.open(path).run(inputs)
+    problems += _equal(target, made.graph, inputs, result, path)
+    for options in target.capabilities.variants:
+        problems += _variant(target, made.graph, opened, inputs, result, options)
+    real, whole = run(late, inputs, record=()), run(made.graph, inputs, record=())
+    # a chip's quantiser may add steps to lags and delays, so what is compared is what each layer makes of the sample
+    changed = sum(int(np.sum(real.aligned(p.name) != whole.aligned(p.name))) for p in graph.populations)
+    spikes = sum(s.size for s in whole.spikes.values())
+    return Outcome(graph, tuple(problems), (), path, int(lowered.resources()["cores"]), spikes, changed)
+
+
+def _same_files(one: Path, two: Path) -> Iterator[str]:
+    for file in FILES:
+        if (one / file).read_bytes() != (two / file).read_bytes():
+            yield f"two exports of one network differ in {file}"
+
+
+def _budgets(opened: Descriptor) -> Iterator[str]:
+    used = opened.manifest.resources
+    for core in used.per_core:
+        for name, limit in used.budget.items():
+            if core.get(name, 0) > limit:
+                yield f"core {core.get('core')} needs {core[name]} {name}, a core has {limit}"
+    if not used.budget or (not used.per_core and any(layer.n for layer in opened.manifest.layers)):
+        yield "the manifest does not say what each core uses, and what it has"
+
+
+def _placed_once(target: Target, opened: Descriptor) -> Iterator[str]:
+    chip = target.part("emulate").open_chip(opened)
+    for layer in opened.manifest.layers:
+        if len(chip.placement.get(layer.name, ())) != layer.n:
+            yield f"{layer.name}: not every neuron is placed"
+    places = np.concatenate([np.zeros(0, np.int64), *(np.asarray(p).reshape(-1) for p in chip.placement.values())])
+    if len(np.unique(places)) != len(places):
+        yield "two neurons share a place"
+    if len(places) and (places.min() < 0 or places.max() >= chip.n_neurons):
+        yield "a neuron is placed outside the chip"
+
+
+def _equal(target: Target, graph: Graph, inputs: Mapping[str, Array], result: Any, path: Path) -> list[str]:
+    """The chip against the plain executor, or against the target's own comparison where it states a tolerance."""
+    if target.capabilities.exactness == "tolerance":
+        return [str(p) for p in target.part("replay").compare(graph, inputs, result)]
+    problems = []
+    report = emulator.verify(path)
+    if not report.ok:
+        problems.append(f"its own vectors: {report}")
+    probed = emulator.open(path).run(inputs, probes=("s", "u", "v"))
+    whole = run(graph, inputs)
+    for what, expected, got in (
+        ("spikes", whole.spikes, probed.spikes), ("u", whole.u, probed.u), ("v", whole.v, probed.v),
+        ("spikes without probes", whole.spikes, result.spikes),
+    ):  # fmt: skip
+        for name, trace in expected.items():
+            if not np.array_equal(trace, got[name]):
+                where = np.argwhere(trace != got[name])[0] if trace.shape == got[name].shape else ()
+                problems.append(f"{what} of {name} differ from graph/run.py, first at tick, sample, neuron {[*where]}")
+    if graph.readout is not None and not np.array_equal(whole.answer(), result.answer):
+        problems.append("the answers differ from those of graph/run.py")
+    return problems
+
+
+def _variant(
+    target: Target, graph: Graph, opened: Descriptor, inputs: Mapping[str, Array], result: Any,
+    options: Mapping[str, Any],
+) -> Iterator[str]:  # fmt: skip
+    """Another placement or encoding gives the same spikes, or findings."""
+    other = target.lower(graph, target.part("lower").LowerOptions(**options))
+    if has_errors(other.findings):
+        return
+    chip = opened.manifest.model_copy(update={"chip": other.section.model_dump(mode="json")})
+    again = Emulator(Descriptor(chip, other.arrays)).run(inputs)
+    for name, spikes in result.spikes.items():
+        if not np.array_equal(spikes, again.spikes[name]):
+            yield f"with {dict(options)} the spikes of {name} are others"
+
+
+# --------------------------------------------------------------------------------------------------------- bad files
+def damaged_files(path: Path) -> list[str]:
+    """Every damaged copy of a descriptor is refused with a DescriptorError: bytes, lengths, files, versions."""
+    content = {name: (path / name).read_bytes() for name in FILES}
+    place = path.parent / "damaged.snnx"
+    problems = []
+
+    def refused(what: str, changed: Mapping[str, bytes]) -> None:
+        place.mkdir(exist_ok=True)
+        for file in FILES:
+            (place / file).unlink(missing_ok=True)
+            if file in changed:
+                (place / file).write_bytes(changed[file])
+        problems.extend(_refused(what, place))
+
+    for name, blob in content.items():
+        for at in sorted({0, len(blob) // 3, len(blob) // 2, len(blob) - 1}):
+            flipped = blob[:at] + bytes([blob[at] ^ 0x40]) + blob[at + 1 :]
+            refused(f"{name} with byte {at} changed", {**content, name: flipped})
+        refused(f"{name} cut short", {**content, name: blob[:-1]})
+        refused(f"{name} cut in half", {**content, name: blob[: len(blob) // 2]})
+        refused(f"{name} empty", {**content, name: b""})
+        refused(f"without {name}", {k: v for k, v in content.items() if k != name})
+    plain = json.loads(content["manifest.json"])
+    for version in (0, 2, "1", None):
+        text = canonical_json({**plain, "version": version})
+        refused(f"format version {version!r}", {**content, "manifest.json": text.encode()})
+    opened = descriptor.load(path)
+    for what, chip in (
+        ("a section of another version", {**opened.manifest.chip, "version": 999}),
+        ("an unknown field in the section", {**opened.manifest.chip, "surprise": 1}),
+    ):
+        manifest = opened.manifest.model_copy(update={"chip": chip})
+        problems += _refused(what, Descriptor(manifest, opened.arrays))
+    return problems
+
+
+def _refused(what: str, given: Path | Descriptor) -> list[str]:
+    try:
+        _ = Emulator(given) if isinstance(given, Descriptor) else emulator.open(given)
+    except DescriptorError:
+        return []
+    except Exception as error:  # anything else is what is looked for
+        return [f"{what}: raised {type(error).__name__} instead of a DescriptorError: {error}"]
+    return [f"{what}: was opened"]
+
+
+def hostile_images(path: Path) -> list[str]:
+    """Memory images whose digests are right but whose content is not: refused with a DescriptorError, or they run."""
+    opened = descriptor.load(path)
+    x = {p.name: np.ones((2, 1, p.n), np.uint8) for p in opened.manifest.ports if p.gate_from is None}
+    problems = []
+    for name, array in opened.arrays.items():
+        rest = {k: v for k, v in opened.arrays.items() if k != name}
+        other = np.int8 if array.dtype != np.int8 else np.int32
+        for what, arrays in (
+            ("missing", rest),
+            ("of another type", {**rest, name: array.astype(other)}),
+            ("of another shape", {**rest, name: array[None]}),
+        ):
+            problems += _refused(f"{name} {what}", Descriptor(opened.manifest, arrays))
+        for what, bad in _extremes(array):
+            try:
+                Emulator(Descriptor(opened.manifest, {**rest, name: bad})).run(x)
+            except DescriptorError:
+                continue
+            except Exception as error:  # anything else is what is looked for
+                problems.append(f"{name} with {what}: raised {type(error).__name__}: {error}")
+    surprise = {**opened.arrays, "surprise": np.zeros(3, np.int32)}
+    return [*problems, *_refused("an unknown image", Descriptor(opened.manifest, surprise))]
+
+
+def _extremes(array: Array) -> Iterator[tuple[str, Array]]:
+    """Copies with one value at each end of its type, without their last rows, and doubled."""
+    info = np.iinfo(array.dtype) if array.dtype.kind in "iu" else None
+    flat = array.reshape(-1)
+    if info is not None and flat.size:
+        for at in sorted({0, flat.size // 2, flat.size - 1}):
+            for value in (info.max, info.min, int(flat[at]) ^ 1):
+                changed = flat.copy()
+                changed[at] = value
+                yield f"value {at} set to {value}", changed.reshape(array.shape)
+    if len(array):
+        yield "its last row missing", array[:-1]
+        yield "its last row twice", np.concatenate([array, array[-1:]])
