@@ -150,7 +150,7 @@ def open_chip(descriptor: Descriptor) -> TrueNorthChip:
         cores=build(arrays, section),
         line_ptr=line_ptr,
         lines=lines,
-        reported=_reported(descriptor, placement),
+        reported=_reported(descriptor, placement, section.n_cores),
         axons_wanted=axons_wanted,
         seed=section.seed,
     )
@@ -260,7 +260,7 @@ def _placement(descriptor: Descriptor, n_cores: int) -> tuple[dict[str, Array], 
     return placement, axons
 
 
-def _reported(descriptor: Descriptor, placement: Mapping[str, Array]) -> Array:
+def _reported(descriptor: Descriptor, placement: Mapping[str, Array], n_cores: int) -> Array:
     """Global neuron behind each output line, -1 if it reports none."""
     table = descriptor.arrays["output_line"].astype(np.int64)
     out = np.full(len(table), -1, np.int64)
@@ -271,4 +271,6 @@ def _reported(descriptor: Descriptor, placement: Mapping[str, Array]) -> Array:
         if layer >= len(layers) or not 0 <= neuron < layers[layer].n:
             raise DescriptorError(f"arrays.safetensors: output_line {k} names no neuron of a layer", fix=_FIX)
         out[k] = placement[layers[layer].name][neuron]
+        if out[k] >= n_cores * NEURONS:
+            raise DescriptorError(f"arrays.safetensors: output_line {k} reports what is no neuron", fix=_FIX)
     return out
