@@ -78,7 +78,7 @@ CAPABILITIES = Capabilities(
     input_delays=(0, DELAY_MAX - 1),
     biases=("gated", "register"),
     readouts=("count", "first", "mean", "max", "last"),
-    rounding=0.01,
+    rounding=0.05,  # 0.4 to 1.9 % of the spikes of 40 random networks were measured
     variants=({"neurons_per_core": 7}, {"board": "SpiNN-5"}),
 )
 
