@@ -23,7 +23,7 @@ FUNCTIONS = {
     "lower": ("lower",),
     "replay": ("recognise", "replay"),
     "emulate": ("open_chip",),
-    "energy": ("estimate",),
+    "energy": ("estimate", "latency", "memory_bytes"),
 }
 TOP = {"pyproject.toml", "README.md", "LICENSE", "snnkit", "recipes", "tests", "notebooks"}
 

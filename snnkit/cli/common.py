@@ -142,6 +142,8 @@ def progress_bars(quiet: bool = False) -> Iterator[Stage]:
 
 def print_findings(findings: Sequence[Any]) -> None:
     """Findings as a table, errors first."""
+    from snnkit.graph.findings import number
+
     order = {"error": 0, "warning": 1, "note": 2}
     rows = sorted(findings, key=lambda f: order[f.severity])
     print_table(
@@ -153,7 +155,7 @@ def print_findings(findings: Sequence[Any]) -> None:
                 f.code,
                 f.where,
                 f.what,
-                f"{f.needed:,.0f} / {f.available:,.0f}" if f.resource else "",
+                f"{number(f.needed)} / {number(f.available)}" if f.resource else "",
                 f.remedy,
             ]
             for f in rows

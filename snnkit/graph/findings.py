@@ -34,7 +34,7 @@ class Finding:
     def __str__(self) -> str:
         text = f"{self.severity} {self.code} at {self.where}: {self.what}"
         if self.resource:
-            text += f" ({self.resource}: needs {_number(self.needed)}, available {_number(self.available)})"
+            text += f" ({self.resource}: needs {number(self.needed)}, available {number(self.available)})"
         if self.remedy:
             text += f" -> {self.remedy}"
         return text
@@ -44,7 +44,8 @@ class Finding:
         return asdict(self)
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A need or a limit in words: whole numbers whole, others with 4 digits."""
     if value is None:
         return "?"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"

@@ -6,6 +6,8 @@
     replay.py    recognise(path) -> bool; replay(paths, **options)    reference vectors through the whole road
     emulate.py   open_chip(descriptor) -> emulator.chip.Chip          memory images -> engine
     energy.py    estimate(counters, *, samples=1)                     cost per event
+                 latency(counters, *, samples, ticks, cores)          time of a sample, see `costs.latency`
+                 memory_bytes(totals) -> int                          of the chip's memories, from a descriptor's totals
     spec.py      CAPABILITIES, EVIDENCE, REFERENCES, UPDATE_ORDER, OPTIONS, SOURCES and the chip's numbers
 
 plus `schema.py` and `arithmetic.py`, which only the chip's own files use. A target object is light: nothing of the chip

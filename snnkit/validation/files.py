@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import INTEGER_NEURONS, Graph, Input
 from snnkit.passes import simplify
 from snnkit.targets.base import Target
+from snnkit.validation.fits import NOTHING, Fit, compare, unexported
 from snnkit.validation.pipeline import (
     BINNING,
     Bias,
     ChipGraph,
     Progress,
-    check_graph,
     check_place,
     graph_to_chip,
     write_descriptor,
@@ -33,6 +33,7 @@ Array = np.ndarray[Any, Any]
 RANDOM = "random"
 RANDOM_RATE = 0.1
 RANDOM_SAMPLES = 32
+RANDOM_STEPS = 16
 RANDOM_SEED = 0
 VECTOR_SAMPLES = 8
 FRAMES = "send the given frames as they are: one spike where a value is not 0"
@@ -58,7 +59,7 @@ def samples_for(graph: Graph, source: str | Path | Sequence[str | Path]) -> tupl
     inputs = [i for i in graph.inputs if i.gate_from is None]
     kinds = {Path(s).suffix for s in sources}
     if [str(s) for s in sources] == [RANDOM]:
-        samples, host = _random(graph, inputs), FRAMES
+        samples, host = random_samples(graph), FRAMES
     elif kinds == {".bin"}:
         samples, host = _recordings(graph, inputs, sources), BINNING
     elif len(sources) == 1 and kinds <= {".npy", ".npz"}:
@@ -83,10 +84,16 @@ def _steps(graph: Graph) -> int:
     return graph.steps
 
 
-def _random(graph: Graph, inputs: Sequence[Input]) -> dict[str, Array]:
+def random_samples(graph: Graph, rate: float = RANDOM_RATE) -> dict[str, Array]:
+    """Bernoulli spikes of a probability per step for every input of a graph: `RANDOM_SAMPLES` samples, seeded.
+
+    Raises:
+        UsageError: the graph does not say how many steps a sample has.
+    """
     rng = np.random.default_rng(RANDOM_SEED)
     shape = (_steps(graph), RANDOM_SAMPLES)
-    return {i.name: (rng.random((*shape, *i.shape)) < RANDOM_RATE).astype(np.uint8) for i in inputs}
+    inputs = [i for i in graph.inputs if i.gate_from is None]
+    return {i.name: (rng.random((*shape, *i.shape)) < rate).astype(np.uint8) for i in inputs}
 
 
 def _arrays(inputs: Sequence[Input], path: Path) -> dict[str, Array]:
@@ -130,11 +137,44 @@ def _recordings(graph: Graph, inputs: Sequence[Input], paths: Sequence[str | Pat
     return {inputs[0].name: np.stack(frames, axis=1).astype(np.uint8)}
 
 
-def check_file(graph: Graph, target: Target, *, bias: Bias = "gated") -> list[Finding]:
-    """Every finding about a graph from a file and a chip; graphs of a chip's integers are checked as they are."""
+def compare_graph(
+    graph: Graph | None,
+    targets: Iterable[Target],
+    *,
+    assumed_rate: float | None = None,
+    findings: Sequence[Finding] = (),
+    progress: Progress | None = None,
+) -> tuple[list[Fit], str]:
+    """A graph from a file on several chips, run on random spikes, and what the firing rates rest on, in words.
+
+    Graphs of a chip's integers are checked as they are, without costs.
+
+    Args:
+        graph: as `snnkit.export.nir.read` gives it, None too. targets: the chips.
+        assumed_rate: spikes per line and step; None for `RANDOM_RATE`.
+        findings: what reading the file found.
+        progress: told (stage, done, of).
+
+    Raises:
+        UsageError: the graph does not say how many steps a sample has.
+    """
+    if graph is None:
+        return [unexported(t, findings) for t in targets], NOTHING
     if graph.timeline == "chip":
-        return list(target.check(graph))
-    return check_graph(simplify(graph), target, bias=bias)
+        return [_integers(graph, t, findings) for t in targets], "none: the file holds a chip's integers"
+    rate = RANDOM_RATE if assumed_rate is None else assumed_rate
+    graph = simplify(graph)
+    if graph.steps is None:
+        graph = graph.with_(steps=RANDOM_STEPS)
+    fits = compare(graph, targets, random_samples(graph, rate), findings=findings, progress=progress)
+    return fits, f"assumed input: random spikes, {rate:g} per line and step, {graph.steps} steps"
+
+
+def _integers(graph: Graph, target: Target, findings: Sequence[Finding]) -> Fit:
+    found = (*findings, *target.check(graph))
+    evidence = target.part("spec").EVIDENCE
+    neurons = sum(p.n for p in graph.populations)
+    return Fit(target.name, target.title, evidence, not has_errors(found), neurons, findings=found)
 
 
 def deploy_file(

@@ -183,6 +183,10 @@ def _tiles(result: Mapping[str, Any]) -> tuple[Tile, ...]:
     energy = tables.energy_range(result)
     if energy is not None:
         tiles.append(Tile("energy, estimated", energy[0], f"dynamic, per recording; {energy[1]}"))
+    low, high = figure(result, "latency", "low"), figure(result, "latency", "high")
+    if low is not None and high is not None:
+        quality = str(mapping(result, "latency").get("quality", ""))
+        tiles.append(Tile("time to the answer", f"{tables.span([low, high])} ms", f"per recording; {quality}"))
     saturations = tables.saturations(result)
     if saturations is not None:
         tiles.append(

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from snnkit import descriptor
-from snnkit.errors import UsageError
-from snnkit.graph.findings import Finding
-from snnkit.graph.model import Graph
+from snnkit.errors import DataError, UsageError
 from snnkit.targets.base import Target
+from snnkit.validation.files import RANDOM_RATE, random_samples
+from snnkit.validation.fits import NOTHING, Fit, compare, unexported
 from snnkit.validation.pipeline import (
     BINNING,
     Bias,
     ChipGraph,
     Progress,
-    check_model,
+    Samples,
     check_place,
     to_chip,
     write_descriptor,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 CALIBRATION_SAMPLES = 128
+COMPARE_SAMPLES = 32
 VECTOR_SAMPLES = 8
 BATCH = 50
 
@@ -70,10 +71,43 @@ def export_options(run: Run, data: FrameDataModule) -> dict[str, Any]:
     }
 
 
-def check_run(run: Run, target: Target, data: FrameDataModule | None = None) -> tuple[Graph | None, list[Finding]]:
-    """Every finding about a run and a chip."""
+def compare_run(
+    run: Run,
+    targets: Iterable[Target],
+    *,
+    assumed_rate: float | None = None,
+    data: FrameDataModule | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[Fit], str]:
+    """A run on several chips, and what the firing rates rest on, in words.
+
+    Args:
+        run: a finished run. targets: the chips.
+        assumed_rate: seeded random spikes of this probability instead of validation samples; None takes the samples,
+            or `RANDOM_RATE` where the run's data are not on this machine.
+        data: the run's data where they were opened already; None opens them.
+        progress: told (stage, done, of).
+    """
+    from snnkit.export import to_graph
+
     data = data or run.datamodule()
-    return check_model(run.model, data.input_shape, target, **export_options(run, data))
+    options = export_options(run, data)
+    graph, findings = to_graph(run.model, data.input_shape, strict=False, **options)
+    if graph is None:
+        return [unexported(t, findings) for t in targets], NOTHING
+    samples: Samples | None = None
+    said = ""
+    if assumed_rate is None:
+        try:
+            data = opened(run, data)
+            samples, _ = frames(data, "validation", spread(len(data.labels("validation")), COMPARE_SAMPLES))
+            said = f"validation samples of {data.describe()['name']}"
+        except DataError as error:
+            said = f"the run's data are not here ({error.what}): "
+    if samples is None:
+        rate = RANDOM_RATE if assumed_rate is None else assumed_rate
+        samples, said = random_samples(graph, rate), f"{said}assumed input: random spikes, {rate:g} per line and step"
+    return compare(graph, targets, samples, findings=findings, progress=progress), said
 
 
 def chip_graph(
@@ -183,10 +217,16 @@ def summarise(result: dict[str, Any], run: Run, path: str | Path, data: FrameDat
     from snnkit.targets import registry
 
     target = registry.get(result["target"])
+    manifest = descriptor.load(path).manifest
+    ticks = result["steps"] + max((layer.lag for layer in manifest.layers), default=0)
+    costs, counters = target.part("energy"), result["counters"]
     result = result | {
         "split": split,
         "references": list(target.part("spec").REFERENCES),
-        "energy": target.part("energy").estimate(result["counters"], samples=result["samples"]),
+        "energy": costs.estimate(counters, samples=result["samples"]),
+        "latency": costs.latency(
+            counters, samples=result["samples"], ticks=ticks, cores=manifest.resources.totals["cores"]
+        ),
         "data": data.describe(),
         "run": run.digest,
     }

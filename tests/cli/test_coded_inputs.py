@@ -63,7 +63,7 @@ def test_the_road(code: str, coded: Any, capsys: pytest.CaptureFixture[str]) -> 
     run, path = coded(code)
     capsys.readouterr()
     assert main(["check", str(run), "--target", "loihi", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["loihi"] == {"fits": True, "findings": []}
+    assert json.loads(capsys.readouterr().out)["loihi"]["fits"]
     assert main(["validate", str(run), str(path), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["samples"] == 360

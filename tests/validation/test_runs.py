@@ -13,11 +13,11 @@ from torch import nn
 from snnkit import descriptor
 from snnkit.data.dataset import FrameSettings
 from snnkit.encoding import Direct, Latency
-from snnkit.errors import UsageError
+from snnkit.errors import DataError, UsageError
 from snnkit.targets import registry
 from snnkit.validation import runs as module
 from snnkit.validation.pipeline import BINNING, HOST_PARTS
-from snnkit.validation.runs import batches, check_run, deploy, export_options, spread, validate_run
+from snnkit.validation.runs import batches, compare_run, deploy, export_options, spread, validate_run
 
 Array = np.ndarray[Any, Any]
 STEPS, COUNT = 8, 20
@@ -108,11 +108,27 @@ def test_the_descriptor_says_what_the_host_sends(run: Any, target: Any, tmp_path
     )  # fmt: skip
 
 
-def test_check_reads_no_recordings(run: Any, target: Any) -> None:
-    graph, findings = check_run(run, target)
-    assert graph is not None
-    assert findings == []
+def test_compare_reads_validation_samples_only(run: Any, target: Any) -> None:
+    (fit,), said = compare_run(run, [target])
+    assert fit.fits
+    assert set(run.data.calls) == {"prepare_data", "setup", "validation"}
+    assert said.startswith("validation samples of")
+    run.data.calls.clear()
+    (assumed,), said = compare_run(run, [target], assumed_rate=0.25)
     assert run.data.calls == []
+    assert said == "assumed input: random spikes, 0.25 per line and step"
+    assert (assumed.cores, assumed.memory, assumed.worst) == (fit.cores, fit.memory, fit.worst)
+
+
+def test_compare_without_data(run: Any, target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> None:
+        raise DataError("nothing at /data", fix="--data.root PLACE")
+
+    monkeypatch.setattr(run.data, "prepare_data", gone)
+    (fit,), said = compare_run(run, [target])
+    assert fit.fits
+    assert "nothing at /data" in said
+    assert "0.1 per line" in said
 
 
 def test_deploy_uses_validation_samples_only(run: Any, target: Any, tmp_path: Path) -> None:

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Quality = Literal["measured", "simulated", "secondary", "assumed"]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One cost: `value` in `unit`."""
-
-    value: float
-    unit: str
-    source: str
-    quality: Quality
-
+from snnkit.targets import costs
+from snnkit.targets._template import spec
+from snnkit.targets.costs import Figure
 
 _OURS = "invented for this example"
 FIGURES: dict[str, Figure] = {
@@ -42,3 +32,17 @@ def estimate(counters: Mapping[str, int], *, samples: int = 1) -> dict[str, Any]
                 "source": _OURS},
         "not_included": "static power, host",
     }  # fmt: skip
+
+
+def latency(counters: Mapping[str, int], *, samples: int = 1, ticks: int, cores: int) -> dict[str, Any]:
+    """Time of a sample in ms, from its first step to its answer: 1 ms a tick.
+
+    Args:
+        counters, samples: as in `estimate`. ticks: of a sample, lag included. cores: that share the work.
+    """
+    return costs.latency(ticks * 1.0, ticks * 1.0, "assumed", _OURS)
+
+
+def memory_bytes(totals: Mapping[str, int]) -> int:
+    """Synapse memory in bytes, from a descriptor's totals."""
+    return totals["cores"] * spec.AXONS_PER_CORE * spec.NEURONS_PER_CORE * spec.WEIGHT_BITS // 8

@@ -7,21 +7,10 @@ on the network at hand, and static power is left out of the dynamic figures.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Quality = Literal["measured", "simulated", "secondary", "assumed"]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One cost: `value` in `unit`."""
-
-    value: float
-    unit: str
-    source: str
-    quality: Quality
-
+from snnkit.targets import costs
+from snnkit.targets.costs import Figure
 
 _D18 = "Davies et al. 2018, doi:10.1109/MM.2018.112130359, table 2 (0.75 V, pre-silicon simulation)"
 _SF = "SANA-FE arch/loihi.yaml, revision 8951ab0 (a separately fitted set)"
@@ -44,6 +33,13 @@ FIGURES: dict[str, dict[str, Figure]] = {
         "message_out": Figure(111.0, "pJ", _SF, "secondary"),
         "hop_east_west": Figure(3.0, "pJ", _SF, "secondary"),
         "hop_north_south": Figure(4.2, "pJ", _SF, "secondary"),
+    },
+    "time": {
+        "synaptic_event": Figure(3.5, "ns", _D18, "simulated"),
+        "neuron_update_inactive": Figure(5.3, "ns", _D18, "simulated"),
+        "neuron_update_active": Figure(8.4, "ns", _D18, "simulated"),
+        "barrier_low": Figure(0.6, "us", _SF, "secondary"),
+        "barrier_high": Figure(1.8, "us", _SF, "secondary"),
     },
     "static": {"chip": Figure(104.0, "mW", _F20, "secondary")},
 }
@@ -95,6 +91,28 @@ def estimate(counters: Mapping[str, int], *, samples: int = 1) -> dict[str, Any]
         "sana_fe": {**sana, "quality": "secondary", "source": _SF},
         "not_included": "static power, host, input spikes over the chip's edge, barrier synchronisation",
     }
+
+
+def latency(counters: Mapping[str, int], *, samples: int = 1, ticks: int, cores: int) -> dict[str, Any]:
+    """Time of a sample in ms: T = sum over ticks of (the busiest core's work + barrier).
+
+    The counters do not say how the work lies on the cores: the low end spreads it evenly, the high end does it one
+    after another on a single core.
+
+    Args:
+        counters, samples: as in `estimate`. ticks: of a sample, lag included. cores: that share the work.
+    """
+    f, n = FIGURES["time"], max(samples, 1)
+    events, updates = counters["synaptic_events"] / n, counters["neuron_updates"] / n
+    low = (events * f["synaptic_event"].value + updates * f["neuron_update_inactive"].value) * 1e-6 / max(cores, 1)
+    high = (events * f["synaptic_event"].value + updates * f["neuron_update_active"].value) * 1e-6
+    low, high = low + ticks * f["barrier_low"].value * 1e-3, high + ticks * f["barrier_high"].value * 1e-3
+    return costs.latency(low, high, "secondary", f"{_D18}; barrier: {_SF}")
+
+
+def memory_bytes(totals: Mapping[str, int]) -> int:
+    """Synapse memory in bytes, from a descriptor's totals."""
+    return -(-totals["synapse_bits"] // 8)
 
 
 _USED = ("spikes", "synaptic_events", "neuron_updates", "core_packets")

@@ -6,21 +6,10 @@ The stack has no figure per neuron or synapse: energy = idle chips + active core
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Quality = Literal["measured", "simulated", "secondary", "assumed"]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One cost: `value` in `unit`."""
-
-    value: float
-    unit: str
-    source: str
-    quality: Quality
-
+from snnkit.targets import costs
+from snnkit.targets.costs import Figure
 
 _MACHINE = "SpiNNMachine 7.4.1 version/version_spin1.py, version_5.py"
 _S13 = "Stromatias et al., IJCNN 2013 (abstract): 1.8e9 synaptic events/s on 48 chips below 1 W per chip"
@@ -31,6 +20,7 @@ FIGURES: dict[str, Figure] = {
     "chip_idle": Figure(350.0, "mW", _MACHINE, "secondary"),
     "core_active": Figure(34.0, "mW", _MACHINE, "secondary"),
     "synaptic_event_all_in": Figure(27.0, "nJ", f"{_S13}; our division, an upper bound", "secondary"),
+    "step": Figure(1.0, "ms", "sPyNNaker 7.4.1: the default time step, without slow-down", "assumed"),
     "core_time_per_event": Figure(100.0, "ns", f"{_R18}; our division", "assumed"),
     "core_time_per_update": Figure(1000.0, "ns", "assumption: about 200 cycles of 5 ns per neuron and step", "assumed"),
 }
@@ -65,6 +55,21 @@ def estimate(counters: Mapping[str, int], *, samples: int = 1) -> dict[str, Any]
         },
         "not_included": "0.35 W of every idle chip, board, host; 34 mW of cores that wait",
     }
+
+
+def latency(counters: Mapping[str, int], *, samples: int = 1, ticks: int, cores: int) -> dict[str, Any]:
+    """Time of a sample in ms: one step is 1 ms of wall-clock time, as long as every core keeps up (see `check`).
+
+    Args:
+        counters, samples, cores: not needed. ticks: of a sample, lag included.
+    """
+    time_ms = ticks * FIGURES["step"].value
+    return costs.latency(time_ms, time_ms, FIGURES["step"].quality, FIGURES["step"].source)
+
+
+def memory_bytes(totals: Mapping[str, int]) -> int:
+    """SDRAM in bytes, from a descriptor's totals."""
+    return totals["sdram_bytes"]
 
 
 _USED = ("synaptic_events", "neuron_updates", "host_packets", "core_packets")

@@ -8,21 +8,11 @@ gives the chip's power over the powered time, which holds at any activity.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Quality = Literal["measured", "simulated", "secondary", "assumed"]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One cost: `value` in `unit`."""
-
-    value: float
-    unit: str
-    source: str
-    quality: Quality
-
+from snnkit.targets import costs
+from snnkit.targets.costs import Figure
+from snnkit.targets.truenorth import spec
 
 _M14 = "Merolla et al. 2014, doi:10.1126/science.1254642 (quoted, full text not at hand): 46 GSOPS/W"
 _A15 = "Akopyan et al. 2015, doi:10.1109/TCAD.2015.2474396: 65 mW for a chip of 4096 cores in real time"
@@ -57,7 +47,21 @@ def estimate(counters: Mapping[str, int], *, samples: int = 1, chips: int = 1) -
         "by_time": {
             "low": low, "high": high, "parts": {"chip": [low, high]}, "quality": "measured", "source": f"{_A15}; {_U}",
         },
-        "latency_ms": time_ms,
         "unknown": "cost of a neuron update, a hop, a packet",
         "not_included": "host, board and links; both sets hold the static power, so they are not to be added",
     }  # fmt: skip
+
+
+def latency(counters: Mapping[str, int], *, samples: int = 1, ticks: int, cores: int) -> dict[str, Any]:
+    """Time of a sample in ms: one tick is 1 ms, whatever happens in it.
+
+    Args:
+        counters, samples, cores: not needed. ticks: of a sample, lag included.
+    """
+    time_ms = ticks * FIGURES["tick"].value
+    return costs.latency(time_ms, time_ms, FIGURES["tick"].quality, FIGURES["tick"].source)
+
+
+def memory_bytes(totals: Mapping[str, int]) -> int:
+    """Core memory in bytes, from a descriptor's totals: 256 rows of 410 bits on every core that is used."""
+    return totals["cores"] * spec.NEURONS_PER_CORE * spec.ROW_BITS // 8

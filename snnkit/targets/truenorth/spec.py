@@ -23,6 +23,7 @@ REFERENCES = ("UA-RCL/RANC 08ae4bd, neuron_reset_type 0", "Cassidy et al. 2013 (
 # ---------------------------------------------------------------------------------------------- chip and core budgets
 AXONS_PER_CORE = 256
 NEURONS_PER_CORE = 256
+ROW_BITS = 410
 AXON_TYPES = 4
 CORES_PER_SIDE = 64
 CORES_PER_CHIP = CORES_PER_SIDE * CORES_PER_SIDE
@@ -67,6 +68,7 @@ SOURCES: dict[str, str] = {
     "REFERENCES": "what the reference vectors were made with",
     "AXONS_PER_CORE": "A15",
     "NEURONS_PER_CORE": "A15",
+    "ROW_BITS": "A15, remembered: a core's memory has a row of 410 bits per neuron",
     "AXON_TYPES": "C13; RC corecontroller.cpp: 2 bits per axon",
     "CORES_PER_SIDE": "A15: 64 x 64 cores",
     "CORES_PER_CHIP": "A15: 4096 cores",

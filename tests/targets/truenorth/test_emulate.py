@@ -151,7 +151,7 @@ def test_counters_count_what_the_traces_show(tmp_path: Path) -> None:
     cost = energy.estimate(result.totals(), samples=3)
     assert cost["by_events"]["low"] == pytest.approx(result.totals()["synaptic_events"] / 3 * 26e-6)
     assert cost["by_time"]["low"] == pytest.approx(65.0 * c.steps)
-    assert cost["latency_ms"] == c.steps
+    assert energy.latency(result.totals(), samples=3, ticks=c.steps, cores=c.n_cores)["high"] == c.steps
 
 
 def test_potentials_beyond_20_bits_are_counted_and_do_not_wrap(tmp_path: Path) -> None:
