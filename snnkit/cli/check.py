@@ -92,14 +92,12 @@ def _print(fits: Sequence[Fit], said: str) -> None:
 
 
 def _row(f: Fit) -> list[Any]:
-    if not f.fits:
-        return [f.target, "no", *[None] * 7]
-    assert f.cores is not None
-    assert f.memory is not None
+    if f.cores is None or f.memory is None:  # it does not fit, or the file holds integers, which are only checked
+        return [f.target, f.fits, *[None] * 7]
     cores = f"{f.cores:,}" + (f" on {f.chips} chips" if f.chips and f.chips > 1 else "")
     fullest = "" if f.worst is None else f"{f.worst[0].replace('_', ' ')} {f.worst[1]:.0%}"
     clipped = f"{f.clipped:,} of {f.weights:,}"
-    return [f.target, "yes", cores, _size(f.memory), fullest, f"{f.lag} ticks", clipped, _cost(f.energy, "µJ"),
+    return [f.target, f.fits, cores, _size(f.memory), fullest, f"{f.lag} ticks", clipped, _cost(f.energy, "µJ"),
             _cost(f.latency, "ms")]  # fmt: skip
 
 

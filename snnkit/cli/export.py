@@ -1,12 +1,14 @@
 """Quantise a trained run, or a network in a NIR file, for a chip, map it, and write the descriptor NAME.snnx.
 
 snnkit export RUN --target loihi --out NAME.snnx
+snnkit export RUN --target all --out DIR             DIR/CHIP.snnx for every chip that it fits, and why not the others
 snnkit export FILE.nir --target loihi --out NAME.snnx --dt 1e-3 --reset zero --calibrate frames.npy
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from snnkit.cli.common import add_nir_options
 
     parser.add_argument("run", metavar="RUN", help="folder of a trained run, or a NIR file (.nir)")
-    parser.add_argument("--target", required=True, help="the chip")
-    parser.add_argument("--out", required=True, metavar="NAME.snnx", help="the descriptor to write")
+    parser.add_argument("--target", required=True, help="the chip, several with commas (exit status 1 unless it fits "
+                        "each of them),\nor all (1 unless it fits one)")  # fmt: skip
+    parser.add_argument("--out", required=True, metavar="NAME.snnx", help="the descriptor to write; with several chips "
+                        "the folder of\ntheir descriptors")  # fmt: skip
     parser.add_argument("--bias", choices=("gated", "register"), default="gated",
                         help="gated: the host drives bias axons (exact, default);\nregister: the chip's bias "
                         "registers, which also act in the ticks before the first frame arrives")  # fmt: skip
@@ -30,26 +34,82 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from snnkit.cli.common import is_nir, print_json, print_table
+    from snnkit.cli.common import is_nir, print_json, print_table, progress_bars
+    from snnkit.errors import UsageError
     from snnkit.targets import registry
 
-    target = registry.get(args.target)
-    chip, made, after = (_of_nir if is_nir(args.run) else _of_run)(args, target)
+    targets = registry.resolve(args.target)
+    several = args.target == "all" or "," in args.target
+    if several and Path(args.out).suffix == ".snnx":
+        raise UsageError(f"{args.out} is the name of one descriptor", fix="--out DIR, a folder for the chips'")
+    with progress_bars(args.json) as progress:
+        write, after = (_of_nir if is_nir(args.run) else _of_run)(args, progress)
+        if several:
+            written, refused = _each(targets, Path(args.out), write)
+        else:
+            chip, made = write(targets[0], Path(args.out))
+    if several:
+        return _print_several(args, written, refused)
     totals = made.manifest.resources.totals
     if args.json:
-        print_json({"descriptor": args.out, "digest": made.manifest.digest, "resources": totals,
-                    "quantisation": chip.report, "findings": list(made.manifest.findings)})  # fmt: skip
+        print_json({"descriptor": args.out, **_said(chip, made)})
         return 0
-    print_table(f"{args.out} for {target.title}", ["resource", "used"], sorted(totals.items()))
+    print_table(f"{args.out} for {targets[0].title}", ["resource", "used"], sorted(totals.items()))
     print(f"digest {made.manifest.digest[:16]}…  next: {after}")
     return 0
 
 
-def _of_run(args: argparse.Namespace, target: Any) -> tuple[Any, Any, str]:
-    from snnkit.cli.common import no_nir_options, progress_bars
+def _said(chip: Any, made: Any) -> dict[str, Any]:
+    return {
+        "digest": made.manifest.digest, "resources": made.manifest.resources.totals, "quantisation": chip.report,
+        "findings": list(made.manifest.findings),
+    }  # fmt: skip
+
+
+Write = Callable[[Any, Path], tuple[Any, Any]]
+
+
+def _each(targets: Sequence[Any], folder: Path, write: Write) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was written, and what the others said, by chip."""
+    from snnkit.errors import FindingsError
+
+    written: dict[str, Any] = {}
+    refused: dict[str, Any] = {}
+    for target in targets:
+        try:
+            written[target.name] = write(target, folder / f"{target.name}.snnx")
+        except FindingsError as error:
+            refused[target.name] = error.findings
+    return written, refused
+
+
+def _print_several(args: argparse.Namespace, written: dict[str, Any], refused: dict[str, Any]) -> int:
+    from snnkit.cli.common import print_findings, print_json, print_table
+
+    if args.json:
+        print_json({
+            "written": {n: {"descriptor": f"{args.out}/{n}.snnx", **_said(*w)} for n, w in written.items()},
+            "refused": {n: [f.to_dict() for f in found] for n, found in refused.items()},
+        })  # fmt: skip
+    else:
+        if written:
+            rows = [
+                [name, f"{args.out}/{name}.snnx", made.manifest.resources.totals["cores"], made.manifest.digest[:16]]
+                for name, (_, made) in written.items()
+            ]
+            print_table("written", ["chip", "descriptor", "cores", "digest"], rows)
+        for name, found in refused.items():
+            print(f"\n{name}: does not fit; what would make it fit: snnkit check {args.run} --target {name}")
+            print_findings(found)
+    return 0 if written and (args.target == "all" or not refused) else 1
+
+
+def _of_run(args: argparse.Namespace, progress: Any) -> tuple[Write, str]:
+    from snnkit.cli.common import no_nir_options
     from snnkit.errors import UsageError
     from snnkit.training import load_run
-    from snnkit.validation.runs import deploy
+    from snnkit.validation.pipeline import check_place
+    from snnkit.validation.runs import deploy, opened
 
     no_nir_options(args)
     if args.calibrate:
@@ -57,14 +117,20 @@ def _of_run(args: argparse.Namespace, target: Any) -> tuple[Any, Any, str]:
             f"--calibrate is for NIR files, and {args.run} is none", fix="leave it out: a run has its data"
         )
     trained = load_run(args.run, args.allow_code)
-    with progress_bars(args.json) as progress:
-        chip, made = deploy(trained, target, Path(args.out), bias=args.bias, progress=progress)
-    return chip, made, f"snnkit validate {args.run} {args.out}"
+    data = None
+
+    def write(target: Any, path: Path) -> tuple[Any, Any]:
+        nonlocal data
+        check_place(path)  # before the data are read
+        data = data or opened(trained)
+        return deploy(trained, target, path, data=data, bias=args.bias, progress=progress)
+
+    return write, f"snnkit validate {args.run} {args.out}"
 
 
-def _of_nir(args: argparse.Namespace, target: Any) -> tuple[Any, Any, str]:
+def _of_nir(args: argparse.Namespace, progress: Any) -> tuple[Write, str]:
     from snnkit._io import sha256_file
-    from snnkit.cli.common import progress_bars, read_nir
+    from snnkit.cli.common import read_nir
     from snnkit.errors import FindingsError, UsageError
     from snnkit.validation.files import deploy_file, samples_for
 
@@ -76,9 +142,11 @@ def _of_nir(args: argparse.Namespace, target: Any) -> tuple[Any, Any, str]:
             f"{args.run} has no data, and quantising needs firing rates",
             fix="--calibrate FILE.npy (frames [T, B, …]), FILE.npz, recordings (.bin), or random",
         )
-    graph, samples, host = samples_for(graph, args.calibrate)
+    known, samples, host = samples_for(graph, args.calibrate)
     origin = {"nir": Path(args.run).name, "nir_sha256": sha256_file(args.run), "calibration": args.calibrate}
-    with progress_bars(args.json) as progress:
-        chip, made = deploy_file(graph, target, args.out, samples, bias=args.bias, findings=findings, provenance=origin,
-                                 host_input=host, progress=progress)  # fmt: skip
-    return chip, made, f"snnkit verify {args.out}"
+
+    def write(target: Any, path: Path) -> tuple[Any, Any]:
+        return deploy_file(known, target, path, samples, bias=args.bias, findings=findings, provenance=origin,
+                           host_input=host, progress=progress)  # fmt: skip
+
+    return write, f"snnkit verify {args.out}"

@@ -366,3 +366,27 @@ def test_code_outside_snnkit_needs_leave(made_run: Callable[..., Path], capsys: 
     error = answer(capsys, "check", str(made_run("Bare")), code=2)["error"]
     assert error["code"] == "CODE_NOT_ALLOWED"
     assert "--allow-code their_networks" in error["fix"]
+
+
+# -------------------------------------------------------------------------------------------------------- several chips
+def test_export_to_all(trained: Path, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that fit are written, the others say why; each is what its own export gives."""
+    folder = tmp_path / "chips"
+    said = answer(capsys, "export", str(trained), "--target", "all", "--out", str(folder))
+    assert {"loihi", "spinnaker"} <= set(said["written"])
+    assert {f["code"] for f in said["refused"]["truenorth"]} >= {"DECAY", "LI_READOUT"}
+    assert not (folder / "truenorth.snnx").exists()
+    assert (folder / "loihi.snnx" / "manifest.json").read_bytes() == (exported / "manifest.json").read_bytes()
+    for name, made in said["written"].items():
+        assert made["descriptor"] == f"{folder}/{name}.snnx"
+        assert main(["verify", str(folder / f"{name}.snnx")]) == 0
+    capsys.readouterr()
+    assert main(["export", str(trained), "--target", "loihi,truenorth", "--out", str(tmp_path / "two")]) == 1
+    out = capsys.readouterr().out
+    assert "truenorth: does not fit" in out
+    assert "written" in out
+    assert main(["export", str(trained), "--target", "truenorth,truenorth", "--out", str(tmp_path / "none")]) == 1
+    assert not (tmp_path / "none").exists()
+    capsys.readouterr()
+    assert main(["export", str(trained), "--target", "all", "--out", str(tmp_path / "a.snnx")]) == 2
+    assert "--out DIR" in capsys.readouterr().err
