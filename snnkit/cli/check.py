@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--assume-rate", type=float, metavar="P",
                         help="firing rates and costs from random input spikes, P per line and step, instead of\nthe "
                         "run's validation samples (a NIR file, or a run whose data are not here: 0.1)")  # fmt: skip
+    parser.add_argument("--host", action="append", default=[], metavar="LAYER", help="a layer that the host runs, "
+                        "before or after the chip, in\nfloating point (repeatable)")  # fmt: skip
     parser.add_argument(
         "--allow-code", action="append", default=[], metavar="MODULE", help="module outside snnkit to allow"
     )
@@ -61,7 +63,7 @@ def _of_run(args: argparse.Namespace, targets: list[Target], progress: Any) -> t
 
     no_nir_options(args)
     trained = load_run(args.run, args.allow_code)
-    return compare_run(trained, targets, assumed_rate=args.assume_rate, progress=progress)
+    return compare_run(trained, targets, host=args.host, assumed_rate=args.assume_rate, progress=progress)
 
 
 def _of_nir(args: argparse.Namespace, targets: list[Target], progress: Any) -> tuple[list[Fit], str]:
@@ -69,7 +71,9 @@ def _of_nir(args: argparse.Namespace, targets: list[Target], progress: Any) -> t
     from snnkit.validation.files import compare_graph
 
     graph, found = read_nir(args)
-    return compare_graph(graph, targets, assumed_rate=args.assume_rate, findings=found, progress=progress)
+    return compare_graph(
+        graph, targets, host=args.host, assumed_rate=args.assume_rate, findings=found, progress=progress
+    )
 
 
 def _print(fits: Sequence[Fit], said: str) -> None:

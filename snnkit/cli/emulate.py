@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     at_least_one("--limit", args.limit)
     at_least_one("--batch", args.batch)
     chip = emulator.open(args.descriptor)
-    ports = [p for p in chip.manifest.ports if p.gate_from is None]
+    ports = chip.manifest.inputs
     if len(ports) != 1:
         raise UsageError(
             f"{args.descriptor} has {len(ports)} inputs that carry data; recordings are for networks with one",

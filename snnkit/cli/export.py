@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calibrate", action="append", metavar="FILE",
                         help="for NIR files, which have no data: frames [T, B, …] as .npy or .npz,\nrecordings (.bin, "
                         "repeatable), or `random` (seeded spikes, 10 %% of them)")  # fmt: skip
+    parser.add_argument("--host", action="append", default=[], metavar="LAYER", help="a layer that the host runs, "
+                        "before or after the chip, in\nfloating point (repeatable)")  # fmt: skip
     parser.add_argument(
         "--allow-code", action="append", default=[], metavar="MODULE", help="module outside snnkit to allow"
     )
@@ -123,7 +125,7 @@ def _of_run(args: argparse.Namespace, progress: Any) -> tuple[Write, str]:
         nonlocal data
         check_place(path)  # before the data are read
         data = data or opened(trained)
-        return deploy(trained, target, path, data=data, bias=args.bias, progress=progress)
+        return deploy(trained, target, path, data=data, bias=args.bias, host=args.host, progress=progress)
 
     return write, f"snnkit validate {args.run} {args.out}"
 
@@ -142,11 +144,11 @@ def _of_nir(args: argparse.Namespace, progress: Any) -> tuple[Write, str]:
             f"{args.run} has no data, and quantising needs firing rates",
             fix="--calibrate FILE.npy (frames [T, B, …]), FILE.npz, recordings (.bin), or random",
         )
-    known, samples, host = samples_for(graph, args.calibrate)
+    known, samples, how = samples_for(graph, args.calibrate)
     origin = {"nir": Path(args.run).name, "nir_sha256": sha256_file(args.run), "calibration": args.calibrate}
 
     def write(target: Any, path: Path) -> tuple[Any, Any]:
-        return deploy_file(known, target, path, samples, bias=args.bias, findings=findings, provenance=origin,
-                           host_input=host, progress=progress)  # fmt: skip
+        return deploy_file(known, target, path, samples, bias=args.bias, host=args.host, findings=findings,
+                           provenance=origin, host_input=how, progress=progress)  # fmt: skip
 
     return write, f"snnkit verify {args.out}"

@@ -74,6 +74,58 @@ class Readout(Section):
         return self.rule in ("count", "first")
 
 
+class HostLayer(Section):
+    """Neurons that the host runs, as `snnkit.graph.model` defines them; arrays `host.<layer>.<parameter>`, float [n].
+
+    `LIF`: decay, threshold; `CubaLIF`: decay_syn, decay_mem, threshold; `LI`: decay; `CubaLI`: decay_syn, decay_mem;
+    each with bias, if `bias` is set.
+    """
+
+    name: Name
+    shape: tuple[Size, ...] = Field(max_length=8)
+    n: Size
+    neuron: Literal["LIF", "CubaLIF", "LI", "CubaLI"]
+    reset: Literal["zero", "subtract"] = "zero"
+    refractory: Step = 0
+    bias: bool = False
+
+
+class HostSynapse(Section):
+    """Weights of one delay as a CSR matrix [n_dst, n_src]: arrays `host.<name>.indptr, indices, weight`."""
+
+    name: Name
+    src: Name
+    dst: Name
+    delay: Step = 0
+
+
+class HostNetwork(Section):
+    """A part of the network that the host runs before or after the chip, in floating point.
+
+    Row t of a source acts in step t + delay; layers are evaluated in their order. `ports`: where rows come from, a
+    port of the model or a layer that ran before this part.
+    """
+
+    ports: tuple[Port, ...]
+    layers: tuple[HostLayer, ...]
+    synapses: tuple[HostSynapse, ...]
+    readout: Readout | None = None
+    arithmetic: str = (
+        "x: float64 sums of weight times count, sources in rising order, synapses in theirs, rounded once to float32; "
+        "x + bias and the neuron's rule in float32"
+    )
+
+
+class Host(Section):
+    """The host's parts of a network that only partly runs on the chip. Spikes of `before` enter ports of their names.
+
+    Numbers are kept as the bits of IEEE 754, int32 for float32 and int64 for float64.
+    """
+
+    before: HostNetwork | None = None
+    after: HostNetwork | None = None
+
+
 class Resources(Section):
     """What is used: one table row per core, totals, and the budget of one core."""
 
@@ -105,7 +157,7 @@ class Manifest(Section):
         dt_us: length of a tick in microseconds; `steps`: T of a sample, if fixed.
         update_order: the neuron's step in words and formulas.
         options: the readings taken where references disagree.
-        host_parts: what the host does.
+        host_parts: what the host does, in words; `host`: the layers that it runs, if any.
         findings: notes of the export. `costs`: energy and time. `provenance`: versions and digests.
         chip: the target's own section, typed by its schema.
         digest: SHA-256 of the canonical manifest without this field.
@@ -124,6 +176,7 @@ class Manifest(Section):
     ports: tuple[Port, ...] = ()
     readout: Readout | None = None
     host_parts: tuple[str, ...] = ()
+    host: Host | None = None
     resources: Resources = Resources()
     findings: tuple[dict[str, JsonValue], ...] = ()
     costs: dict[str, JsonValue] = Field(default_factory=dict)
@@ -132,6 +185,24 @@ class Manifest(Section):
     chip: dict[str, JsonValue] = Field(default_factory=dict)
     files: dict[Literal["arrays.safetensors", "vectors.safetensors"], FileEntry] = Field(default_factory=dict)
     digest: str = ""
+
+    @property
+    def host_networks(self) -> tuple[HostNetwork, ...]:
+        """What the host runs, in order."""
+        return () if self.host is None else tuple(n for n in (self.host.before, self.host.after) if n is not None)
+
+    @property
+    def all_layers(self) -> tuple[Layer | HostLayer, ...]:
+        """On the chip, then on the host."""
+        return (*self.layers, *(layer for network in self.host_networks for layer in network.layers))
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """The model's inputs, on the chip or on the host."""
+        made = {layer.name for layer in self.all_layers}
+        ports = [*self.ports, *(p for network in self.host_networks for p in network.ports)]
+        known = {p.name: p for p in ports if p.gate_from is None and p.name not in made}
+        return tuple(known.values())
 
     @property
     def max_lag(self) -> int:

@@ -14,7 +14,20 @@ import numpy as np
 from pydantic import ValidationError
 
 from snnkit._io import canonical_json, replace_folder, sha256_bytes, write_text
-from snnkit.descriptor.schema import ARRAYS, FORMAT, MANIFEST, REPORTS, VECTORS, VERSION, FileEntry, Manifest, Tensor
+from snnkit.descriptor.schema import (
+    ARRAYS,
+    FORMAT,
+    MANIFEST,
+    REPORTS,
+    VECTORS,
+    VERSION,
+    FileEntry,
+    HostLayer,
+    Layer,
+    Manifest,
+    Port,
+    Tensor,
+)
 from snnkit.descriptor.tensors import DAMAGED, NAMES, parse
 from snnkit.errors import DescriptorError
 
@@ -145,7 +158,10 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def _check_consistent(manifest: Manifest, file: Path) -> None:
-    for what, nodes in (("layer", manifest.layers), ("port", manifest.ports)):
+    kinds: tuple[tuple[str, tuple[Layer | HostLayer | Port, ...]], ...] = (
+        ("layer", manifest.all_layers), ("port", manifest.ports),
+    )  # fmt: skip
+    for what, nodes in kinds:
         names = [node.name for node in nodes]
         if len(set(names)) != len(names):
             raise DescriptorError(f"{file}: two {what}s share a name", fix=DAMAGED)

@@ -52,7 +52,10 @@ def decode(arrays: Mapping[str, Array], manifest: Manifest) -> Vectors:
     Raises:
         DescriptorError: a name belongs to no port or layer, or a shape does not fit.
     """
-    sizes = {"in": {p.name: p.n for p in manifest.ports}, "s": {layer.name: layer.n for layer in manifest.layers}}
+    sizes = {
+        "in": {p.name: p.n for p in manifest.inputs},
+        "s": {layer.name: layer.n for layer in manifest.all_layers},
+    }
     sizes["u"] = sizes["v"] = sizes["s"]
     groups: dict[str, dict[str, Array]] = {"in": {}, "s": {}, "u": {}, "v": {}}
     readout = None

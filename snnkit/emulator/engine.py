@@ -14,6 +14,7 @@ import numpy as np
 from snnkit import descriptor as store
 from snnkit.descriptor import Descriptor
 from snnkit.emulator.chip import Chip, Stimulus, Traces
+from snnkit.emulator.host import PREFIX, Hosts
 from snnkit.emulator.result import EmulationResult, read_out
 from snnkit.errors import DescriptorError, ShapeError, UsageError, did_you_mean
 from snnkit.targets import session
@@ -44,8 +45,11 @@ class Emulator:
     def __init__(self, descriptor: Descriptor) -> None:
         self.descriptor = descriptor
         self.manifest = descriptor.manifest
-        self._chip: Chip = _target(self.manifest.target).open_chip(descriptor)
+        images = {name: a for name, a in descriptor.arrays.items() if not name.startswith(PREFIX)}
+        chip = replace(descriptor, arrays=images)
+        self._chip: Chip = _target(self.manifest.target).open_chip(chip)
         self._where = {name: _columns(neurons) for name, neurons in self._chip.placement.items()}
+        self._host = Hosts(self.manifest, descriptor.arrays)
         self._data = [p for p in self.manifest.ports if p.gate_from is None]
         self._gates = [p for p in self.manifest.ports if p.gate_from is not None]
 
@@ -65,13 +69,13 @@ class Emulator:
         continuous: bool = False,
         progress: Progress | None = None,
     ) -> EmulationResult:
-        """Run a batch of B samples of T steps.
+        """Run a batch of B samples of T steps, the host's layers included.
 
         The host feeds row t of a data port in tick t and silence from tick T on. A gate port (`gate_from` = k) is
         driven here: every one of its lines carries a 1 in ticks k to k + T - 1.
 
         Args:
-            inputs: uint8 [T, B, n] of every data port (not of gate ports).
+            inputs: uint8 [T, B, n] of every one of `manifest.inputs`.
             ticks: length of the run, by default T + the largest lag.
             probes: states to return, a subset of "s", "u", "v" for all layers, or such a subset by layer.
             noise: draws to inject by layer, int32 [ticks, n] for all samples or [ticks, B, n]; 0 elsewhere.
@@ -88,8 +92,15 @@ class Emulator:
         Raises:
             UsageError: an unknown port, layer or state. ShapeError: a shape that does not fit.
         """
-        raster = self._raster(inputs)
-        steps, batch = raster.shape[:2]
+        given = self._inputs(inputs)
+        steps, batch = next(iter(given.values())).shape[:2]
+        if continuous and self.manifest.host is not None:
+            raise UsageError("a network with layers on the host cannot run on from sample to sample")
+        hosted = self._host.before(given)
+        fed = {**given, **hosted.spikes}
+        raster = np.concatenate([fed[p.name] for p in self._data], axis=2) if len(self._data) > 1 else (
+            fed[self._data[0].name] if self._data else np.zeros((steps, batch, 0), np.uint8)
+        )  # fmt: skip
         ticks = steps + self.manifest.max_lag if ticks is None else int(ticks)
         if ticks < 0:
             raise UsageError(f"a run cannot have {ticks} ticks")
@@ -98,7 +109,7 @@ class Emulator:
         readout = self.manifest.readout
         if readout is not None and not readout.of_spikes:
             recorded.add(readout.layer)
-        columns = {name: self._chip.placement[name] for name in wanted if name in recorded}
+        columns = {name: self._chip.placement[name] for name in wanted if name in recorded & self._where.keys()}
         record = np.unique(np.concatenate(list(columns.values()))) if columns else np.zeros(0, np.int64)
         injected = None if noise is None else self._noise(noise, ticks, batch, continuous)
         gate_from = np.repeat([p.gate_from for p in self._gates], [p.n for p in self._gates]).astype(np.int64)
@@ -113,11 +124,18 @@ class Emulator:
             traces = self._run_chunks(stimulus, batch, progress)
 
         where = {name: _columns(np.searchsorted(record, column)) for name, column in columns.items()}
-        spikes = {name: traces.spikes[:, :, self._where[name]] for name in wanted}
+        lags = {layer.name: layer.lag for layer in self.manifest.layers}
+        spikes = {name: traces.spikes[:, :, self._where[name]] for name in lags}
         v = {name: traces.v[:, :, where[name]] for name in columns}
         answer = scores = None
         if readout is not None:
-            answer, scores = read_out(self.manifest, spikes[readout.layer], v.get(readout.layer), steps)
+            answer, scores = read_out(readout, lags[readout.layer], spikes[readout.layer], v.get(readout.layer), steps)
+        if self._host.has_after:
+            seen = {name: s[lags[name] : lags[name] + steps] for name, s in spikes.items()}
+            after, answer, scores = self._host.after({**fed, **seen}, answer, scores)
+            hosted = hosted.joined(after)
+        spikes |= {name: _padded(s, ticks) for name, s in hosted.spikes.items()}
+        v |= {name: _padded(s, ticks) for name, s in hosted.v.items()}
         return EmulationResult(
             spikes={name: s for name, s in spikes.items() if "s" in wanted[name]},
             u={name: traces.u[:, :, where[name]] for name in columns if "u" in wanted[name]},
@@ -127,7 +145,7 @@ class Emulator:
             scores=scores,
             steps=steps,
             ticks=ticks,
-            lags={layer.name: layer.lag for layer in self.manifest.layers},
+            lags=lags | dict.fromkeys(hosted.spikes, 0),
         )
 
     def _run_chunks(self, stimulus: Stimulus, batch: int, progress: Progress | None) -> Traces:
@@ -169,16 +187,18 @@ class Emulator:
             {name: last(values) for name, values in long.counters.items()},
         )
 
-    def _raster(self, inputs: Mapping[str, Array]) -> Array:
-        names = [p.name for p in self._data]
+    def _inputs(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The model's inputs [T, B, n] uint8, checked."""
+        ports = self.manifest.inputs
+        names = [p.name for p in ports]
         for name in inputs:
             if name not in names:
                 gates = [p.name for p in self._gates]
                 why = "gate ports are driven by the emulator" if name in gates else f"data ports: {', '.join(names)}"
                 what = f"{name!r} is no data port of {self.manifest.name!r}{did_you_mean(name, names)}"
                 raise UsageError(what, why=why)
-        parts = []
-        for port in self._data:
+        given: dict[str, Array] = {}
+        for port in ports:
             if port.name not in inputs:
                 raise UsageError(f"port {port.name!r} got no input", fix=f"give uint8 [T, B, {port.n}]")
             a = np.asarray(inputs[port.name])
@@ -195,15 +215,16 @@ class Emulator:
                     f"port {port.name!r} got a count of {int(a.max())}, it carries at most {port.max_count} per step",
                     fix="bin the events to binary frames",
                 )
-            parts.append(a)
-        if not parts:
+            given[port.name] = a
+        if not given:
             raise UsageError("the network has no data port: its length is unknown", fix="give it an input")
-        if any(p.shape[:2] != parts[0].shape[:2] for p in parts):
+        first = next(iter(given.values()))
+        if any(a.shape[:2] != first.shape[:2] for a in given.values()):
             raise ShapeError("the ports got different numbers of steps or samples")
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+        return given
 
     def _probes(self, probes: Probes) -> dict[str, tuple[str, ...]]:
-        layers = [layer.name for layer in self.manifest.layers]
+        layers = [*(layer.name for layer in self.manifest.layers), *self._host.layers]
         chosen = dict(probes) if isinstance(probes, Mapping) else dict.fromkeys(layers, tuple(probes))
         for name, states in chosen.items():
             if name not in layers:
@@ -231,6 +252,13 @@ class Emulator:
                 raise ShapeError(f"noise of layer {name!r} has shape {list(a.shape)}, expected [{ticks}, {batch}, {n}]")
             full[:, :, self._chip.placement[name]] = a[:ticks]
         return full
+
+
+def _padded(trace: Array, ticks: int) -> Array:
+    """A host's trace as long as the run: silent behind the sample."""
+    if len(trace) >= ticks:
+        return trace[:ticks]
+    return np.concatenate([trace, np.zeros((ticks - len(trace), *trace.shape[1:]), trace.dtype)])
 
 
 def _columns(neurons: Array) -> Array | slice:

@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.descriptor.schema import Manifest
+from snnkit.descriptor.schema import Readout
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class EmulationResult:
-    """Traces on the chip's timeline: tick t of a layer with lag k is step t - k of the model.
+    """Traces on the chip's timeline: tick t of a layer with lag k is step t - k of the model; the host's layers have no
+    lag, and their ticks behind the sample's steps are silent.
 
     Attributes:
-        spikes: uint8 [ticks, B, n] by layer. u, v: int32 [ticks, B, n] of the probed layers.
+        spikes: uint8 [ticks, B, n] by layer. u, v: int32 [ticks, B, n] of the probed layers (float32 on the host).
         counters: int64 [B] by name, summed over the run of each sample: spikes, synaptic_events, neuron_updates,
             host_packets, core_packets, q_wraps, u_wraps, drive_wraps, v_clips (names are the target's).
-        answer: int64 [B] class of each sample, scores: int64 [B, n]; None without a readout.
+        answer: int64 [B] class of each sample, scores: int64 (float64 from the host) [B, n]; None without a readout.
         steps: T of the input. ticks: length of the run. lags: by layer.
     """
 
@@ -45,26 +46,24 @@ class EmulationResult:
         return self.spikes[layer][lag : lag + self.steps]
 
 
-def read_out(manifest: Manifest, spikes: Array, v: Array | None, steps: int) -> tuple[Array, Array]:
+def read_out(readout: Readout, lag: int, spikes: Array, v: Array | None, steps: int) -> tuple[Array, Array]:
     """(answer [B], scores [B, n]) from spikes and v [ticks, B, n] of the readout layer, over ticks lag..lag+T-1.
 
     `count` sums spikes; `first` counts the ticks from the first spike on, so the earliest has most; `mean` sums v (the
     same order as the mean, exact in integers), `max` and `last` take v.
     Ties go to the lowest index.
     """
-    assert manifest.readout is not None
-    lag = manifest.layer(manifest.readout.layer).lag
-    rule = manifest.readout.rule
-    trace = spikes if manifest.readout.of_spikes else v
+    trace = spikes if readout.of_spikes else v
     assert trace is not None
-    window = trace[lag : lag + steps].astype(np.int64)
-    if rule in ("count", "mean"):
+    window = trace[lag : lag + steps].astype(np.float64 if trace.dtype.kind == "f" else np.int64)
+    lowest = -np.inf if trace.dtype.kind == "f" else np.iinfo(np.int64).min
+    if readout.rule in ("count", "mean"):
         scores = window.sum(0)
-    elif rule == "first":
+    elif readout.rule == "first":
         first = (window != 0).argmax(0) if len(window) else np.zeros(window.shape[1:], np.int64)
         scores = np.where((window != 0).any(0), len(window) - first, 0).astype(np.int64)
-    elif rule == "max":
-        scores = window.max(0, initial=np.iinfo(np.int64).min)
+    elif readout.rule == "max":
+        scores = window.max(0, initial=lowest)
     else:
-        scores = window[-1] if len(window) else np.zeros(window.shape[1:], np.int64)
+        scores = window[-1] if len(window) else np.zeros(window.shape[1:], window.dtype)
     return scores.argmax(1).astype(np.int64), scores

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from snnkit.descriptor.schema import Layer, Manifest, Port, Readout, Resources
+from snnkit.descriptor.schema import Host, Layer, Manifest, Port, Readout, Resources
 from snnkit.graph.findings import Finding
 from snnkit.graph.model import Graph
 from snnkit.targets.base import Target
@@ -17,6 +17,7 @@ def build_manifest(
     lowered: Any,
     *,
     host_parts: Sequence[str] = (),
+    host: Host | None = None,
     costs: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     findings: Sequence[Finding] = (),
@@ -50,6 +51,7 @@ def build_manifest(
         ),
         readout=None if graph.readout is None else Readout(layer=graph.readout.population, rule=graph.readout.rule),
         host_parts=tuple(host_parts),
+        host=host,
         resources=Resources(
             per_core=per_core,
             totals={"cores": used["cores"], "chips": used["chips"], **{k: int(v) for k, v in used["total"].items()}},

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding, errors
-from snnkit.graph.model import LI, LIF, CubaLI, CubaLIF, Graph, Population, Readout, Sparse
+from snnkit.graph.model import LI, LIF, CubaLI, CubaLIF, Graph, Population, Sparse
+from snnkit.passes.split_host import split_host
 from snnkit.targets.base import Target
 from snnkit.validation.pipeline import Bias, check_graph
 
@@ -54,16 +56,23 @@ Edit = Callable[[Graph, Finding], "tuple[Graph, Change] | None"]
 
 
 def propose(
-    graph: Graph, target: Target, *, bias: Bias = "gated", findings: Sequence[Finding] | None = None
+    graph: Graph,
+    target: Target,
+    *,
+    bias: Bias = "gated",
+    host: Sequence[str] = (),
+    findings: Sequence[Finding] | None = None,
 ) -> Proposal:
     """Changes with which the check of a float graph on the model's timeline passes.
 
     Args:
         graph: the network. target: the chip.
-        bias: as in `check_graph`.
+        bias, host: as in `check_graph`.
         findings: those of `check_graph`, where they are known already.
     """
-    found = errors(check_graph(graph, target, bias=bias) if findings is None else findings)
+    found = errors(check_graph(graph, target, bias=bias, host=host) if findings is None else findings)
+    if host and not any(f.code == "HOST" for f in found):
+        graph = split_host(graph, host).chip
     changes: dict[tuple[str, str], Change] = {}  # of two at one place, the later goes further
     for _ in range(ROUNDS):
         if not found:
@@ -147,18 +156,16 @@ def _refractory(graph: Graph, f: Finding) -> tuple[Graph, Change] | None:
     return _with(graph, new), Change(f.code, p.name, f"refractory={most}")
 
 
-def _fire(graph: Graph, f: Finding) -> tuple[Graph, Change] | None:
-    """A membrane that only leaks becomes a neuron that fires, and its spikes are counted."""
+def _read_on_host(graph: Graph, f: Finding) -> tuple[Graph, Change] | None:
+    """The host runs the membrane that is read out, on the spikes of the chip's last layer."""
     p = _population(graph, f.where)
     if p is None or not isinstance(p.neuron, LI | CubaLI):
         return None
-    decay = p.neuron.decay if isinstance(p.neuron, LI) else p.neuron.decay_mem
-    graph = _with(graph, replace(p, neuron=LIF(decay, _full(p, 1.0))))
-    what = "LIF in place of the membrane that is read out"
-    if graph.readout is not None and graph.readout.population == p.name:
-        graph = graph.with_(readout=Readout(p.name, "count"))
-        what += ", and count its spikes (loss: spike_count_cross_entropy)"
-    return graph, Change(f.code, p.name, what)
+    try:
+        chip = split_host(graph, [p.name]).chip
+    except GraphError:
+        return None
+    return chip, Change(f.code, p.name, f"run it on the host (--host {p.name})", retrain=False)
 
 
 def _threshold(graph: Graph, f: Finding) -> tuple[Graph, Change] | None:
@@ -241,8 +248,8 @@ EDITS: dict[str, Edit] = {
     "DECAY_RANGE": _decay_range,
     "REFRACTORY": _refractory,
     "REFRACTORY_RANGE": _refractory,
-    "LI_READOUT": _fire,
-    "LI_NOT_READOUT": _fire,
+    "LI_READOUT": _read_on_host,
+    "LI_NOT_READOUT": _read_on_host,
     "THRESHOLD_RANGE": _threshold,
     "DELAY_RANGE": _delay,
     "FAN_IN": _fan_in,

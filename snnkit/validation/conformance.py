@@ -295,7 +295,7 @@ def _refused(what: str, given: Path | Descriptor) -> list[str]:
 def hostile_images(path: Path) -> list[str]:
     """Memory images whose digests are right but whose content is not: refused with a DescriptorError, or they run."""
     opened = descriptor.load(path)
-    x = {p.name: np.ones((2, 1, p.n), np.uint8) for p in opened.manifest.ports if p.gate_from is None}
+    x = {p.name: np.ones((2, 1, p.n), np.uint8) for p in opened.manifest.inputs}
     problems = []
     for name, array in opened.arrays.items():
         rest = {k: v for k, v in opened.arrays.items() if k != name}

@@ -141,6 +141,7 @@ def compare_graph(
     graph: Graph | None,
     targets: Iterable[Target],
     *,
+    host: Sequence[str] = (),
     assumed_rate: float | None = None,
     findings: Sequence[Finding] = (),
     progress: Progress | None = None,
@@ -151,6 +152,7 @@ def compare_graph(
 
     Args:
         graph: as `snnkit.export.nir.read` gives it, None too. targets: the chips.
+        host: as in `check_graph`.
         assumed_rate: spikes per line and step; None for `RANDOM_RATE`.
         findings: what reading the file found.
         progress: told (stage, done, of).
@@ -166,7 +168,7 @@ def compare_graph(
     graph = simplify(graph)
     if graph.steps is None:
         graph = graph.with_(steps=RANDOM_STEPS)
-    fits = compare(graph, targets, random_samples(graph, rate), findings=findings, progress=progress)
+    fits = compare(graph, targets, random_samples(graph, rate), host=host, findings=findings, progress=progress)
     return fits, f"assumed input: random spikes, {rate:g} per line and step, {graph.steps} steps"
 
 
@@ -184,6 +186,7 @@ def deploy_file(
     samples: Mapping[str, Array],
     *,
     bias: Bias = "gated",
+    host: Sequence[str] = (),
     findings: Sequence[Finding] = (),
     provenance: Mapping[str, Any] | None = None,
     host_input: str = FRAMES,
@@ -194,6 +197,7 @@ def deploy_file(
     Args:
         graph: on the model's timeline; or of this chip's integers, which are taken as they are.
         samples: [T, B, features…] by input name; the first ones become the descriptor's vectors.
+        bias, host: as in `check_graph`.
         findings: what reading the file found.
         provenance: where the network comes from.
         host_input: what the host does with a sample to send it.
@@ -209,7 +213,9 @@ def deploy_file(
             raise FindingsError(f"{graph.name} does not fit {target.name}", found)
         chip = ChipGraph(graph, graph, [], found)
     else:
-        chip = graph_to_chip(simplify(graph), target, samples, bias=bias, findings=findings, progress=progress)
+        chip = graph_to_chip(
+            simplify(graph), target, samples, bias=bias, host=host, findings=findings, progress=progress
+        )
     few = {name: array[:, :VECTOR_SAMPLES] for name, array in samples.items()}
     made = write_descriptor(
         path,
@@ -221,6 +227,11 @@ def deploy_file(
         progress=progress,
     )
     return chip, made
+
+
+def hosted(made: descriptor.Manifest) -> list[str]:
+    """The layers that a descriptor gives to the host."""
+    return [layer.name for network in made.host_networks for layer in network.layers]
 
 
 def compare_file(
@@ -255,7 +266,7 @@ def compare_file(
         raise UsageError(f"{file} holds a chip's integers, which no torch module runs", fix=f"snnkit verify {path}")
     bias: Bias = "register" if made.provenance.get("bias") == "register" else "gated"
     known, samples, _ = samples_for(graph, calibration)
-    chip = graph_to_chip(simplify(known), registry.get(made.target), samples, bias=bias)
+    chip = graph_to_chip(simplify(known), registry.get(made.target), samples, bias=bias, host=hosted(made))
     _, shown, _ = samples_for(known, frames)
     few = {name: array[:, :limit] for name, array in shown.items()}
     count = next(iter(few.values())).shape[1]

@@ -88,6 +88,7 @@ def compare(
     samples: Samples,
     *,
     bias: Bias = "gated",
+    host: Sequence[str] = (),
     findings: Sequence[Finding] = (),
     progress: Progress | None = None,
 ) -> list[Fit]:
@@ -97,7 +98,7 @@ def compare(
         graph: the network.
         targets: the chips.
         samples: [T, B, features…] like those that the chips will see; the first `RUN_SAMPLES` are emulated.
-        bias: as in `snnkit.validation.check_model`.
+        bias, host: as in `snnkit.validation.check_model`.
         findings: what was found on the way to the graph.
         progress: told (stage, done, of).
     """
@@ -105,14 +106,20 @@ def compare(
     for k, target in enumerate(targets):
         if progress is not None:
             progress("chips", k, len(targets))
-        fits.append(fit(graph, target, samples, bias=bias, findings=findings))
+        fits.append(fit(graph, target, samples, bias=bias, host=host, findings=findings))
     if progress is not None:
         progress("chips", len(targets), len(targets))
     return fits
 
 
 def fit(
-    graph: Graph, target: Target, samples: Samples, *, bias: Bias = "gated", findings: Sequence[Finding] = ()
+    graph: Graph,
+    target: Target,
+    samples: Samples,
+    *,
+    bias: Bias = "gated",
+    host: Sequence[str] = (),
+    findings: Sequence[Finding] = (),
 ) -> Fit:
     """A float graph on one chip; arguments as in `compare`. Never raises for a network that does not fit."""
     spec = target.part("spec")
@@ -122,15 +129,15 @@ def fit(
     }  # fmt: skip
     try:
         with tempfile.TemporaryDirectory() as folder:
-            chip = graph_to_chip(graph, target, samples, bias=bias, findings=findings)
-            few = {name: a[:, :RUN_SAMPLES] for name, a in rasters(chip.graph, samples).items()}
+            chip = graph_to_chip(graph, target, samples, bias=bias, host=host, findings=findings)
+            few = {name: a[:, :RUN_SAMPLES] for name, a in rasters(graph, samples).items()}
             path = Path(folder) / "network.snnx"
             manifest = write_descriptor(path, chip, target, few).manifest
             engine = emulator.open(path)
             result = engine.run(few)
     except FindingsError as error:
         said = tuple(f for f in error.findings if isinstance(f, Finding))
-        proposal = propose(graph, target, bias=bias, findings=said)
+        proposal = propose(graph, target, bias=bias, host=host, findings=said)
         changes = proposal.changes if proposal.fits and proposal.changes else None
         return Fit(**about, fits=False, changes=changes, findings=said)
     batch = next(iter(few.values())).shape[1]

@@ -13,13 +13,15 @@ import numpy as np
 import snnkit
 from snnkit import descriptor
 from snnkit.descriptor import Vectors
-from snnkit.errors import FindingsError, UsageError
+from snnkit.errors import FindingsError, GraphError, UsageError
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import CubaLIF, Graph
-from snnkit.graph.run import run
+from snnkit.graph.run import Trace, run
 from snnkit.passes import add_lag, gate_bias, loop_findings
+from snnkit.passes.split_host import Split, split_host
 from snnkit.targets import registry
 from snnkit.targets.base import Target
+from snnkit.targets.host import lower_host
 from snnkit.targets.manifest import build_manifest
 
 if TYPE_CHECKING:
@@ -47,13 +49,67 @@ def resolve(target: Target | str) -> Target:
 class ChipGraph:
     """A model in the chip's integers, with everything that was said on the way.
 
-    `float_graph` is on the model's timeline, `graph` holds the integers on the chip's timeline.
+    `float_graph` is the whole on the model's timeline, `graph` holds the integers of the chip's part on the chip's
+    timeline; `split` has what the host runs, None where the chip runs everything.
     """
 
     float_graph: Graph
     graph: Graph
     report: list[dict[str, Any]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    split: Split | None = None
+
+    @property
+    def layers(self) -> list[str]:
+        """All layers in the order of evaluation, those on the host included."""
+        host = self.split or Split(None, self.graph, None)
+        parts = (host.before, self.graph, host.after)
+        return [p.name for part in parts if part is not None for p in part.populations]
+
+    def run(self, samples: Samples, *, record: Sequence[str] = (), progress: Progress | None = None) -> WholeTrace:
+        """The integers and the host's part by `graph/run.py`, on samples [T, B, …]; the second opinion."""
+        inputs = rasters(self.float_graph, samples)
+        split = self.split or Split(None, self.graph, None)
+        parts: list[Trace] = []
+        rows: dict[str, Array] = dict(inputs)
+        for part in (split.before, self.graph, split.after):
+            if part is None:
+                continue
+            tick = None if progress is None else (lambda done, of: progress("vectors", done, of))
+            mine = {i.name: rows[i.name] for i in part.inputs if i.gate_from is None}
+            parts.append(run(part, mine, record=record, progress=tick))
+            rows |= {p.name: parts[-1].aligned(p.name) for p in part.populations}
+        return WholeTrace(inputs, tuple(parts))
+
+
+@dataclass(frozen=True, eq=False)
+class WholeTrace:
+    """What `ChipGraph.run` did: inputs [T, B, n], and the traces of the parts, host, chip, host."""
+
+    inputs: dict[str, Array]
+    parts: tuple[Trace, ...]
+
+    @property
+    def ticks(self) -> int:
+        """The longest part."""
+        return max(p.ticks for p in self.parts)
+
+    def spikes(self) -> dict[str, Array]:
+        """By layer [ticks, B, n]; the host's are silent behind the sample."""
+        return {n: _longer(s, self.ticks) for p in self.parts for n, s in p.spikes.items()}
+
+    def aligned(self, what: Literal["s", "v"] = "s") -> dict[str, Array]:
+        """By layer [T, B, n], each on its own steps."""
+        return {q.name: p.aligned(q.name, what) for p in self.parts for q in p.graph.populations}
+
+    def answer(self) -> Array | None:
+        """The class per sample, of the last part that reads one out."""
+        found = [p for p in self.parts if p.graph.readout is not None]
+        return found[-1].answer() if found else None
+
+
+def _longer(trace: Array, ticks: int) -> Array:
+    return np.concatenate([trace, np.zeros((ticks - len(trace), *trace.shape[1:]), trace.dtype)])
 
 
 def chip_timeline(graph: Graph, bias: Bias = "gated") -> Graph:
@@ -68,7 +124,13 @@ def chip_timeline(graph: Graph, bias: Bias = "gated") -> Graph:
 
 
 def check_model(
-    model: torch.nn.Module, input_shape: Sequence[int], target: Target | str, *, bias: Bias = "gated", **options: Any
+    model: torch.nn.Module,
+    input_shape: Sequence[int],
+    target: Target | str,
+    *,
+    bias: Bias = "gated",
+    host: Sequence[str] = (),
+    **options: Any,
 ) -> tuple[Graph | None, list[Finding]]:
     """Every finding about a model and a chip at once, and the graph if there is one.
 
@@ -79,6 +141,7 @@ def check_model(
         input_shape: features of one step, [C, H, W] or [N], without T and B.
         target: a chip by name, such as "loihi", or its target.
         bias: "gated" (an input axon that the host drives while data arrive; exact) or "register".
+        host: layers that the host runs in floating point, before or after the chip; see `snnkit.passes.split_host`.
         options: those of `snnkit.export.to_graph` (steps, dt_us, readout, max_count, name).
     """
     from snnkit.export import to_graph  # needs torch, as a graph from a file does not
@@ -86,17 +149,21 @@ def check_model(
     target = resolve(target)
     graph, findings = to_graph(model, input_shape, strict=False, **options)
     if graph is not None:
-        findings = [*findings, *check_graph(graph, target, bias=bias)]
+        findings = [*findings, *check_graph(graph, target, bias=bias, host=host)]
     return graph, findings
 
 
-def check_graph(graph: Graph, target: Target | str, *, bias: Bias = "gated") -> list[Finding]:
+def check_graph(graph: Graph, target: Target | str, *, bias: Bias = "gated", host: Sequence[str] = ()) -> list[Finding]:
     """Every finding about a float graph and a chip at once, as `check_model` gives them about a model.
 
     Args:
         graph: on the model's timeline, such as `snnkit.export.nir.read` gives.
-        target, bias: as in `check_model`.
+        target, bias, host: as in `check_model`.
     """
+    try:
+        graph = split_host(graph, host).chip
+    except GraphError as error:
+        return [Finding("HOST", ", ".join(host), error.what, remedy=error.fix)]
     loops = loop_findings(graph)
     found = resolve(target).check(graph if loops else chip_timeline(graph, bias))
     return [*found, *([] if has_errors(found) else loops)]
@@ -109,13 +176,14 @@ def to_chip(
     calibration: Samples,
     *,
     bias: Bias = "gated",
+    host: Sequence[str] = (),
     progress: Progress | None = None,
     **options: Any,
 ) -> ChipGraph:
     """Export, check, put on the chip's timeline, and quantise with firing rates measured on `calibration` [T, B, …].
 
     Args:
-        model, input_shape, target, bias, options: as in `check_model`.
+        model, input_shape, target, bias, host, options: as in `check_model`.
         calibration: samples like those that the chip will see, or such arrays by input name.
         progress: told (stage, done, of).
 
@@ -123,10 +191,10 @@ def to_chip(
         FindingsError: something does not fit; carries every finding.
     """
     target = resolve(target)
-    graph, findings = check_model(model, input_shape, target, bias=bias, **options)
+    graph, findings = check_model(model, input_shape, target, bias=bias, host=host, **options)
     if graph is None or has_errors(findings):
         raise FindingsError(f"{options.get('name', 'the model')} does not fit {target.name}", findings)
-    return _quantised(graph, findings, target, calibration, bias=bias, progress=progress)
+    return _quantised(graph, findings, target, calibration, bias=bias, host=host, progress=progress)
 
 
 def graph_to_chip(
@@ -135,6 +203,7 @@ def graph_to_chip(
     calibration: Samples,
     *,
     bias: Bias = "gated",
+    host: Sequence[str] = (),
     findings: Sequence[Finding] = (),
     progress: Progress | None = None,
 ) -> ChipGraph:
@@ -142,17 +211,17 @@ def graph_to_chip(
 
     Args:
         graph: a float graph on the model's timeline, such as `snnkit.export.nir.read` gives.
-        target, calibration, bias, progress: as in `to_chip`.
+        target, calibration, bias, host, progress: as in `to_chip`.
         findings: what was found on the way to the graph; an error among them is refused here.
 
     Raises:
         FindingsError: something does not fit; carries every finding, those given included.
     """
     target = resolve(target)
-    found = [*findings, *check_graph(graph, target, bias=bias)]
+    found = [*findings, *check_graph(graph, target, bias=bias, host=host)]
     if has_errors(found):
         raise FindingsError(f"{graph.name} does not fit {target.name}", found)
-    return _quantised(graph, found, target, calibration, bias=bias, progress=progress)
+    return _quantised(graph, found, target, calibration, bias=bias, host=host, progress=progress)
 
 
 def _quantised(
@@ -162,6 +231,7 @@ def _quantised(
     calibration: Samples,
     *,
     bias: Bias = "gated",
+    host: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> ChipGraph:
     """A checked graph in the chip's integers.
@@ -169,18 +239,21 @@ def _quantised(
     Raises:
         FindingsError: it cannot be quantised.
     """
-    chip = chip_timeline(graph, bias)
-    rates = _rates(chip, calibration, progress)
+    split = split_host(graph, host)
+    chip = chip_timeline(split.chip, bias)
+    inputs = rasters(graph, calibration)
+    if split.before is not None:
+        inputs |= run(split.before, {i.name: inputs[i.name] for i in split.before.inputs}, record=()).spikes
+    rates = _rates(chip, {i.name: inputs[i.name] for i in split.chip.inputs}, progress)
     made = target.quantize(chip, rates)
     findings = [*findings, *made.findings]
     if has_errors(findings):
         raise FindingsError(f"{graph.name} cannot be quantised for {target.name}", findings)
-    return ChipGraph(graph, made.graph, made.report, findings)
+    return ChipGraph(graph, made.graph, made.report, findings, split if host else None)
 
 
-def _rates(graph: Graph, calibration: Samples, progress: Progress | None) -> dict[str, Array]:
+def _rates(graph: Graph, inputs: Mapping[str, Array], progress: Progress | None) -> dict[str, Array]:
     """Firing probability per step of every source on the calibration samples."""
-    inputs = rasters(graph, calibration)
     tick = None if progress is None else (lambda done, of: progress("calibrate", done, of))
     trace = run(graph, inputs, record=(), progress=tick)
     rates = {name: s.mean(axis=(0, 1)) for name, s in {**trace.spikes, **inputs}.items()}
@@ -268,18 +341,27 @@ def write_descriptor(
         progress("map", 1, 1)
     if not lowered.ok:
         raise FindingsError(f"{chip.graph.name} does not fit {target.name}", [*chip.findings, *lowered.findings])
-    inputs = rasters(chip.graph, samples)
-    tick = None if progress is None else (lambda done, of: progress("vectors", done, of))
-    trace = run(chip.graph, inputs, record=(), progress=tick)
-    readout = trace.answer() if chip.graph.readout is not None else None
-    vectors = Vectors(inputs, trace.spikes, readout=readout)
+    trace = chip.run(samples, progress=progress)
+    vectors = Vectors(trace.inputs, trace.spikes(), readout=trace.answer())
+    host, numbers = (None, {}) if chip.split is None else lower_host(chip.split)
     made = {"snnkit": snnkit.__version__, "numpy": importlib.metadata.version("numpy")}
     manifest = build_manifest(
         target,
         chip.graph,
         lowered,
-        host_parts=(host_input, *HOST_PARTS),
+        host_parts=(host_input, *_host_words(chip.split), *HOST_PARTS),
+        host=host,
         provenance={"made_with": made, "quantisation": chip.report, **(provenance or {})},
         findings=chip.findings,
     )
-    return descriptor.write(path, manifest, lowered.arrays, vectors.encode())
+    return descriptor.write(path, manifest, {**lowered.arrays, **numbers}, vectors.encode())
+
+
+def _host_words(split: Split | None) -> list[str]:
+    """What the host computes, in words."""
+    parts = (("before", split.before), ("after", split.after)) if split is not None else ()
+    return [
+        f"run {', '.join(p.name for p in part.populations)} {when} the chip, in floating point (see `host`)"
+        for when, part in parts
+        if part is not None
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from snnkit import descriptor
 from snnkit.errors import DataError, UsageError
 from snnkit.targets.base import Target
-from snnkit.validation.files import RANDOM_RATE, random_samples
+from snnkit.validation.files import RANDOM_RATE, hosted, random_samples
 from snnkit.validation.fits import NOTHING, Fit, compare, unexported
 from snnkit.validation.pipeline import (
     BINNING,
@@ -75,6 +75,7 @@ def compare_run(
     run: Run,
     targets: Iterable[Target],
     *,
+    host: Sequence[str] = (),
     assumed_rate: float | None = None,
     data: FrameDataModule | None = None,
     progress: Progress | None = None,
@@ -83,6 +84,7 @@ def compare_run(
 
     Args:
         run: a finished run. targets: the chips.
+        host: as in `check_model`.
         assumed_rate: seeded random spikes of this probability instead of validation samples; None takes the samples,
             or `RANDOM_RATE` where the run's data are not on this machine.
         data: the run's data where they were opened already; None opens them.
@@ -107,16 +109,22 @@ def compare_run(
     if samples is None:
         rate = RANDOM_RATE if assumed_rate is None else assumed_rate
         samples, said = random_samples(graph, rate), f"{said}assumed input: random spikes, {rate:g} per line and step"
-    return compare(graph, targets, samples, findings=findings, progress=progress), said
+    return compare(graph, targets, samples, host=host, findings=findings, progress=progress), said
 
 
 def chip_graph(
-    run: Run, target: Target, data: FrameDataModule, *, bias: Bias = "gated", progress: Progress | None = None
+    run: Run,
+    target: Target,
+    data: FrameDataModule,
+    *,
+    bias: Bias = "gated",
+    host: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> ChipGraph:
     """The run's model in the chip's integers, calibrated on validation samples."""
     x, _ = frames(data, "validation", spread(len(data.labels("validation")), CALIBRATION_SAMPLES))
     options = export_options(run, data)
-    return to_chip(run.model, data.input_shape, target, x, bias=bias, progress=progress, **options)
+    return to_chip(run.model, data.input_shape, target, x, bias=bias, host=host, progress=progress, **options)
 
 
 def deploy(
@@ -126,6 +134,7 @@ def deploy(
     *,
     data: FrameDataModule | None = None,
     bias: Bias = "gated",
+    host: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> tuple[ChipGraph, descriptor.Descriptor]:
     """Export a run to a descriptor with vectors from its validation split.
@@ -135,7 +144,7 @@ def deploy(
         target: the chip.
         path: NAME.snnx.
         data: the run's data where they were opened already; None opens them.
-        bias: as in `check_model`.
+        bias, host: as in `check_model`.
         progress: told (stage, done, of).
 
     Raises:
@@ -144,10 +153,10 @@ def deploy(
     """
     path = check_place(path)
     data = opened(run, data)
-    chip = chip_graph(run, target, data, bias=bias, progress=progress)
+    chip = chip_graph(run, target, data, bias=bias, host=host, progress=progress)
     samples, _ = frames(data, "validation", spread(len(data.labels("validation")), VECTOR_SAMPLES))
     described = data.describe()
-    provenance = {"run": run.digest, "recipe": run.name, "data": described, "bias": bias}
+    provenance = {"run": run.digest, "recipe": run.name, "data": described, "bias": bias, "host": list(host)}
     made = write_descriptor(
         path, chip, target, samples, provenance=provenance, host_input=host_input(described), progress=progress
     )
@@ -207,7 +216,7 @@ def validate_run(
     target = registry.get(made.target)
     if chip is None:
         bias: Bias = "register" if made.provenance.get("bias") == "register" else "gated"
-        chip = chip_graph(run, target, data, bias=bias)
+        chip = chip_graph(run, target, data, bias=bias, host=hosted(made))
     result = validate(run.model, chip, path, batches(data, split, limit), progress=progress)
     return summarise(result, run, path, data, split)
 

@@ -15,7 +15,6 @@ from snnkit import emulator
 from snnkit import nn as snn
 from snnkit.descriptor import Descriptor
 from snnkit.graph.model import LI, Graph
-from snnkit.graph.run import run
 from snnkit.validation.compare import Answers, PairCounts
 from snnkit.validation.pipeline import ChipGraph, Samples, rasters
 
@@ -80,17 +79,14 @@ def _outputs(modules: Mapping[str, torch.nn.Module], into: dict[str, torch.Tenso
             hook.remove()
 
 
-def graph_answers(graph: Graph, samples: Samples) -> Answers:
-    """The integer graph, run by the plain executor, aligned by lag."""
-    trace = run(graph, rasters(graph, samples), record=("s", "v"))
-    names = [p.name for p in graph.populations]
-    levels = {p.name: _level(p.neuron) for p in graph.populations}
-    return Answers(
-        {n: trace.aligned(n) for n in names},
-        trace.answer(),
-        {n: trace.aligned(n, "v") for n in names},
-        {n: level for n, level in levels.items() if level is not None},
-    )
+def graph_answers(chip: ChipGraph, samples: Samples) -> Answers:
+    """The integer graph and the host's part, run by the plain executor, aligned by lag."""
+    trace = chip.run(samples, record=("s", "v"))
+    levels = {p.name: _level(p.neuron) for part in trace.parts for p in part.graph.populations}
+    answer = trace.answer()
+    assert answer is not None
+    known = {n: level for n, level in levels.items() if level is not None}
+    return Answers(trace.aligned(), answer, trace.aligned("v"), known)
 
 
 def _level(neuron: Any) -> Array | None:
@@ -128,7 +124,7 @@ def validate(
     """
     engine = emulator.open(path)
     pairs = {pair: PairCounts() for pair in PAIRS}
-    order = [p.name for p in chip.graph.populations]
+    order = chip.layers
     right, total, steps = dict.fromkeys(("torch", "graph", "emulator"), 0), 0, 0
     counters: dict[str, int] = {}
     seconds = dict.fromkeys(("torch", "graph", "emulator"), 0.0)
@@ -140,10 +136,10 @@ def validate(
         said = {"torch": torch_answers(model, chip.float_graph, samples)}
         seconds["torch"] += time.perf_counter() - clock
         clock = time.perf_counter()
-        said["graph"] = graph_answers(chip.graph, samples)
+        said["graph"] = graph_answers(chip, samples)
         seconds["graph"] += time.perf_counter() - clock
         clock = time.perf_counter()
-        said["emulator"], counted = emulator_answers(engine, chip.graph, samples)
+        said["emulator"], counted = emulator_answers(engine, chip.float_graph, samples)
         seconds["emulator"] += time.perf_counter() - clock
         said["emulator"] = Answers(
             said["emulator"].spikes, said["emulator"].answer, said["emulator"].v, said["graph"].threshold

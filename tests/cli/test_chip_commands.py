@@ -390,3 +390,27 @@ def test_export_to_all(trained: Path, exported: Path, tmp_path: Path, capsys: py
     capsys.readouterr()
     assert main(["export", str(trained), "--target", "all", "--out", str(tmp_path / "a.snnx")]) == 2
     assert "--out DIR" in capsys.readouterr().err
+
+
+def test_a_layer_on_the_host(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The read-out that a chip cannot give runs on the host, and the proof covers it."""
+    refused = answer(capsys, "check", str(trained), "--target", "truenorth", code=1)["truenorth"]
+    (change,) = [c for c in refused["changes"] if c["code"] == "LI_READOUT"]
+    assert change["what"] == f"run it on the host (--host {change['where']})"
+    assert change["retrain"] is False
+    host = ("--host", change["where"])
+    assert "LI_READOUT" not in {
+        f["code"]
+        for f in answer(capsys, "check", str(trained), "--target", "truenorth", *host, code=1)["truenorth"]["findings"]
+    }
+    path = tmp_path / "hybrid.snnx"
+    answer(capsys, "export", str(trained), "--target", "loihi", "--out", str(path), *host)
+    said = answer(capsys, "validate", str(trained), str(path))
+    assert said["differing_spikes"]["graph-emulator"]["total"] == 0
+    assert answer(capsys, "emulate", str(path), "--limit", "9")["recordings"] == 9
+    assert main(["verify", str(path)]) == 0
+    capsys.readouterr()
+    assert main(["inspect", str(path)]) == 0
+    assert f"run {change['where']} after the chip" in " ".join(capsys.readouterr().out.split())
+    error = answer(capsys, "export", str(trained), "--target", "loihi", "--out", str(path), "--host", "x", code=1)
+    assert error["error"]["findings"][0]["code"] == "HOST"
