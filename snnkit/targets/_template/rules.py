@@ -4,8 +4,10 @@
     GRAPH              an inconsistent graph
     INPUT_NOT_BINARY   an input with counts above 1
     NEURON             a neuron that the chip does not have
-    NOT_FINITE         NaN or infinity in a weight, bias, decay or threshold
-    RANGE              a threshold that is not positive, a decay outside 0 to 1, a refractory period
+    NOT_FINITE, WEIGHT_NOT_FINITE, DECAY_RANGE, THRESHOLD_RANGE   as every chip has them, see `targets/checks.py`
+    REGISTER_RANGE     a value that a neuron's register cannot hold
+    REFRACTORY_RANGE   a refractory period
+    WEIGHT_RANGE       a weight of more bits
     BIAS_REGISTER      a bias that is not gated
     DELAY_RANGE        a delay other than 1 step, or of the host's lines other than 0
     LOOP_TOO_SHORT     a loop with less delay than connections
@@ -24,10 +26,10 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LIF, Chain, Connection, Graph, Population
+from snnkit.graph.model import LIF, Connection, Graph, Population
 from snnkit.passes import loop_findings
+from snnkit.targets import checks
 from snnkit.targets._template import spec
 from snnkit.targets._template.neuron import ToyNeuron
 
@@ -42,11 +44,10 @@ def check(graph: Graph, *, resources: bool = True, **options: Any) -> list[Findi
         resources: also cut the network into cores.
         options: those of other chips; ignored.
     """
-    try:
-        graph.validate()
-    except GraphError as error:
-        return [Finding("GRAPH", graph.name, error.what, remedy=error.fix or "names, sizes and delays must agree")]
-    findings = [*_inputs(graph), *loop_findings(graph), *_readout(graph)]
+    wrong = checks.consistent(graph)
+    if wrong:
+        return wrong
+    findings = [*checks.inputs(graph), *loop_findings(graph), *_readout(graph)]
     for p in graph.populations:
         findings += _population(p)
     for c in graph.connections:
@@ -56,15 +57,6 @@ def check(graph: Graph, *, resources: bool = True, **options: Any) -> list[Findi
 
         findings += plan(graph).findings
     return findings
-
-
-def _inputs(graph: Graph) -> Iterator[Finding]:
-    for node in graph.inputs:
-        if node.max_count > 1:
-            yield Finding(
-                "INPUT_NOT_BINARY", node.name, f"values up to {node.max_count}; the host sends one spike or none",
-                resource="input value", needed=node.max_count, available=1, remedy="bin the events as binary frames",
-            )  # fmt: skip
 
 
 def _readout(graph: Graph) -> Iterator[Finding]:
@@ -83,21 +75,12 @@ def _population(p: Population) -> Iterator[Finding]:
     if not isinstance(neuron, LIF):
         yield Finding("NEURON", p.name, f"the chip has no {type(neuron).__name__}", remedy="use LIF")
         return
-    yield from _finite(p.name, "decay", neuron.decay)
-    yield from _finite(p.name, "threshold", neuron.threshold)
-    if p.bias is not None:
-        yield from _finite(p.name, "bias", p.bias)
-        if np.any(p.bias):
-            yield Finding("BIAS_REGISTER", p.name, "there is no bias register", remedy="gate the bias (--bias gated)")
-    for what, value, wrong, remedy in (
-        ("decay", neuron.decay, (neuron.decay < 0) | (neuron.decay > 1), "use decays from 0 to 1"),
-        ("threshold", neuron.threshold, neuron.threshold <= 0, "use a threshold above 0"),
-    ):
-        if np.any(wrong):
-            yield Finding("RANGE", p.name, f"{what} is {float(value[wrong][0]):g}", resource=what, remedy=remedy)
+    yield from checks.numbers(p)
+    if p.bias is not None and np.any(p.bias):
+        yield Finding("BIAS_REGISTER", p.name, "there is no bias register", remedy="gate the bias (--bias gated)")
     if neuron.refractory:
         yield Finding(
-            "RANGE", p.name, f"{neuron.refractory} steps are skipped after a spike", resource="refractory",
+            "REFRACTORY_RANGE", p.name, f"{neuron.refractory} steps are skipped after a spike", resource="refractory",
             needed=neuron.refractory, available=0, remedy="train without a refractory period",
         )  # fmt: skip
 
@@ -108,27 +91,17 @@ def _registers(name: str, neuron: ToyNeuron) -> Iterator[Finding]:
         ("threshold", spec.THRESHOLD_MIN, spec.THRESHOLD_MAX),
         ("reset", spec.RESET_ZERO, spec.RESET_SUBTRACT),
     ):
-        value = getattr(neuron, key)
-        bad = np.flatnonzero((value < low) | (value > high))
-        if bad.size:
-            worst = int(value[bad[0]])
-            yield Finding(
-                "RANGE", f"{name}[{bad[0]}]", f"{key} = {worst} in {bad.size} neurons", resource=key, needed=worst,
-                available=high if worst > high else low, remedy=f"use {low} to {high}",
-            )  # fmt: skip
+        yield from checks.register(name, key, getattr(neuron, key), low, high)
 
 
 def _connection(graph: Graph, c: Connection) -> Iterator[Finding]:
-    for op in c.synapse.ops if isinstance(c.synapse, Chain) else (c.synapse,):
-        weight = getattr(op, "weight", getattr(op, "factor", None))
-        if weight is not None:
-            yield from _finite(c.name, "the weights", getattr(weight, "data", weight))
+    yield from checks.weights_finite(c)
     if c.format is not None:
         w = np.asarray(c.synapse.matrix().data)
         bound = 1 << (spec.WEIGHT_BITS - 1)
         if w.size and (w.dtype.kind not in "iu" or w.min() < -bound or w.max() >= bound):
             yield Finding(
-                "RANGE", c.name, f"weights from {w.min()} to {w.max()}", resource="weight", needed=float(abs(w).max()),
+                "WEIGHT_RANGE", c.name, f"weights from {w.min()} to {w.max()}", resource="weight", needed=float(abs(w).max()),
                 available=bound - 1, remedy=f"use integers of {spec.WEIGHT_BITS} bits",
             )  # fmt: skip
     if graph.timeline == "chip":
@@ -143,9 +116,3 @@ def _connection(graph: Graph, c: Connection) -> Iterator[Finding]:
 
 def _of_host(graph: Graph, c: Connection) -> bool:
     return c.src in {i.name for i in graph.inputs}
-
-
-def _finite(where: str, what: str, value: Array) -> Iterator[Finding]:
-    bad = int(np.size(value) - np.isfinite(value).sum())
-    if bad:
-        yield Finding("NOT_FINITE", where, f"{bad} values of {what} are NaN or infinite", remedy="retrain")

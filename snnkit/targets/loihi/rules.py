@@ -32,12 +32,10 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import (
     LI,
     LIF,
-    Chain,
     Connection,
     Conv,
     CubaLIF,
@@ -48,7 +46,7 @@ from snnkit.graph.model import (
     Population,
     Sparse,
 )
-from snnkit.passes import loop_findings
+from snnkit.targets import checks
 from snnkit.targets.loihi import spec
 
 Array = np.ndarray[Any, Any]
@@ -64,11 +62,12 @@ def check(graph: Graph, *, max_chips: int | None = None, resources: bool = True)
     """
     if any(isinstance(p.neuron, LoihiNeuron) for p in graph.populations):
         return check_integer(graph)
-    findings = list(_structure(graph))
+    findings = list(checks.structure(graph))
     for p in graph.populations:
         findings.extend(_float_population(graph, p))
     for c in graph.connections:
-        findings.extend(_float_connection(graph, c))
+        findings.extend(checks.weights_finite(c))
+        findings.extend(_delay(graph, c, late_by=0 if graph.timeline == "model" else 1))
     if resources and not has_errors([f for f in findings if f.code in ("GRAPH", "NEURON", "DELAY_RANGE")]):
         from snnkit.targets.loihi.plan import plan
 
@@ -76,93 +75,16 @@ def check(graph: Graph, *, max_chips: int | None = None, resources: bool = True)
     return findings
 
 
-def _structure(graph: Graph) -> Iterator[Finding]:
-    try:
-        graph.validate()
-    except GraphError as error:
-        yield Finding("GRAPH", graph.name, error.what, remedy=error.fix or "names, sizes and delays must agree")
-        return
-    for node in graph.inputs:
-        if node.max_count > 1:
-            yield Finding(
-                "INPUT_NOT_BINARY", node.name, f"values up to {node.max_count}; the host sends one spike or none",
-                resource="input value", needed=node.max_count, available=1,
-                remedy="bin the events as binary frames, or in more and shorter steps",
-            )  # fmt: skip
-    yield from loop_findings(graph)
-    readout = graph.readout
-    if readout is None:
-        return
-    target = graph.node(readout.population)
-    if not isinstance(target, Population):
-        yield Finding("READOUT", target.name, "the read-out names an input", remedy="read a population out")
-    elif readout.of_spikes and isinstance(target.neuron, LI):
-        yield Finding("READOUT", target.name, "an LI does not fire", remedy="read out the mean, maximum or last v")
-    elif not readout.of_spikes and isinstance(target.neuron, LIF | CubaLIF):
-        yield Finding(
-            "READOUT", target.name, f"v of a firing neuron is read out by {readout.rule!r}",
-            remedy="end the network with an LI, or count spikes",
-        )  # fmt: skip
-
-
 def _float_population(graph: Graph, p: Population) -> Iterator[Finding]:
     neuron = p.neuron
     if not isinstance(neuron, LIF | CubaLIF | LI):
         yield Finding("NEURON", p.name, f"Loihi has no {type(neuron).__name__}", remedy="use LIF, CubaLIF or LI")
         return
-    for key in ("decay", "decay_syn", "decay_mem"):
-        value = getattr(neuron, key, None)
-        if value is not None:
-            yield from _finite(p.name, key, value)
-            bad = value[(value < 0) | (value > 1) & np.isfinite(value)]
-            if bad.size:
-                yield Finding(
-                    "DECAY_RANGE", p.name, f"{key} is {float(bad[0]):g}", resource=key, needed=float(bad[0]),
-                    available=1, remedy="use decays from 0 to 1",
-                )  # fmt: skip
-    if p.bias is not None:
-        yield from _finite(p.name, "bias", p.bias)
+    yield from checks.numbers(p)
     if isinstance(neuron, LI):
-        if graph.outgoing(p.name):
-            yield Finding(
-                "LI_NOT_READOUT", p.name, "an LI sends its v to other neurons; only spikes travel on the chip",
-                remedy="make it the last layer, or use a firing neuron",
-            )  # fmt: skip
-        elif graph.readout is None or graph.readout.population != p.name:
-            yield Finding("LI_NOT_READOUT", p.name, "an LI that is not read out", remedy="read it out, or leave it out")
-        return
-    yield from _finite(p.name, "threshold", neuron.threshold)
-    low = neuron.threshold[neuron.threshold <= 0]
-    if low.size:
-        yield Finding(
-            "THRESHOLD_RANGE", p.name, f"the threshold is {float(low[0]):g}", remedy="use a threshold above 0"
-        )
-    if neuron.reset == "subtract":
-        yield Finding(
-            "SUBTRACT_RESET", p.name, "the threshold is subtracted on a spike; a compartment resets to 0",
-            remedy='train with reset="zero"',
-        )  # fmt: skip
-    if not 0 <= neuron.refractory <= spec.REFRACT_MAX - 1:
-        yield Finding(
-            "REFRACTORY_RANGE", p.name, f"{neuron.refractory} steps are skipped after a spike",
-            resource="refractory", needed=neuron.refractory, available=spec.REFRACT_MAX - 1,
-            remedy=f"use 0 to {spec.REFRACT_MAX - 1}",
-        )  # fmt: skip
-
-
-def _finite(where: str, what: str, value: Array, code: str = "NOT_FINITE") -> Iterator[Finding]:
-    bad = int(np.size(value) - np.isfinite(value).sum())
-    if bad:
-        yield Finding(code, where, f"{bad} of {np.size(value)} values of {what} are NaN or infinite", remedy="retrain")
-
-
-def _float_connection(graph: Graph, c: Connection) -> Iterator[Finding]:
-    ops = c.synapse.ops if isinstance(c.synapse, Chain) else (c.synapse,)
-    for op in ops:
-        weight = getattr(op, "weight", getattr(op, "factor", None))
-        if weight is not None:
-            yield from _finite(c.name, "the weights", getattr(weight, "data", weight), "WEIGHT_NOT_FINITE")
-    yield from _delay(graph, c, late_by=0 if graph.timeline == "model" else 1)
+        yield from checks.membrane_is_read(graph, p)
+    else:
+        yield from checks.firing(p, refractory=spec.REFRACT_MAX - 1, reset="a compartment resets to 0")
 
 
 def _delay(graph: Graph, c: Connection, *, late_by: int) -> Iterator[Finding]:
@@ -213,16 +135,11 @@ def check_integer(graph: Graph, *, strict: bool = True) -> list[Finding]:
     Args:
         strict: settings that public references read differently are errors; otherwise notes.
     """
-    findings = list(_structure(graph))
+    findings = list(checks.structure(graph))
     for p in graph.populations:
         if isinstance(p.neuron, LoihiNeuron):
             findings.extend(_registers(p, p.neuron, strict))
-        else:
-            findings.append(
-                Finding("NEURON", p.name, f"{type(p.neuron).__name__} is not quantised", remedy="quantise the graph")
-            )
-    if graph.timeline != "chip":
-        findings.append(Finding("GRAPH", graph.name, "the graph is on the model timeline", remedy="apply the lag pass"))
+    findings.extend(checks.quantised(graph, LoihiNeuron))
     for c in graph.connections:
         findings.extend(_weights(c, strict))
         findings.extend(_delay(graph, c, late_by=1))
@@ -249,14 +166,7 @@ def _registers(p: Population, neuron: LoihiNeuron, strict: bool) -> Iterator[Fin
         ("bias_exp", 0, spec.BIAS_EXPONENT_MAX),
         ("refract", spec.REFRACT_MIN, spec.REFRACT_MAX),
     ):
-        value = getattr(neuron, key)
-        bad = np.flatnonzero((value < low) | (value > high))
-        if bad.size:
-            worst = int(value[bad[0]])
-            yield Finding(
-                "REGISTER_RANGE", f"{p.name}[{bad[0]}]", f"{key} = {worst} in {bad.size} neurons",
-                resource=key, needed=worst, available=high if worst > high else low, remedy=f"use {low} to {high}",
-            )  # fmt: skip
+        yield from checks.register(p.name, key, getattr(neuron, key), low, high)
     for key, good, text in (
         ("ds_offset", neuron.ds_offset in (0, 1), "0 or 1"),
         ("noise_at_membrane", neuron.noise_at_membrane in (0, 1), "0 or 1"),

@@ -28,12 +28,10 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import (
     LI,
     LIF,
-    Chain,
     Connection,
     CubaLI,
     CubaLIF,
@@ -43,7 +41,7 @@ from snnkit.graph.model import (
     SpinnakerNeuron,
     SpinnakerWeightFormat,
 )
-from snnkit.passes import loop_findings
+from snnkit.targets import checks
 from snnkit.targets.spinnaker import spec
 
 Array = np.ndarray[Any, Any]
@@ -64,11 +62,12 @@ def check(
     """
     if any(isinstance(p.neuron, SpinnakerNeuron) for p in graph.populations):
         return check_integer(graph)
-    findings = list(_structure(graph))
+    findings = list(checks.structure(graph, COUNT_MAX))
     for p in graph.populations:
         findings.extend(_float_population(graph, p))
     for c in graph.connections:
-        findings.extend(_float_connection(graph, c))
+        findings.extend(checks.weights_finite(c))
+        findings.extend(_delay(c))
     if resources and not has_errors([f for f in findings if f.code in ("GRAPH", "NEURON", "DELAY_RANGE")]):
         from snnkit.targets.spinnaker.plan import place
 
@@ -76,92 +75,16 @@ def check(
     return findings
 
 
-def _structure(graph: Graph) -> Iterator[Finding]:
-    try:
-        graph.validate()
-    except GraphError as error:
-        yield Finding("GRAPH", graph.name, error.what, remedy=error.fix or "names, sizes and delays must agree")
-        return
-    for node in graph.inputs:
-        if node.max_count > COUNT_MAX:
-            yield Finding(
-                "INPUT_COUNT", node.name, f"values up to {node.max_count}", resource="packets per step",
-                needed=node.max_count, available=COUNT_MAX, remedy="bin the events in more and shorter steps",
-            )  # fmt: skip
-    yield from loop_findings(graph)
-    readout = graph.readout
-    if readout is None:
-        return
-    target = graph.node(readout.population)
-    if not isinstance(target, Population):
-        yield Finding("READOUT", target.name, "the read-out names an input", remedy="read a population out")
-    elif readout.of_spikes and isinstance(target.neuron, LI | CubaLI):
-        yield Finding("READOUT", target.name, "an LI does not fire", remedy="read out the mean, maximum or last v")
-    elif not readout.of_spikes and isinstance(target.neuron, LIF | CubaLIF):
-        yield Finding(
-            "READOUT", target.name, f"v of a firing neuron is read out by {readout.rule!r}",
-            remedy="end the network with an LI, or count spikes",
-        )  # fmt: skip
-
-
 def _float_population(graph: Graph, p: Population) -> Iterator[Finding]:
     neuron = p.neuron
     if not isinstance(neuron, LIF | CubaLIF | LI | CubaLI):
         yield Finding("NEURON", p.name, f"no program for {type(neuron).__name__}", remedy="use LIF, CubaLIF or LI")
         return
-    for key in ("decay", "decay_syn", "decay_mem"):
-        value = getattr(neuron, key, None)
-        if value is not None:
-            yield from _finite(p.name, key, value)
-            wrong = value[((value < 0) | (value > 1)) & np.isfinite(value)]
-            if wrong.size:
-                yield Finding(
-                    "DECAY_RANGE", p.name, f"{key} is {float(wrong[0]):g}", resource=key, needed=float(wrong[0]),
-                    available=1, remedy="use decays from 0 to 1",
-                )  # fmt: skip
-    if p.bias is not None:
-        yield from _finite(p.name, "bias", p.bias)
+    yield from checks.numbers(p)
     if isinstance(neuron, LI | CubaLI):
-        if graph.outgoing(p.name):
-            yield Finding(
-                "LI_NOT_READOUT", p.name, "an LI sends its v to other neurons; only spikes travel",
-                remedy="make it the last layer, or use a firing neuron",
-            )  # fmt: skip
-        elif graph.readout is None or graph.readout.population != p.name:
-            yield Finding("LI_NOT_READOUT", p.name, "an LI that is not read out", remedy="read it out, or leave it out")
-        return
-    yield from _finite(p.name, "threshold", neuron.threshold)
-    low = neuron.threshold[neuron.threshold <= 0]
-    if low.size:
-        yield Finding(
-            "THRESHOLD_RANGE", p.name, f"the threshold is {float(low[0]):g}", remedy="use a threshold above 0"
-        )
-    if neuron.reset == "subtract":
-        yield Finding(
-            "SUBTRACT_RESET", p.name, "the threshold is subtracted on a spike; the membrane is set to v_reset",
-            remedy='train with reset="zero"',
-        )  # fmt: skip
-    if not 0 <= neuron.refractory <= spec.REFRACTORY_MAX:
-        yield Finding(
-            "REFRACTORY_RANGE", p.name, f"{neuron.refractory} steps are skipped after a spike", resource="refractory",
-            needed=neuron.refractory, available=spec.REFRACTORY_MAX, remedy=f"use 0 to {spec.REFRACTORY_MAX}",
-        )  # fmt: skip
-
-
-def _finite(where: str, what: str, value: Array, code: str = "NOT_FINITE") -> Iterator[Finding]:
-    wrong = int(np.size(value) - np.isfinite(value).sum())
-    if wrong:
-        yield Finding(
-            code, where, f"{wrong} of {np.size(value)} values of {what} are NaN or infinite", remedy="retrain"
-        )
-
-
-def _float_connection(graph: Graph, c: Connection) -> Iterator[Finding]:
-    for op in c.synapse.ops if isinstance(c.synapse, Chain) else (c.synapse,):
-        weight = getattr(op, "weight", getattr(op, "factor", None))
-        if weight is not None:
-            yield from _finite(c.name, "the weights", getattr(weight, "data", weight), "WEIGHT_NOT_FINITE")
-    yield from _delay(c)
+        yield from checks.membrane_is_read(graph, p)
+    else:
+        yield from checks.firing(p, refractory=spec.REFRACTORY_MAX, reset="the membrane is set to v_reset")
 
 
 def _delay(c: Connection) -> Iterator[Finding]:
@@ -210,16 +133,11 @@ def _min_input_delay(graph: Graph) -> int:
 # ------------------------------------------------------------------------------------------------------ integer graphs
 def check_integer(graph: Graph) -> list[Finding]:
     """Everything about an integer graph that no word holds; resources are found by lowering."""
-    findings = list(_structure(graph))
+    findings = list(checks.structure(graph, COUNT_MAX))
     for p in graph.populations:
         if isinstance(p.neuron, SpinnakerNeuron):
             findings.extend(_registers(p, p.neuron))
-        else:
-            findings.append(
-                Finding("NEURON", p.name, f"{type(p.neuron).__name__} is not quantised", remedy="quantise the graph")
-            )
-    if graph.timeline != "chip":
-        findings.append(Finding("GRAPH", graph.name, "the graph is on the model timeline", remedy="apply the lag pass"))
+    findings.extend(checks.quantised(graph, SpinnakerNeuron))
     for c in graph.connections:
         findings.extend(_weights(c))
         findings.extend(_delay(c))

@@ -26,12 +26,10 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding, errors, has_errors
 from snnkit.graph.model import (
     LI,
     LIF,
-    Chain,
     CubaLI,
     CubaLIF,
     Graph,
@@ -42,6 +40,7 @@ from snnkit.graph.model import (
     TrueNorthOutput,
 )
 from snnkit.passes import loop_findings
+from snnkit.targets import checks
 from snnkit.targets.truenorth import spec
 
 Array = np.ndarray[Any, Any]
@@ -61,12 +60,7 @@ def check(graph: Graph, *, resources: bool = True) -> list[Finding]:
     for p in graph.populations:
         findings.extend(_population(p))
     for c in graph.connections:
-        ops = c.synapse.ops if isinstance(c.synapse, Chain) else (c.synapse,)
-        for op in ops:
-            weight = getattr(op, "weight", getattr(op, "factor", None))
-            if weight is not None:
-                values = getattr(weight, "data", weight)
-                findings.extend(_finite(c.name, "the weights", np.asarray(values), "WEIGHT_NOT_FINITE"))
+        findings.extend(checks.weights_finite(c))
     findings.extend(_delays(graph))
     if resources and graph.timeline == "chip" and not has_errors(findings):
         from snnkit.targets.truenorth.lower import lower
@@ -80,18 +74,11 @@ def check(graph: Graph, *, resources: bool = True) -> list[Finding]:
 
 
 def _structure(graph: Graph) -> Iterator[Finding]:
-    try:
-        graph.validate()
-    except GraphError as error:
-        yield Finding("GRAPH", graph.name, error.what, remedy=error.fix or "names, sizes and delays must agree")
+    wrong = checks.consistent(graph)
+    yield from wrong
+    if wrong:
         return
-    for node in graph.inputs:
-        if node.max_count > 1:
-            yield Finding(
-                "INPUT_NOT_BINARY", node.name, f"values up to {node.max_count}; an axon is active or not",
-                resource="input value", needed=node.max_count, available=1,
-                remedy="bin the events as binary frames, or in more and shorter steps",
-            )  # fmt: skip
+    yield from checks.inputs(graph, why="an axon is active or not")
     if all(not isinstance(p.neuron, TrueNorthAxon) for p in graph.populations):
         yield from loop_findings(graph)
     readout = graph.readout
@@ -100,7 +87,7 @@ def _structure(graph: Graph) -> Iterator[Finding]:
     elif readout is not None and not readout.of_spikes:
         yield Finding(
             "LI_READOUT", readout.population, f"the read-out takes {readout.rule!r} of V; only spikes leave the chip",
-            remedy="end the network with a firing neuron and count its spikes",
+            remedy="let the host run it (--host), or end the network with a firing neuron and count its spikes",
         )  # fmt: skip
 
 
@@ -109,7 +96,7 @@ def _population(p: Population) -> Iterator[Finding]:
     if isinstance(neuron, LI | CubaLI):
         yield Finding(
             "LI_READOUT", p.name, f"{type(neuron).__name__} never fires; only spikes leave the chip",
-            remedy="end the network with a firing neuron and count its spikes",
+            remedy="let the host run it (--host), or end the network with a firing neuron and count its spikes",
         )  # fmt: skip
         return
     if isinstance(neuron, CubaLIF) and np.any(neuron.decay_syn != 0):
@@ -131,21 +118,7 @@ def _population(p: Population) -> Iterator[Finding]:
             "REFRACTORY", p.name, f"{neuron.refractory} steps are skipped after a spike; there is no such counter",
             resource="refractory", needed=neuron.refractory, available=0, remedy="train with refractory=0",
         )  # fmt: skip
-    yield from _finite(p.name, "threshold", neuron.threshold)
-    if p.bias is not None:
-        yield from _finite(p.name, "bias", p.bias)
-    low = neuron.threshold[neuron.threshold <= 0]
-    if low.size:
-        yield Finding(
-            "THRESHOLD_RANGE", p.name, f"the threshold is {float(low[0]):g}", remedy="use a threshold above 0"
-        )
-
-
-def _finite(where: str, what: str, value: Array, code: str = "NOT_FINITE") -> list[Finding]:
-    bad = int(np.size(value) - np.isfinite(value).sum())
-    if not bad:
-        return []
-    return [Finding(code, where, f"{bad} of {np.size(value)} values of {what} are NaN or infinite", remedy="retrain")]
+    yield from checks.numbers(p)
 
 
 def _delays(graph: Graph) -> Iterator[Finding]:
@@ -164,19 +137,14 @@ def check_integer(graph: Graph) -> list[Finding]:
     for p in graph.populations:
         if isinstance(p.neuron, TrueNorthNeuron):
             findings.extend(_registers(p, p.neuron))
-        elif not isinstance(p.neuron, CHIP_NEURONS):
-            findings.append(
-                Finding("NEURON", p.name, f"{type(p.neuron).__name__} is not quantised", remedy="quantise the graph")
-            )
-    if graph.timeline != "chip":
-        findings.append(Finding("GRAPH", graph.name, "the graph is on the model timeline", remedy="apply the lag pass"))
+    findings.extend(checks.quantised(graph, CHIP_NEURONS))
     for c in graph.connections:
         if not isinstance(c.format, TrueNorthFormat):
             findings.append(
                 Finding("WEIGHT_CODE", c.name, "its weights are not quantised", remedy="quantise the graph")
             )
         elif c.format.weight is not None:
-            findings.extend(_range(c.name, "weight", c.format.weight, -spec.WEIGHT_MAX, spec.WEIGHT_MAX))
+            findings.extend(checks.register(c.name, "weight", c.format.weight, -spec.WEIGHT_MAX, spec.WEIGHT_MAX))
     findings.extend(_delays(graph))
     return findings
 
@@ -194,15 +162,4 @@ def _registers(p: Population, neuron: TrueNorthNeuron) -> Iterator[Finding]:
         ("reset_value", spec.POTENTIAL_MIN, spec.POTENTIAL_MAX),
         ("v_init", spec.POTENTIAL_MIN, spec.POTENTIAL_MAX),
     ):
-        yield from _range(p.name, key, getattr(neuron, key), low, high)
-
-
-def _range(where: str, key: str, values: Array, low: int, high: int) -> Iterator[Finding]:
-    flat = np.asarray(values).reshape(-1)
-    bad = np.flatnonzero((flat < low) | (flat > high))
-    if bad.size:
-        worst = int(flat[bad[0]])
-        yield Finding(
-            "REGISTER_RANGE", f"{where}[{bad[0]}]", f"{key} = {worst} in {bad.size} places", resource=key,
-            needed=worst, available=high if worst > high else low, remedy=f"use {low} to {high}",
-        )  # fmt: skip
+        yield from checks.register(p.name, key, getattr(neuron, key), low, high)

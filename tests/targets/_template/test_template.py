@@ -113,7 +113,7 @@ def test_replay_knows_its_format_by_the_fields(tmp_path: Path) -> None:
     content["populations"][0]["threshold"][0] = 0
     (refused,) = TARGET.replay([write(tmp_path / "d", content)])
     assert refused.refused
-    assert [f.code for f in refused.findings] == ["RANGE"]
+    assert [f.code for f in refused.findings] == ["REGISTER_RANGE"]
 
 
 # ------------------------------------------------------------------------------------------------------------ findings
@@ -150,7 +150,7 @@ def test_findings() -> None:
     skip = Connection("ib", "in", "b", Dense(np.ones((3, 5))))
     assert codes(net) == []
     assert codes(net.with_(inputs=(Input("in", (5,), max_count=3),))) == ["INPUT_NOT_BINARY"]
-    assert codes(network(refractory=1)) == ["RANGE"]
+    assert codes(network(refractory=1)) == ["REFRACTORY_RANGE"]
     assert codes(net.with_(connections=(*net.connections, skip))) == ["DELAY_RANGE"]
     assert codes(net.with_(populations=(a, dataclasses.replace(b, neuron=LI(full(0.5, 3)))))) == ["NEURON"]
     assert codes(net.with_(readout=Readout("b", "last"))) == ["READOUT"]
@@ -158,9 +158,9 @@ def test_findings() -> None:
     assert codes(network(wide=spec.AXONS_PER_CORE)) == []
     assert codes(network(wide=spec.AXONS_PER_CORE + 1)) == ["AXONS"]
     assert codes(network(n=spec.NEURONS_PER_CORE * (spec.ROUTES_PER_NEURON + 1))) == ["AXONS"]
-    assert codes(network(wide=300, refractory=1)) == ["RANGE", "AXONS"]
+    assert codes(network(wide=300, refractory=1)) == ["REFRACTORY_RANGE", "AXONS"]
     bad = Connection("ia", "in", "a", Dense(np.full((4, 5), np.nan)))
-    assert codes(net.with_(connections=(bad, net.connections[1]))) == ["NOT_FINITE"]
+    assert codes(net.with_(connections=(bad, net.connections[1]))) == ["WEIGHT_NOT_FINITE"]
     loop = Connection("ba", "b", "a", Dense(np.ones((4, 3))), 1)
     assert codes(net.with_(connections=(*net.connections, loop))) == ["LOOP_TOO_SHORT"]
 
@@ -180,7 +180,7 @@ def test_integers_beyond_a_register_and_graphs_that_are_not_lowered() -> None:
     late = TARGET.quantize(chip_timeline(network())).graph
     first, *rest = late.connections
     wide = dataclasses.replace(first, synapse=Dense(np.full((4, 5), 200)), format=IntegerFormat(8))
-    assert [f.code for f in TARGET.lower(late.with_(connections=(wide, *rest))).findings] == ["RANGE"]
+    assert [f.code for f in TARGET.lower(late.with_(connections=(wide, *rest))).findings] == ["WEIGHT_RANGE"]
     assert {f.code for f in TARGET.lower(network()).findings} == {"NEURON", "GRAPH"}
     assert TARGET.lower(late).ok
 
