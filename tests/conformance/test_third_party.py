@@ -66,7 +66,7 @@ def test_a_target_of_another_package(elsewhere: Path, tmp_path: Path) -> None:
     assert main(["verify", str(next((tmp_path / "made").glob("*/a.snnx")))]) == 0
 
 
-CHECKS = "    findings = [*_inputs(graph)"
+CHECKS = "    findings = [*checks.inputs(graph)"
 FAULTS: dict[str, tuple[tuple[str, str, str], str]] = {
     "fires late": (("arithmetic", "s = v >= threshold", "s = v > threshold"), "differ from graph/run.py"),
     "wrong axons": (
