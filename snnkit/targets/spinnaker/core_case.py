@@ -157,12 +157,12 @@ def write(work: CoreCase, folder: Path, result: Path) -> None:
     work.job = Job(folder, result, {}, work.steps, (), packets=work.packets)
 
 
-def compare(work: CoreCase) -> tuple[list[ArrayVerdict], str]:
+def compare(work: CoreCase) -> tuple[list[ArrayVerdict], list[str], str]:
     """Every array of the file against the emulator's, and against the plain executor's where rows are static."""
     assert work.job is not None
     got, error = work.job.probes()
     if error:
-        return [], error
+        return [], [], error
     case, n, t = work.case, work.network.cores[1].n, work.steps
     verdicts: list[ArrayVerdict] = []
 
@@ -188,9 +188,12 @@ def compare(work: CoreCase) -> tuple[list[ArrayVerdict], str]:
             add("row_len", lengths.astype(case.arrays["row_len"].dtype), "encoder")
     if case.has("o_row_words_t"):
         add("o_row_words_t", _row_words(got["matrix.1"], places)[0])
-    if not case.has("stdp_words"):
+    remarks = []
+    if case.has("stdp_words"):
+        remarks.append("plastic rows: no second opinion by the graph, which has static synapses only")
+    else:
         verdicts += _second_opinion(work, n, t)
-    return verdicts, ""
+    return verdicts, remarks, ""
 
 
 def row_places(work: CoreCase) -> list[int]:

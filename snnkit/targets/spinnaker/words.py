@@ -203,10 +203,37 @@ def read_table(words: Array, core: int) -> Table:
     return Table(entries, length, np.where(empty, 0, block * spec.ADDRESS_UNIT // 4))
 
 
+def found(table: Table, matrix: Array, keys: Array, core: int) -> Array:
+    """All words that keys find on a core, int64 [W, 3]: position of the key, 1 if plastic, and the word (weight and
+    control of a plastic synapse); sorted.
+
+    Raises:
+        DescriptorError: a row leaves the core's memory.
+    """
+    entry, neuron = table.find(keys)
+    w = matrix.astype(np.int64)
+    parts = [np.zeros((0, 3), np.int64)]
+    for k in np.flatnonzero(entry >= 0):
+        first, count = table.entries[entry[k], 2], table.entries[entry[k], 4]
+        for a in range(first, first + count):
+            if table.length[a] == 0:
+                continue
+            start = table.word[a] + neuron[k] * (table.length[a] + spec.ROW_HEADER_WORDS)
+            row = read_rows(matrix, np.array([start]), np.array([table.length[a]]), core)
+            p, f, c = int(row.plastic_words[0]), int(row.fixed[0]), int(row.controls[0])
+            half = np.arange(c)
+            weight = (w[start + 3 + half // 2] >> (16 * (half % 2))) & 0xFFFF
+            control = (w[start + 3 + p + f + half // 2] >> (16 * (half % 2))) & 0xFFFF
+            for plastic, word in ((0, w[start + 3 + p : start + 3 + p + f]), (1, weight << 16 | control)):
+                parts.append(np.stack([np.full(len(word), k), np.full(len(word), plastic), word], 1))
+    rows = np.concatenate(parts)
+    return rows[np.lexsort(rows.T[::-1])]
+
+
 # --------------------------------------------------------------------------------------------------- parameter regions
-def core_params(n: int, most: int, keys: Array | None, shift: tuple[int, int]) -> Array:
+def core_params(n: int, most: int, keys: Array | None, shift: tuple[int, int], colour: int = spec.COLOUR_BITS) -> Array:
     """The neuron core's region: has key, neurons, next power of two, colour bits, receptors, shifts, a key a neuron."""
-    words = [int(keys is not None), n, 1 << bits_for(most) if most > 1 else 1, spec.COLOUR_BITS, spec.RECEPTORS, *shift]
+    words = [int(keys is not None), n, 1 << bits_for(most) if most > 1 else 1, colour, spec.RECEPTORS, *shift]
     return np.concatenate([words, np.zeros(n, np.int64) if keys is None else keys]).astype(np.uint32)
 
 
@@ -250,3 +277,25 @@ def read_neurons(words: Array, n: int, exponential: bool, core: int) -> dict[str
     if bad or (raw["ts"] <= 0).any() or (raw["c_m"] <= 0).any() or (raw["tau_m"] <= 0).any():
         raise DescriptorError(f"core {core}: a time constant, capacitance or step is not positive", fix=_FIX)
     return raw
+
+
+@dataclass(frozen=True, eq=False)
+class PairRule:
+    """Pair STDP of a core: `tables` int64 [2, L] in 4.11 (plus, minus), `sizes` of each used, `shifts` of their time
+    axes; `limits` int64 [receptors, 4] s16.15 wmin, wmax, A+, A-; `back`: whether the delay of a synapse is also that
+    of its neuron's spikes."""
+
+    tables: Array
+    sizes: tuple[int, int]
+    shifts: tuple[int, int]
+    limits: Array
+    back: int
+    multiplicative: int
+
+    def region(self) -> Array:
+        """Its words: back-propagation, both tables (size | shift << 16, two values a word), limits."""
+        out = [self.back]
+        for table, size, shift in zip(self.tables, self.sizes, self.shifts):
+            half = np.append(table[:size] & 0xFFFF, np.zeros(size % 2, np.int64))
+            out += [size | shift << 16, *(half[::2] | half[1::2] << 16)]
+        return (np.array([*out, *self.limits.reshape(-1)], np.int64) & 0xFFFFFFFF).astype(np.uint32)
