@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from snnkit.errors import DescriptorError
-from snnkit.targets.spinnaker import spec, words
+from snnkit.targets.spinnaker import spec
 from snnkit.targets.spinnaker.decode_core import Core, fields, headers
+from snnkit.targets.spinnaker.pair_rule import PairRule
 
 Array = np.ndarray[Any, Any]
 
@@ -133,12 +134,13 @@ def build_plastic(cores: Mapping[int, Core], source: Array, core_of: Array, star
         flat["receptor"], flat["delay"], flat["shift"], row_of["rule"], luts,
         np.array([r.shifts for r in rules], np.int64).reshape(-1, 2),
         np.array([r.limits for r in rules], np.int64).reshape(-1, 2, 4),
-        np.array([(r.back, r.multiplicative) for r in rules], np.int64).reshape(-1, 2), flat["weights"], row_of["time"], row_of["trace"],
+        np.array([(r.back != 0, r.multiplicative) for r in rules], np.int64).reshape(-1, 2),
+        flat["weights"], row_of["time"], row_of["trace"],
         np.concatenate([np.zeros(0, np.int64), *neurons]).astype(np.int64), row_of["place"], row_of["core"],
     )  # fmt: skip
 
 
-def read_stdp(core: Core) -> words.PairRule:
+def read_stdp(core: Core) -> PairRule:
     """The learning rule of a core.
 
     Raises:
@@ -165,7 +167,7 @@ def read_stdp(core: Core) -> words.PairRule:
     both = np.zeros((2, max(len(t) for t in tables)), np.int64)
     for k, t in enumerate(tables):
         both[k, : len(t)] = t
-    return words.PairRule(
+    return PairRule(
         both, (len(tables[0]), len(tables[1])), (shifts[0], shifts[1]), limits.reshape(2, 4), int(w[0]),
         int(core.binary == spec.EXP_MULTIPLICATIVE),
     )  # fmt: skip

@@ -32,8 +32,8 @@ _FIX = "the file is damaged; export it again"
 class SpinnakerChip:
     """A decoded board. Global neurons stand core after core; sources are data lines, gate lines, then neurons.
 
-    A ring slot holds, for every core, its excitatory entries and then its inhibitory ones. `reached`: (sources, keys) of
-    the packets that the routers bring to each core, by its number; `astray` int64 [K, 2]: those that reach a core
+    A ring slot holds, for every core, its excitatory entries and then its inhibitory ones. `reached`: (sources, keys)
+    of the packets that the routers bring to each core, by its number; `astray` int64 [K, 2]: those that reach a core
     without neurons, which drops them.
     """
 

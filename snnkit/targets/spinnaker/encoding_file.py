@@ -108,7 +108,7 @@ def read(case: Case) -> Encoding:
 
 
 def _projections(case: Case) -> list[Projection]:
-    lists = []
+    lists: list[Projection] = []
     while case.has(f"proj{len(lists)}_list"):
         name = f"proj{len(lists)}_list"
         case.used.add(name)

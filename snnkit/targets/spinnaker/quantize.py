@@ -261,7 +261,7 @@ class _Layer:
         )  # fmt: skip
 
     def _levels(self, level: Array, scale: Scale) -> Array:
-        """Raw thresholds: to nearest; for exact words the next whole number at which sums equal to the threshold fire."""
+        """Raw thresholds: to nearest; for exact words the next whole number, so that sums equal to it fire."""
         error = np.abs(self.membrane.a / spec.ONE - self.decay) / np.maximum(1 - self.decay, 2.0**-15)
         floors = np.zeros(level.shape)
         if self.synapse is not None:

@@ -1,7 +1,7 @@
 """Reference vectors through the whole road: file -> placed network -> descriptor -> emulator in a fresh process.
 
-The fresh process sees the descriptor folder and the packets (of scalar operations: their arguments), nothing of the file. Which comparison a file gets is
-decided by its fields: see `cases.py`.
+The fresh process sees the descriptor folder and the packets (of scalar operations: their arguments), nothing of the
+file. Which comparison a file gets is decided by its fields: see `cases.py`.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ PORT = "sources"
 
 @dataclass(eq=False)
 class RoutingCase:
-    """One file: rows of `placements`, who sends to whom with which keys, the file's entries by chip, and our network."""
+    """One file: rows of `placements`, who sends to whom with which keys, the file's entries by chip, our network."""
 
     case: Case
     board: str
@@ -48,8 +48,8 @@ class RoutingCase:
 
 
 def read(case: Case) -> RoutingCase:
-    """Each population sends to the next one; rows of `placements` are x, y, core, population, first and last neuron, key
-    (-1: sends nothing), mask, bytes.
+    """Each population sends to the next one; rows of `placements` are x, y, core, population, first and last neuron,
+    key (-1: sends nothing), mask, bytes.
 
     Raises:
         ReplayFormatError: the chips are on no board, or a core that receives has too many neurons.
