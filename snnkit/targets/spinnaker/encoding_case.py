@@ -53,10 +53,10 @@ def read(case: Case) -> EncodingCase:
     Raises:
         ReplayFormatError: a field is missing, or the chips are on no board.
     """
-    e = encoding_file.read(case)
-    board = board_of({(int(x), int(y)) for x, y in e.placements[:, :2]})
+    board = board_of({(int(x), int(y)) for x, y, *_ in case.take("placements").reshape(-1, 6)})
     if board is None:
         raise case.fail("its chips lie on no board that is known", fix="known: SpiNN-5 and triads")
+    e = encoding_file.read(case)
     targets = [_place(case, e, t) for t in e.targets]
     cores: list[PlacedCore] = []
     host = [np.zeros((0, 4), np.int64)]
@@ -76,7 +76,7 @@ def read(case: Case) -> EncodingCase:
                 streams.append(_stream(e, population, (x, y), int(keys[0])))
                 cores.append(PlacedCore((x, y), p, spec.SOURCE, _port(population), line))
         lines += int(e.sizes[population])
-    at = lines
+    at = lines if silent else 1  # a descriptor has a port in any case
     for t, core in zip(e.targets, targets):
         if core.key is not None and t.population in e.sources:
             source[t.population, t.first] = at

@@ -170,7 +170,8 @@ def _sources(case: Case, e: Encoding) -> dict[int, Source]:
         options = [row for _, row in sorted(left.items()) if row[7] == e.most(population)]
         if not options:
             raise case.fail(f"no population table has an entry for population {population}")
-        take(population, max(options, key=lambda row: _alike(e, population, row)))
+        best = options[0] if len(options) == 1 else max(options, key=lambda row: _alike(e, population, row))
+        take(population, best)
     return made
 
 

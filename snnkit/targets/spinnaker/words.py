@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from snnkit.emulator.rows import ragged
 from snnkit.errors import DescriptorError
 from snnkit.targets.spinnaker import spec
 
@@ -211,21 +212,24 @@ def found(table: Table, matrix: Array, keys: Array, core: int) -> Array:
         DescriptorError: a row leaves the core's memory.
     """
     entry, neuron = table.find(keys)
+    key = np.flatnonzero(entry >= 0)
+    first, count = table.entries[entry[key], 2], table.entries[entry[key], 4]
+    block, key = ragged(first, count), np.repeat(key, count)
+    some = table.length[block] > 0
+    block, key = block[some], key[some]
+    start = table.word[block] + neuron[key] * (table.length[block] + spec.ROW_HEADER_WORDS)
+    row = read_rows(matrix, start, table.length[block], core)
     w = matrix.astype(np.int64)
-    parts = [np.zeros((0, 3), np.int64)]
-    for k in np.flatnonzero(entry >= 0):
-        first, count = table.entries[entry[k], 2], table.entries[entry[k], 4]
-        for a in range(first, first + count):
-            if table.length[a] == 0:
-                continue
-            start = table.word[a] + neuron[k] * (table.length[a] + spec.ROW_HEADER_WORDS)
-            row = read_rows(matrix, np.array([start]), np.array([table.length[a]]), core)
-            p, f, c = int(row.plastic_words[0]), int(row.fixed[0]), int(row.controls[0])
-            half = np.arange(c)
-            weight = (w[start + 3 + half // 2] >> (16 * (half % 2))) & 0xFFFF
-            control = (w[start + 3 + p + f + half // 2] >> (16 * (half % 2))) & 0xFFFF
-            for plastic, word in ((0, w[start + 3 + p : start + 3 + p + f]), (1, weight << 16 | control)):
-                parts.append(np.stack([np.full(len(word), k), np.full(len(word), plastic), word], 1))
+    fixed = w[ragged(start + 3 + row.plastic_words, row.fixed)]
+    half = ragged(np.zeros_like(start), row.controls)
+    weights, controls = (
+        w[np.repeat(at, row.controls) + half // 2] >> (16 * (half % 2)) & 0xFFFF
+        for at in (start + 3, start + 3 + row.plastic_words + row.fixed)
+    )
+    parts = [
+        np.stack([np.repeat(key, n), np.full(len(word), plastic), word], 1)
+        for plastic, n, word in ((0, row.fixed, fixed), (1, row.controls, weights << 16 | controls))
+    ]
     rows = np.concatenate(parts)
     return rows[np.lexsort(rows.T[::-1])]
 
