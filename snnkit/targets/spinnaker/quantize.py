@@ -72,11 +72,13 @@ class QuantizeOptions:
 
 @dataclass(frozen=True)
 class Quantized:
-    """An integer graph, what it cost (one dict per layer), and findings."""
+    """An integer graph, what it cost (one dict per layer), and findings; `settled`: codes of findings that earlier
+    checks made with assumptions, and that these findings replace."""
 
     graph: Graph
     report: list[dict[str, Any]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    settled: tuple[str, ...] = ()
 
 
 def quantize(
@@ -112,7 +114,7 @@ def quantize(
         for row, load in zip(report, throughput.loads(done, rates)):
             row["events_per_core_and_step"] = load.events
         findings += throughput.findings(done, rates)
-    return Quantized(done, report, findings)
+    return Quantized(done, report, findings, () if rates is None else ("THROUGHPUT",))
 
 
 def _input_step(graph: Graph) -> Graph:

@@ -19,11 +19,12 @@ SYNAPSE_MEMORY_LOSS a synaptic time constant so long that its decay is 0        
 SHIFT_RANGE         a ring buffer shift that reaches the sign bit                               integer
 WEIGHT_FORMAT, WEIGHT_RANGE   weights that are no words of 16 bits                              integer
 CORES, KEYS, ROUTER, SDRAM, RING_SLOTS, DTCM_BYTES    more than the machine has                 both
+THROUGHPUT          more synaptic events a step than a core handles in real time: never an error    float
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ from snnkit.graph.model import (
     SpinnakerWeightFormat,
 )
 from snnkit.targets import checks
-from snnkit.targets.spinnaker import spec
+from snnkit.targets.spinnaker import spec, throughput
 
 Array = np.ndarray[Any, Any]
 
@@ -51,14 +52,16 @@ COUNT_MAX = 255
 
 # -------------------------------------------------------------------------------------------------------- float graphs
 def check(
-    graph: Graph, *, board: str | None = None, neurons_per_core: int | None = None, resources: bool = True
-) -> list[Finding]:
+    graph: Graph, *, board: str | None = None, neurons_per_core: int | None = None, resources: bool = True,
+    rates: Mapping[str, Array] | None = None,
+) -> list[Finding]:  # fmt: skip
     """Everything about a float graph, on either timeline, that SpiNNaker cannot do. Integer graphs: `check_integer`.
 
     Args:
         board: "SpiNN-3", "SpiNN-5" or "triad"; None for any.
         neurons_per_core: at most so many.
-        resources: also place the network, which takes a moment for large ones.
+        resources: also place the network and estimate its load, which takes a moment for large ones.
+        rates: firing probability (mean count) per step by source [n], for the load; assumed where there is none.
     """
     if any(isinstance(p.neuron, SpinnakerNeuron) for p in graph.populations):
         return check_integer(graph)
@@ -72,6 +75,7 @@ def check(
         from snnkit.targets.spinnaker.plan import place
 
         findings.extend(place(_stand_in(graph), board=board, neurons_per_core=neurons_per_core)[1])
+        findings.extend(throughput.findings(graph, rates, neurons_per_core))
     return findings
 
 

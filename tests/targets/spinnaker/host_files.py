@@ -1,4 +1,4 @@
-"""Makes files of host encoding, routing and scalar operations for tests, in plain Python that shares no code with snnkit.
+"""Makes files of host encoding, routing and scalar operations for tests, in plain Python without code of snnkit.
 
 Formats: tests/golden/spinnaker/README.md. Blocks are laid out as the peer does it: one for excitatory and one for
 inhibitory lists, each padded to its longest row, the delayed ones under a key of their own.
