@@ -185,7 +185,7 @@ def compare(work: EncodingCase) -> tuple[list[ArrayVerdict], list[str], str]:
             if p.post == t.population and (p.pre, p.post, t.first) not in covered and _some(e, p.pre, t):
                 verdicts.append(ArrayVerdict(f"population {p.pre} to {p.post} from neuron {t.first}", "emulator", False,
                                              problem="no core has an entry for it"))  # fmt: skip
-    verdicts.append(judge("packets that reach no such core", "emulator", np.zeros((0, 2), np.int64), got["astray"]))
+    verdicts.append(judge("packets without an entry", "emulator", np.zeros((0, 2), np.int64), got["lost"]))
     remarks = []
     if any("synapseDynamicsParams" in t.regions for t in e.targets):
         remarks.append("synapseDynamicsParams: the rule is read from the file and written again")

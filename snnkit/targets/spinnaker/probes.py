@@ -43,20 +43,26 @@ def arrivals(folder: Path | None, arguments: Mapping[str, Array]) -> dict[str, A
 
 
 def rows(folder: Path | None, arguments: Mapping[str, Array]) -> dict[str, Array]:
-    """What the keys that arrive find: `words.<core>` int64 [W, 3] (source, plastic, word), sorted; `astray` as above;
-    `<region>.<core>`: the regions with parameters (of plasticity: those that were read, written again)."""
+    """What the keys that arrive find: `words.<core>` int64 [W, 3] (source, plastic, word), sorted.
+
+    `lost` [K, 2] (source, key): packets that reach a core without neurons, or find no entry. `<region>.<core>`: the
+    regions with parameters (of plasticity: those that were read, written again).
+    """
     chip = _open(folder)
-    out = {"astray": chip.astray}
+    out: dict[str, Array] = {}
+    lost = [chip.astray]
     for core in chip.cores:
         none = np.zeros(0, np.int64)
         source, keys = chip.reached.get(core.number, (none, none))
+        missed = core.table.find(keys)[0] < 0
+        lost.append(np.stack([source[missed], keys[missed]], 1))
         found = words.found(core.table, core.matrix, keys, core.number)
         found[:, 0] = source[found[:, 0]]
         out[f"words.{core.number}"] = found[np.lexsort(found.T[::-1])]
         out |= {f"{name}.{core.number}": region for name, region in core.regions.items()}
         if len(core.stdp):
             out[f"stdp_params.{core.number}"] = read_stdp(core).region()
-    return out
+    return out | {"lost": np.concatenate(lost)}
 
 
 def scalars(folder: Path | None, arguments: Mapping[str, Array]) -> dict[str, Array]:
