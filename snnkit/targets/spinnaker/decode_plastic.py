@@ -11,7 +11,7 @@ import numpy as np
 from snnkit.errors import DescriptorError
 from snnkit.targets.spinnaker import spec
 from snnkit.targets.spinnaker.decode_core import Core, fields, headers
-from snnkit.targets.spinnaker.pair_rule import PairRule
+from snnkit.targets.spinnaker.pair_rule import read_rule
 
 Array = np.ndarray[Any, Any]
 
@@ -88,7 +88,7 @@ class Plastic:
 
 def build_plastic(cores: Mapping[int, Core], source: Array, core_of: Array, start: Array, n_sources: int) -> Plastic:
     rule_of = {number: k for k, number in enumerate(n for n, c in cores.items() if len(c.stdp))}
-    rules = [read_stdp(cores[number]) for number in rule_of]
+    rules = [read_rule(cores[n].stdp, cores[n].binary, n) for n in rule_of]
     columns: dict[str, list[Any]] = {k: [] for k in ("neuron", "entry", "receptor", "delay", "shift", "weights")}
     per_row: dict[str, list[int]] = {k: [] for k in ("size", "rule", "time", "trace", "place", "core")}
     seen: dict[tuple[int, int], int] = {}
@@ -137,37 +137,4 @@ def build_plastic(cores: Mapping[int, Core], source: Array, core_of: Array, star
         np.array([(r.back != 0, r.multiplicative) for r in rules], np.int64).reshape(-1, 2),
         flat["weights"], row_of["time"], row_of["trace"],
         np.concatenate([np.zeros(0, np.int64), *neurons]).astype(np.int64), row_of["place"], row_of["core"],
-    )  # fmt: skip
-
-
-def read_stdp(core: Core) -> PairRule:
-    """The learning rule of a core.
-
-    Raises:
-        DescriptorError: its region has the wrong size.
-    """
-    w = core.stdp.astype(np.int64)
-    tables: list[Array] = []
-    shifts: list[int] = []
-    at = 1
-    for _ in range(2):
-        if at >= len(w):
-            raise DescriptorError(f"core {core.number}: the plasticity parameters end too soon", fix=_FIX)
-        size, shift = int(w[at] & 0xFFFF), int(w[at] >> 16)
-        half = np.arange(size)
-        if at + 1 + (size + 1) // 2 > len(w):
-            raise DescriptorError(f"core {core.number}: the plasticity parameters end too soon", fix=_FIX)
-        value = (w[at + 1 + half // 2] >> (16 * (half % 2))) & 0xFFFF
-        tables.append(value - ((value & 0x8000) << 1))
-        shifts.append(shift)
-        at += 1 + (size + 1) // 2
-    limits = core.stdp[at:].view(np.int32).astype(np.int64)
-    if limits.size != 4 * spec.RECEPTORS or max(shifts) > 31:
-        raise DescriptorError(f"core {core.number}: the plasticity parameters have the wrong size", fix=_FIX)
-    both = np.zeros((2, max(len(t) for t in tables)), np.int64)
-    for k, t in enumerate(tables):
-        both[k, : len(t)] = t
-    return PairRule(
-        both, (len(tables[0]), len(tables[1])), (shifts[0], shifts[1]), limits.reshape(2, 4), int(w[0]),
-        int(core.binary == spec.EXP_MULTIPLICATIVE),
     )  # fmt: skip

@@ -13,8 +13,8 @@ import numpy as np
 
 from snnkit import emulator
 from snnkit.targets.spinnaker import arithmetic, setup, words
-from snnkit.targets.spinnaker.decode_plastic import read_stdp
 from snnkit.targets.spinnaker.emulate import SpinnakerChip
+from snnkit.targets.spinnaker.pair_rule import read_rule
 
 Array = np.ndarray[Any, Any]
 
@@ -61,7 +61,7 @@ def rows(folder: Path | None, arguments: Mapping[str, Array]) -> dict[str, Array
         out[f"words.{core.number}"] = found[np.lexsort(found.T[::-1])]
         out |= {f"{name}.{core.number}": region for name, region in core.regions.items()}
         if len(core.stdp):
-            out[f"stdp_params.{core.number}"] = read_stdp(core).region()
+            out[f"stdp_params.{core.number}"] = read_rule(core.stdp, core.binary, core.number).region()
     return out | {"lost": np.concatenate(lost)}
 
 

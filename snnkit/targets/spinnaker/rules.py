@@ -18,6 +18,7 @@ REGISTER_RANGE      a parameter that no word holds, or a time constant that is n
 SYNAPSE_MEMORY_LOSS a synaptic time constant so long that its decay is 0                        integer
 SHIFT_RANGE         a ring buffer shift that reaches the sign bit                               integer
 WEIGHT_FORMAT, WEIGHT_RANGE   weights that are no words of 16 bits                              integer
+PAIR_RULE           plastic synapses on IF_curr_delta, with two rules, or a table or limit that fits no word   integer
 CORES, KEYS, ROUTER, SDRAM, RING_SLOTS, DTCM_BYTES    more than the machine has                 both
 THROUGHPUT          more synaptic events a step than a core handles in real time: never an error    float
 """
@@ -44,6 +45,7 @@ from snnkit.graph.model import (
 )
 from snnkit.targets import checks
 from snnkit.targets.spinnaker import spec, throughput
+from snnkit.targets.spinnaker.rules_learning import check_pairs
 
 Array = np.ndarray[Any, Any]
 
@@ -142,6 +144,7 @@ def check_integer(graph: Graph) -> list[Finding]:
         if isinstance(p.neuron, SpinnakerNeuron):
             findings.extend(_registers(p, p.neuron))
     findings.extend(checks.quantised(graph, SpinnakerNeuron))
+    findings.extend(check_pairs(graph))
     for c in graph.connections:
         findings.extend(_weights(c))
         findings.extend(_delay(c))
