@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from snnkit.errors import did_you_mean
 from snnkit.graph.findings import Finding
 from snnkit.graph.model import Connection, Graph, Population, SpinnakerNeuron, SpinnakerPair, SpinnakerWeightFormat
 from snnkit.targets.spinnaker import spec, words
@@ -59,6 +60,9 @@ def place(
     graph: Graph, *, board: str | None = None, neurons_per_core: int | None = None
 ) -> tuple[Network | None, list[Finding]]:
     """Cut, place, give keys and route. Without errors among the findings there is a network."""
+    findings = _options(board, neurons_per_core)
+    if findings:
+        return None, findings
     nodes, findings = _cut(graph, neurons_per_core)
     board, more = _sites(nodes, board)
     findings += more
@@ -88,6 +92,22 @@ def place(
     host = _host_keys(graph, by_name, first, reached)
     network = Network(board, cores, host, routes, {p.name: p.n for p in graph.populations})
     return network, findings + over_budget(network)
+
+
+def _options(board: str | None, neurons_per_core: int | None) -> list[Finding]:
+    findings = []
+    if board is not None and board not in spec.BOARDS:
+        findings.append(
+            Finding("BOARD", "the network", f"there is no board {board!r}{did_you_mean(board, spec.BOARDS)}",
+                    resource="board", remedy=f"use {', '.join(spec.BOARDS)}, or none for the smallest that is enough")
+        )  # fmt: skip
+    if neurons_per_core is not None and not 1 <= neurons_per_core <= spec.NEURONS_PER_CORE:
+        findings.append(
+            Finding("NEURONS", "the network", f"{neurons_per_core} neurons on a core", resource="neurons per core",
+                    needed=neurons_per_core, available=spec.NEURONS_PER_CORE,
+                    remedy=f"use 1 to {spec.NEURONS_PER_CORE}")
+        )  # fmt: skip
+    return findings
 
 
 def _cut(graph: Graph, neurons_per_core: int | None) -> tuple[list[_Node], list[Finding]]:

@@ -20,6 +20,7 @@ SHIFT_RANGE         a ring buffer shift that reaches the sign bit               
 WEIGHT_FORMAT, WEIGHT_RANGE   weights that are no words of 16 bits                              integer
 PAIR_RULE           plastic synapses on IF_curr_delta, with two rules, or a table or limit that fits no word   integer
 CORES, KEYS, ROUTER, SDRAM, RING_SLOTS, DTCM_BYTES    more than the machine has                 both
+BOARD, NEURONS      an unknown board, or more neurons per core than there are                   both
 THROUGHPUT          more synaptic events a step than a core handles in real time: never an error    float
 """
 
