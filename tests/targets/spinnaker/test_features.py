@@ -43,7 +43,7 @@ def test_refractory_periods(tmp_path, refractory, kind):
     )  # fmt: skip
     x = np.ones((20, 1, 1), np.uint8)
     x[5:9] = 0
-    made, trace, result = alike(graph, x, tmp_path)
+    _, trace, _ = alike(graph, x, tmp_path)
     folder = descriptor.load(tmp_path / "net.snnx")
     region = folder.arrays["neuron_params"][: 1 + 9 + (6 if kind == "cuba" else 4)]
     raw = words.read_neurons(region, 1, kind == "cuba", 0)

@@ -55,7 +55,7 @@ def test_cores():
 
 
 def test_delays():
-    for delay, fits in ((spec.DELAY_MAX - 1, True), (spec.DELAY_MAX, False)):  # an input's packet takes a step
+    for delay, fits in ((spec.DELAY_MAX, True), (spec.DELAY_MAX + 1, False)):
         graph = float_graph(1)
         first, second = graph.connections
         made = quantize(add_lag(graph.with_(connections=(replace(first, delay=delay), second))))
@@ -93,8 +93,10 @@ def test_data_memory_and_ring_slots():
     """A core that a plan would not make: the budget names its layer."""
     network = lower(integer(256)).network
     core = next(c for c in network.cores if c.layer == "a")
-    core.delay_bits = 5
+    core.delay_bits = 4
     assert budget.over_budget(network) == []
+    core.delay_bits = 5
+    assert [f.code for f in budget.over_budget(network)] == ["DTCM_BYTES"]
     core.delay_bits = 6
     found = {f.code: f for f in budget.over_budget(network)}
     assert set(found) == {"RING_SLOTS", "DTCM_BYTES"}
