@@ -186,7 +186,9 @@ def _registers(p: Population, neuron: SpinnakerNeuron) -> Iterator[Finding]:
             available=spec.SHIFT_MAX, remedy=f"use 0 to {spec.SHIFT_MAX}",
         )  # fmt: skip
     if not 1 <= neuron.delay_bits <= spec.INDEX_BITS_MAX - spec.RECEPTOR_BITS - 1:
-        yield Finding("DELAY_RANGE", p.name, f"{neuron.delay_bits} delay bits", remedy="use 1 to 12")
+        most = spec.INDEX_BITS_MAX - spec.RECEPTOR_BITS - 1
+        yield Finding("DELAY_RANGE", p.name, f"{neuron.delay_bits} delay bits", resource="delay bits",
+                      needed=neuron.delay_bits, available=most, remedy=f"use 1 to {most}")  # fmt: skip
 
 
 def _weights(c: Connection) -> Iterator[Finding]:
