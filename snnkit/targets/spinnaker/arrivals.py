@@ -14,8 +14,8 @@ from snnkit.targets.spinnaker import spec
 
 Array = np.ndarray[Any, Any]
 
-GOOD_WORD = 127
-"""A largest weight of 8 bits with its sign is good enough to insist on a proved bound."""
+GOOD_WORD = 1023
+"""A largest weight of 11 bits with its sign is good enough to insist on a proved bound."""
 LEAST_SHARE = 1 / 8
 """A bound by rates is at least this share of the proved one: sources may fire together."""
 

@@ -13,12 +13,13 @@ from numba import njit  # noqa: E402
 
 @njit(**_numba.OPTIONS)
 def _add_dense(target, row):
-    """target += row in 16 bits, saturated; returns how often."""
-    over = np.uint32(0)
+    """target += row in 16 bits, saturated; returns how often. At most 512 entries: the count fits its 16 bits."""
+    over = np.uint16(0)
     for j in range(target.shape[0]):
-        total = np.uint32(target[j]) + np.uint32(row[j])
-        over += total >> np.uint32(16)
-        target[j] = np.uint16(min(total, np.uint32(65535)))
+        total = np.uint16(target[j] + row[j])
+        wrapped = np.uint16(total < row[j])
+        over = np.uint16(over + wrapped)
+        target[j] = np.uint16(total | np.uint16(np.uint16(0) - wrapped))
     return np.int64(over)
 
 

@@ -13,7 +13,7 @@ one unit, its words are whole multiples of a power of two (one, for a pure integ
 
 Proved for inputs within their counts: |I|*R and the difference to v stay below 2**31, so nothing wraps; a read-out
 stays below its threshold, 2**31 - 1. A slot cannot saturate where `ring_bound` is "proved" (all sources of a neuron at
-once); where that would leave a weight fewer than 8 bits and firing rates are known, the bound is their mean plus eight
+once); where that would leave a weight fewer than 11 bits and firing rates are known, the bound is their mean plus eight
 deviations ("rates"), saturation is possible, and the emulator counts it.
 
 A bias acts through i_offset. Where inputs take a step of their own, refrac_init keeps the membrane still in step 0, so

@@ -32,6 +32,8 @@ SAME = 2.0**-20
 """Multiples of a unit and ties are recognised to this share: the model itself computes in float32."""
 TIE_SHARE = 2.0**-12
 """A threshold is lowered by at most this share of it."""
+SCREEN = 6
+"""Weights of a neuron that are looked at first."""
 PARTS = 16
 """A unit is the smallest weight divided by up to this number, or a power of two."""
 
@@ -52,14 +54,15 @@ def units(matrices: Sequence[sp.csr_matrix], bias: Array) -> Array:
     np.minimum.at(smallest, row, size)
     found = np.full(n, np.nan)
     found[largest == 0] = 1.0
+    first = np.arange(len(row)) - joined.indptr[row] < SCREEN
     for unit in (*(smallest / k for k in range(1, PARTS + 1)), _dyadic(row, size, n)):  # coarse ones first
-        open_ = np.isnan(found) & np.isfinite(unit) & (unit > 0)
-        if not open_.any():
-            continue
-        times = size / np.where(open_, unit, 1.0)[row]
-        whole = np.abs(times - np.rint(times)) <= SAME * times
-        wrong = np.bincount(row[~whole], minlength=n)
-        good = open_ & (wrong == 0) & (largest <= (spec.WEIGHT_MAX + 0.5) * unit)
+        good = np.isnan(found) & np.isfinite(unit) & (unit > 0) & (largest <= (spec.WEIGHT_MAX + 0.5) * unit)
+        for some in (first, slice(None)):  # a few weights of every neuron rule most units out
+            if good.any():
+                mine = row[some]
+                times = size[some] / np.where(good, unit, 1.0)[mine]
+                wrong = np.abs(times - np.rint(times)) > SAME * times
+                good = good & (np.bincount(mine[wrong], minlength=n) == 0)
         found = np.where(good, unit, found)
     return found
 
