@@ -1,4 +1,4 @@
-"""Speed of the Loihi emulator, all updates and counters on, after load and compilation.
+"""Speed of the emulators of Loihi and SpiNNaker, all updates and counters on, after load and compilation.
 
 The peer is timed in its own environment, because nengo-loihi needs numpy < 2:
 
@@ -13,15 +13,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from snnkit import descriptor, emulator
 from snnkit.errors import FindingsError
 from snnkit.graph import Connection, Conv, Dense, Graph, Input, LoihiNeuron, LoihiWeightFormat, Population, Readout
-from snnkit.targets.loihi import TARGET
+from snnkit.graph.model import SpinnakerNeuron, SpinnakerWeightFormat
+from snnkit.targets import registry
 from snnkit.targets.manifest import build_manifest
+from snnkit.targets.spinnaker import constants
 
 Array = np.ndarray[Any, Any]
 
@@ -31,7 +33,10 @@ PEER_SECONDS = 0.88
 
 @dataclass(frozen=True)
 class Workload:
-    """Layers of LIF neurons: synapses and threshold mantissas, driven at a rate of `activity` per line and step."""
+    """Layers of LIF neurons: synapses and threshold mantissas, driven at a rate of `activity` per line and step.
+
+    `model` of a SpiNNaker neuron: "delta" (LIF) or "exp" (CubaLIF). Decays are 15/16 on both chips.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -40,6 +45,8 @@ class Workload:
     steps: int = 100
     samples: int = 16
     peer: float | None = None
+    chip: Literal["loihi", "spinnaker"] = "loihi"
+    model: Literal["delta", "exp"] = "delta"
 
 
 def _mantissas(rng: np.random.Generator, *shape: int) -> Array:
@@ -47,10 +54,14 @@ def _mantissas(rng: np.random.Generator, *shape: int) -> Array:
 
 
 def workloads(quick: bool) -> list[Workload]:
-    """The dense network of the peer; unless quick, two wide layers and a convolutional network on 34 x 34 events."""
+    """The dense network of the peer on both chips; unless quick, two wide layers and a convolutional network on 34 x 34
+    events on Loihi, and exponential synapses on SpiNNaker."""
     rng = np.random.default_rng(0)
     dense = ((Dense(_mantissas(rng, 512, 1024)), 1400), (Dense(_mantissas(rng, 10, 512)), 2500))
-    found = [Workload("dense 1024-512-10", (1024,), dense, peer=PEER_SECONDS)]
+    found = [
+        Workload("dense 1024-512-10", (1024,), dense, peer=PEER_SECONDS),
+        Workload("dense 1024-512-10", (1024,), dense, chip="spinnaker"),
+    ]
     if not quick:
         frame = ((Dense(_mantissas(rng, 512, 2312)), 2500),)
         wide = ((Dense(_mantissas(rng, 4096, 1024)), 1400),)
@@ -61,6 +72,7 @@ def workloads(quick: bool) -> list[Workload]:
             Workload("wide 2312-512", (2312,), frame),
             Workload("wide 1024-4096", (1024,), wide),
             Workload("conv 2x34x34-16c5-32c3-10", (2, 34, 34), layers, activity=0.02),
+            Workload("dense 1024-512-10, exponential", (1024,), dense, chip="spinnaker", model="exp"),
         ]
     return found
 
@@ -71,17 +83,16 @@ def network(work: Workload) -> Graph:
     before = "in"
     for k, (synapse, vth) in enumerate(work.layers):
         shape = synapse.out_shape if isinstance(synapse, Conv) else (synapse.n_dst,)
-        n = synapse.n_dst
-
-        def full(value: int, n: int = n) -> Array:
-            return np.full(n, value, np.int32)
-
-        neuron = LoihiNeuron(full(4095), full(256), full(vth), full(0), full(0), full(1))
-        populations.append(Population(f"h{k}", shape, neuron, lag=k))
-        connections.append(Connection(f"{before}-h{k}", before, f"h{k}", synapse, min(k, 1), LoihiWeightFormat()))
+        if work.chip == "loihi":
+            neuron, lag = _loihi(synapse.n_dst, vth), k
+            form: Any = LoihiWeightFormat()
+        else:
+            neuron, lag, form = _spinnaker(synapse.n_dst, vth, work.model), k + 1, SpinnakerWeightFormat()
+        populations.append(Population(f"h{k}", shape, neuron, lag=lag))
+        connections.append(Connection(f"{before}-h{k}", before, f"h{k}", synapse, min(lag, 1), form))
         before = f"h{k}"
     return Graph(
-        work.name.replace(" ", "_"),
+        f"{work.chip}_{work.name}".replace(" ", "_"),
         (Input("in", work.shape),),
         tuple(populations),
         tuple(connections),
@@ -91,14 +102,33 @@ def network(work: Workload) -> Graph:
     )
 
 
+def _loihi(n: int, vth: int) -> Any:
+    def full(value: int) -> Array:
+        return np.full(n, value, np.int32)
+
+    return LoihiNeuron(full(4095), full(256), full(vth), full(0), full(0), full(1))
+
+
+def _spinnaker(n: int, vth: int, model: Literal["delta", "exp"]) -> Any:
+    """The same decay, and words of 2**10 units of v: R is 1/(1 - decay), so a word adds as much as on Loihi."""
+    one, zero = np.full(n, 1 << 15, np.int32), np.zeros(n, np.int32)
+    m, s = constants.membrane(np.full(n, 15 / 16)), constants.synapse(np.full(n, 0.5))
+    gain = s.gain if model == "exp" else np.ones(n)
+    return SpinnakerNeuron(
+        model, v_init=zero, v_rest=zero, v_reset=zero, v_thresh=np.rint(gain * (vth << 10)).astype(np.int32),
+        c_m=m.c.astype(np.int32), tau_m=m.tau.astype(np.int32), i_offset=zero, tau_refrac=zero,
+        tau_syn_e=s.tau.astype(np.int32), tau_syn_i=s.tau.astype(np.int32), ts=one, refrac_init=zero, shift=(10, 10),
+    )  # fmt: skip
+
+
 def export(work: Workload, folder: Path) -> Path:
     """Lower the workload and write its descriptor."""
-    graph = network(work)
-    lowered = TARGET.lower(graph)
+    graph, target = network(work), registry.get(work.chip)
+    lowered = target.lower(graph)
     if not lowered.ok:
         raise FindingsError(f"the workload {work.name!r} does not fit the chip", lowered.findings)
     path = folder / f"{graph.name}.snnx"
-    descriptor.write(path, build_manifest(TARGET, graph, lowered), lowered.arrays, {})
+    descriptor.write(path, build_manifest(target, graph, lowered), lowered.arrays, {})
     return path
 
 
@@ -131,6 +161,7 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
             best = min(seconds)
             rows.append(
                 {
+                    "chip": work.chip,
                     "workload": work.name,
                     "samples": work.samples,
                     "steps": work.steps,

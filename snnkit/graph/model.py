@@ -443,12 +443,33 @@ class IntegerFormat:
     bits: int = 8
 
 
+@dataclass(frozen=True)
+class SpinnakerPair:
+    """Pair STDP of sPyNNaker, see `rules/spinnaker_stdp.py`: one rule for all plastic synapses of a population.
+
+    Attributes:
+        plus, minus: tables of exp(-i/tau) in 4.11 (1 is 2048), an even number of values, 0 beyond.
+        limits: per receptor (wmin, wmax, A+, A-) in s16.15.
+        multiplicative: the weight dependence; otherwise additive.
+        back_propagation: a spike reaches its synapses as late as a packet reaches the neuron.
+        shifts: of the time axes of the tables.
+    """
+
+    plus: tuple[int, ...]
+    minus: tuple[int, ...]
+    limits: tuple[tuple[int, int, int, int], tuple[int, int, int, int]]
+    multiplicative: bool = False
+    back_propagation: bool = True
+    shifts: tuple[int, int] = (0, 0)
+
+
 @dataclass(frozen=True, eq=False)
 class SpinnakerWeightFormat:
     """Integer weights are words of the ring buffer, 0..65535. `receptor` 0 excitatory, 1 inhibitory: magnitudes; None:
-    the sign of a weight picks the receptor and its magnitude is the word."""
+    the sign of a weight picks the receptor and its magnitude is the word. `pair`: they are first words and learn."""
 
     receptor: int | None = None
+    pair: SpinnakerPair | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ import numpy as np
 from snnkit.errors import GraphError, UsageError
 from snnkit.graph.model import INTEGER_NEURONS, Graph, LoihiNeuron, SpinnakerNeuron
 from snnkit.graph.rules import LoihiReading, Part, Reading, TrueNorthDraws, connection_parts, neuron_rule
+from snnkit.graph.rules.spinnaker_stdp import Learning
 from snnkit.graph.rules.truenorth import DrawnPart
 
 Array = np.ndarray[Any, Any]
@@ -114,6 +115,7 @@ def run(
 
     drawn = draws or {}
     parts = _wire(graph, reading)
+    learning = Learning(graph, batch)
     rules = {p.name: neuron_rule(p, batch, reading, drawn.get(p.name)) for p in graph.populations}
     trace = Trace(graph, steps, length, {p.name: np.zeros((length, batch, p.n), np.uint8) for p in graph.populations})
     _allocate(trace, rules, record, batch, wide=isinstance(reading, LoihiReading) and not reading.bounded)
@@ -130,12 +132,18 @@ def run(
                         x += part.sample(raster[row], drawn.get(population.name), t, population.name)
                     else:
                         x += part.apply(raster[row])
+            learned = learning.arriving(population.name, t)
+            if learned is not None:
+                x += learned
             rule = rules[population.name]
             trace.spikes[population.name][t] = rule.step(x, _noise_row(noise, population.name, t))
             if population.name in trace.u and rule.u is not None:
                 trace.u[population.name][t] = rule.u
             if population.name in trace.v:
                 trace.v[population.name][t] = rule.v
+        if learning.connections:
+            sent = {name: raster[t] for name, raster in rasters.items() if t < len(raster)}
+            learning.after(t, sent | {name: spikes[t] for name, spikes in trace.spikes.items()})
         if progress is not None:
             progress(t + 1, length)
     return trace

@@ -6,6 +6,7 @@ stimulus file and a result file.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -34,9 +35,12 @@ class Job:
         ticks: length of the run. trace: layers whose spikes, u and v are wanted.
         packets: int64 [P, 2] of (tick, source) in order, for targets whose chip has a `trace(packets, ticks)`: one
             sample with every probe of the chip; `inputs`, `noise` and `trace` are not used.
+        call: "module:function" of a target, called with (folder, arguments) instead of a run: what it returns is what
+            `probes` gives. `folder` may then be None, for functions of the emulator that need no descriptor.
+        arguments: arrays by name, for `call`.
     """
 
-    folder: Path
+    folder: Path | None
     result: Path
     inputs: dict[str, Array]
     ticks: int
@@ -44,6 +48,8 @@ class Job:
     noise: dict[str, Array] = field(default_factory=dict)
     packets: Array | None = None
     draws: dict[str, Array] = field(default_factory=dict)
+    call: str = ""
+    arguments: dict[str, Array] = field(default_factory=dict)
 
     def probes(self) -> tuple[dict[str, Array], str]:
         """(everything that the chip's `trace` gave, empty text), or ({}, why it did not run)."""
@@ -78,10 +84,12 @@ def run_fresh(jobs: Sequence[Job], folder: Path) -> None:
         if job.packets is not None:
             arrays["packets"] = np.ascontiguousarray(job.packets, np.int64)
         arrays |= {f"draws{i}": np.ascontiguousarray(a, np.int32) for i, a in enumerate(job.draws.values())}
+        arrays |= {f"argument{i}": np.ascontiguousarray(a) for i, a in enumerate(job.arguments.values())}
         np.savez(stimulus, **arrays)  # type: ignore[arg-type]
         listed.append(
             {
-                "descriptor": str(job.folder), "stimulus": str(stimulus), "result": str(job.result),
+                "descriptor": None if job.folder is None else str(job.folder), "stimulus": str(stimulus),
+                "result": str(job.result), "call": job.call, "arguments": list(job.arguments),
                 "inputs": list(job.inputs), "noise": list(job.noise), "draws": list(job.draws),
                 "ticks": job.ticks, "trace": list(job.trace), "packets": job.packets is not None,
             }
@@ -113,7 +121,13 @@ def _main(order: Path) -> None:
             noise = {name: data[f"noise{k}"] for k, name in enumerate(job["noise"])}
             packets = data["packets"] if job["packets"] else None
             draws = {name: data[f"draws{k}"] for k, name in enumerate(job["draws"])}
+            arguments = {name: data[f"argument{k}"] for k, name in enumerate(job["arguments"])}
         try:
+            if job["call"]:
+                module, _, name = job["call"].partition(":")
+                folder = None if job["descriptor"] is None else Path(job["descriptor"])
+                np.savez(job["result"], **getattr(importlib.import_module(module), name)(folder, arguments))
+                continue
             if packets is not None:
                 traces = emulator.open(job["descriptor"]).chip.trace(packets, job["ticks"])  # type: ignore[attr-defined]
                 np.savez(job["result"], **traces)

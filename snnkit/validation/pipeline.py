@@ -246,7 +246,8 @@ def _quantised(
         inputs |= run(split.before, {i.name: inputs[i.name] for i in split.before.inputs}, record=()).spikes
     rates = _rates(chip, {i.name: inputs[i.name] for i in split.chip.inputs}, progress)
     made = target.quantize(chip, rates)
-    findings = [*findings, *made.findings]
+    settled = getattr(made, "settled", ())  # what was assumed without calibration
+    findings = [*(f for f in findings if f.code not in settled), *made.findings]
     if has_errors(findings):
         raise FindingsError(f"{graph.name} cannot be quantised for {target.name}", findings)
     return ChipGraph(graph, made.graph, made.report, findings, split if host else None)

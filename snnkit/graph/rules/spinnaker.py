@@ -106,6 +106,8 @@ def parts(connection: Connection) -> list[Part]:
     """The words of a connection as a map to 2 n targets, excitatory ones first; one part per delay."""
     fmt = connection.format
     assert isinstance(fmt, SpinnakerWeightFormat)
+    if fmt.pair is not None:
+        return []  # they learn: `spinnaker_stdp.Learning`
     matrices = []
     for part in by_delay(connection, sp.csr_matrix(connection.synapse.matrix(), dtype=np.int64)):
         m = part.matrix

@@ -15,13 +15,17 @@ Array = np.ndarray[Any, Any]
 
 ZERO_TAU = 3000
 """s16.15 with exp(-1/tau) = 0 in both formats."""
+WORTH = 2.0**-15
+"""A decay may be off by so much more for a resistance that is a power of two."""
 TAU_LONGEST = 2**30
 """s16.15: 32768 steps, the longest whose ts/tau is not 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class Membrane:
-    """tau, c raw s16.15; a s16.15; r the resistance as a number; gain (1 - a) * r, all [n]."""
+    """tau, c raw s16.15; a s16.15; r the resistance as a number; gain (1 - a) * r, all [n].
+
+    r is the power of two next to 1/(1 - a): its product with a current is whole."""
 
     tau: Array
     c: Array
@@ -57,10 +61,13 @@ def _each(function: Any, decay: Array) -> list[Array]:
 
 @cache
 def _membrane(decay: float) -> tuple[int, int, int, float, float]:
-    tau = _nearest(decay, lambda t: setup.expk(-setup.divide(spec.ONE, t)) / spec.ONE, below=spec.ONE)
-    a = setup.expk(-setup.divide(spec.ONE, tau))
-    wanted = tau * (spec.ONE - a) / spec.ONE
-    c = max(round(wanted), 1)
+    def made(tau: int) -> int:
+        return setup.expk(-setup.divide(spec.ONE, tau))
+
+    near = made(_nearest(decay, lambda t: made(t) / spec.ONE, below=spec.ONE))
+    resistance = 1 << max(round(math.log2(spec.ONE / (spec.ONE - near))), 0)
+    tau = _nearest(decay, lambda t: made(t) / spec.ONE, below=spec.ONE, multiple=resistance)
+    a, c = made(tau), tau // resistance
     r = setup.divide(tau, c) / spec.ONE
     return tau, c, a, r, (spec.ONE - a) / spec.ONE * r
 
@@ -71,8 +78,11 @@ def _synapse(decay: float) -> tuple[int, int, float]:
     return tau, setup.synapse_decay(spec.ONE, tau), setup.synapse_scale(spec.ONE, tau) / 2.0**32
 
 
-def _nearest(decay: float, made: Any, below: float) -> int:
-    """The raw tau whose exponential is nearest to `decay` among those around -1/ln(decay), and below 1."""
+def _nearest(decay: float, made: Any, below: float, multiple: int = 1) -> int:
+    """The raw tau whose exponential is nearest to `decay` among those around -1/ln(decay), and below 1.
+
+    Multiples of `multiple` may be off by `WORTH` more.
+    """
     if decay <= math.exp(-10.3):
         return ZERO_TAU
     if decay >= 1.0 - 2.0**-16:
@@ -82,5 +92,6 @@ def _nearest(decay: float, made: Any, below: float) -> int:
     step = max(guess >> 12, 1)
     candidates = [min(max(guess + k * step, ZERO_TAU), TAU_LONGEST) for k in range(-8, 9)]
     candidates += [min(max(guess + k, ZERO_TAU), TAU_LONGEST) for k in range(-8, 9)]
+    candidates += [max(t - t % multiple, ZERO_TAU) for t in candidates]
     usable = [t for t in candidates if made(t) < 1.0]
-    return min(usable, key=lambda t: (abs(made(t) - decay), abs(t - guess)))
+    return min(usable, key=lambda t: (abs(made(t) - decay) + WORTH * (t % multiple > 0), abs(t - guess)))

@@ -17,8 +17,11 @@ from snnkit.graph.model import (
     Population,
     Sparse,
     SpinnakerNeuron,
+    SpinnakerPair,
     SpinnakerWeightFormat,
 )
+from snnkit.graph.rules.spinnaker_core import CoreRow, run_core
+from snnkit.graph.rules.spinnaker_stdp import Synapse
 from snnkit.graph.run import run
 from snnkit.targets.comparison import ArrayVerdict, judge
 from snnkit.targets.fresh import Job
@@ -27,6 +30,7 @@ from snnkit.targets.spinnaker import TARGET, spec, words
 from snnkit.targets.spinnaker.cases import PARAMETERS, Case
 from snnkit.targets.spinnaker.lower import Lowered
 from snnkit.targets.spinnaker.network import Network, PlacedCore
+from snnkit.targets.spinnaker.pair_rule import read_rule
 from snnkit.targets.spinnaker.routes import Stream, build_routes
 
 Array = np.ndarray[Any, Any]
@@ -157,12 +161,12 @@ def write(work: CoreCase, folder: Path, result: Path) -> None:
     work.job = Job(folder, result, {}, work.steps, (), packets=work.packets)
 
 
-def compare(work: CoreCase) -> tuple[list[ArrayVerdict], str]:
+def compare(work: CoreCase) -> tuple[list[ArrayVerdict], list[str], str]:
     """Every array of the file against the emulator's, and against the plain executor's where rows are static."""
     assert work.job is not None
     got, error = work.job.probes()
     if error:
-        return [], error
+        return [], [], error
     case, n, t = work.case, work.network.cores[1].n, work.steps
     verdicts: list[ArrayVerdict] = []
 
@@ -188,9 +192,11 @@ def compare(work: CoreCase) -> tuple[list[ArrayVerdict], str]:
             add("row_len", lengths.astype(case.arrays["row_len"].dtype), "encoder")
     if case.has("o_row_words_t"):
         add("o_row_words_t", _row_words(got["matrix.1"], places)[0])
-    if not case.has("stdp_words"):
+    if case.has("stdp_words"):
+        verdicts += _second_opinion_learning(work, places)
+    else:
         verdicts += _second_opinion(work, n, t)
-    return verdicts, ""
+    return verdicts, [], ""
 
 
 def row_places(work: CoreCase) -> list[int]:
@@ -212,6 +218,42 @@ def _row_words(memory: Array, places: list[int]) -> tuple[Array, Array]:
     end = start + 3 + p + w[start + 1 + p] + (w[start + 2 + p] + 1) // 2 if len(start) else start
     index = np.concatenate([np.zeros(0, np.int64), *(np.arange(a, b) for a, b in zip(start, end))])
     return memory[:, index], end - start
+
+
+def _second_opinion_learning(work: CoreCase, places: list[int]) -> list[ArrayVerdict]:
+    """The plain core, with pair STDP: spikes, v, and the words that learned."""
+    case, core, n = work.case, work.network.cores[1], work.network.cores[1].n
+    rows = [CoreRow() for _ in range(max(work.n_rows, 1))]
+    plastic = set(case.take("plastic_rows").tolist()) if case.has("plastic_rows") else set()
+    for number, target, word, delay, receptor in case.take("syn").astype(np.int64).reshape(-1, 5).tolist():
+        if number in plastic:
+            rows[number].learning.append(Synapse(target, delay % (1 << core.delay_bits), receptor, word))
+        else:
+            rows[number].fixed.append((target, word, delay, receptor))
+    rule = read_rule(core.stdp, core.binary, 1)
+    size = rule.sizes
+    pair = SpinnakerPair(
+        tuple(rule.tables[0, : size[0]].tolist()), tuple(rule.tables[1, : size[1]].tolist()),
+        tuple(map(tuple, rule.limits.tolist())), bool(rule.multiplicative), bool(rule.back), rule.shifts,  # type: ignore[arg-type]
+    )  # fmt: skip
+    neuron = work.graph.populations[0].neuron
+    assert isinstance(neuron, SpinnakerNeuron)
+    got = run_core(neuron, n, rows, pair, work.packets, work.steps, work.own)
+    verdicts = [
+        judge(name, "graph", case.take(name), ours)
+        for name, ours in (("o_spikes", got.spikes), ("o_v_end", got.v))
+        if case.has(name)
+    ]
+    if case.has("o_row_words_t"):
+        memory = case.take("o_row_words_t").astype(np.int64)
+        _, lengths = _row_words(work.lowered.arrays["synaptic_matrix"][None], places)
+        start = np.cumsum(lengths) - lengths
+        parts = [np.zeros((len(memory), 0), np.int64)]
+        for r, row in enumerate(rows):
+            k = np.arange(len(row.learning))
+            parts.append(memory[:, start[r] + 3 + k // 2] >> (16 * (k % 2)) & 0xFFFF if len(k) else parts[0])
+        verdicts.append(judge("o_row_words_t, weights", "graph", np.concatenate(parts, 1), got.words))
+    return verdicts
 
 
 def _second_opinion(work: CoreCase, n: int, steps: int) -> list[ArrayVerdict]:

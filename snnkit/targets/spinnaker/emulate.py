@@ -32,7 +32,9 @@ _FIX = "the file is damaged; export it again"
 class SpinnakerChip:
     """A decoded board. Global neurons stand core after core; sources are data lines, gate lines, then neurons.
 
-    A ring slot holds, for every core, its excitatory entries and then its inhibitory ones.
+    A ring slot holds, for every core, its excitatory entries and then its inhibitory ones. `reached`: (sources, keys)
+    of the packets that the routers bring to each core, by its number; `astray` int64 [K, 2]: those that reach a core
+    without neurons, which drops them.
     """
 
     n_neurons: int
@@ -43,6 +45,8 @@ class SpinnakerChip:
     derived: Derived
     delivery: Delivery
     plastic: Plastic
+    reached: Mapping[int, tuple[Array, Array]]
+    astray: Array
 
     def neurons(self) -> tuple[Array, ...]:
         """The columns of the kernel, int64 [N], and the core table int64 [C, 4]: first, n, shifts."""
@@ -132,7 +136,7 @@ def open_chip(descriptor: Descriptor) -> SpinnakerChip:
     n = sum(c.n for c in cores.values())
     source_of, n_lines = _lines(descriptor)
     sources, keys, chips = _senders(arrays, cores, source_of, n_lines)
-    reached = _reach(arrays, section.board, sources, keys, chips, cores)
+    reached, astray = _reach(arrays, section.board, sources, keys, chips, cores)
     raw = {
         name: np.concatenate([np.zeros(0, np.int64), *(c.raw[name] for c in cores.values())])
         for name in (*words.NEURON_FIELDS, "v_thresh", "s_e", "s_i")
@@ -142,7 +146,7 @@ def open_chip(descriptor: Descriptor) -> SpinnakerChip:
     fields = Derived.__dataclass_fields__
     derived = Derived(*(np.concatenate([np.zeros(0, np.int64), *(getattr(d, k) for d in columns)]) for k in fields))
     placement = _placement(descriptor, cores)
-    return SpinnakerChip(n, n_lines, placement, tuple(cores.values()), raw, derived, delivery, plastic)
+    return SpinnakerChip(n, n_lines, placement, tuple(cores.values()), raw, derived, delivery, plastic, reached, astray)
 
 
 def _cores(arrays: Mapping[str, Array]) -> dict[int, Core]:
@@ -194,22 +198,27 @@ def _senders(
 
 def _reach(
     arrays: Mapping[str, Array], board: str, sources: Array, keys: Array, where: Array, cores: Mapping[int, Core]
-) -> dict[int, tuple[Array, Array]]:
-    """(sources, keys) of the packets that arrive at each core; a core without neurons drops them."""
+) -> tuple[dict[int, tuple[Array, Array]], Array]:
+    """(sources, keys) of the packets that arrive at each core, and those that arrive where there are no neurons."""
     tables: dict[Chip, Array] = {}
     for x, y in {tuple(r) for r in arrays["router"][:, :2].tolist()}:
         mine = (arrays["router"][:, 0] == x) & (arrays["router"][:, 1] == y)
         tables[x, y] = arrays["router"][mine][:, 2:]
     at = {(c.chip, c.p): number for number, c in cores.items()}
     got: dict[int, list[Array]] = {}
+    lost = [np.zeros(0, np.int64)]
     chip_of = arrays["core"][where, :2]
     for x, y in sorted({tuple(r) for r in chip_of.tolist()}):
         mine = np.flatnonzero((chip_of == (x, y)).all(1))
         for chip, p, which in walk(tables, board, (x, y), keys[mine]):
             if (chip, p) in at:
                 got.setdefault(at[chip, p], []).append(mine[which])
+            else:
+                lost.append(mine[which])
     joined = {number: np.sort(np.concatenate(parts)) for number, parts in got.items()}
-    return {number: (sources[which], keys[which]) for number, which in joined.items()}
+    dropped = np.concatenate(lost)
+    reached = {number: (sources[which], keys[which]) for number, which in joined.items()}
+    return reached, np.stack([sources[dropped], keys[dropped]], 1)
 
 
 def _placement(descriptor: Descriptor, cores: Mapping[int, Core]) -> dict[str, Array]:

@@ -1,14 +1,15 @@
 """Reference words of the host: our encoding of the same connection lists, with the file's placement, keys and shifts.
 
-Each core's images go through a descriptor on disk. For every source neuron, the words that its key finds in our
-population table must be those that it finds in the file's, as a multiset; core and synapse parameters word for word.
+Source and neuron cores, their images and our routers go through a descriptor on disk. A fresh process walks every
+neuron's key to the cores it reaches and looks it up in their population tables; the words that it finds must be those
+that the file's tables give, as a multiset for each source neuron. Core and synapse parameters: word for word.
+
+A neuron core without a population table and a synapse core without neurons (split cores) are cores of their own. Of
+delay extensions nothing is kept but the blocks of undelayed synapses.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,269 +19,186 @@ import numpy as np
 from snnkit import descriptor
 from snnkit.graph.model import Graph, Input, Population, SpinnakerNeuron
 from snnkit.targets.comparison import ArrayVerdict, judge
+from snnkit.targets.fresh import Job
 from snnkit.targets.manifest import build_manifest
-from snnkit.targets.spinnaker import TARGET, spec, words
+from snnkit.targets.spinnaker import TARGET, encoding_file, spec, words
 from snnkit.targets.spinnaker.cases import Case
+from snnkit.targets.spinnaker.encoding_file import Encoding, Target
 from snnkit.targets.spinnaker.lower import Lowered
+from snnkit.targets.spinnaker.machine import Chip
 from snnkit.targets.spinnaker.network import Network, PlacedCore
+from snnkit.targets.spinnaker.routes import Stream, build_routes
 from snnkit.targets.spinnaker.routing_case import board_of
 from snnkit.targets.spinnaker.schema import REGIONS
 
 Array = np.ndarray[Any, Any]
-Place = tuple[int, int, int]
-
-_REGION = re.compile(r"core_(\d+)_(\d+)_(\d+)_(\w+)")
-_CELL = {
-    "v_rest": "v_rest", "v_reset": "v_reset", "v_thresh": "v_thresh", "cm": "c_m", "tau_m": "tau_m",
-    "i_offset": "i_offset", "tau_refrac": "tau_refrac", "tau_syn_E": "tau_syn_e", "tau_syn_I": "tau_syn_i",
-}  # fmt: skip
 
 
 @dataclass(eq=False)
-class _Target:
-    """One core of the file: what it simulates, its regions, the widths of its indices and its shifts."""
+class EncodingCase:
+    """One file on its way. `numbers`: row of `core` of every target. `source`: number of the first neuron of a core, by
+    (population, first neuron)."""
 
-    place: Place
-    population: int
-    first: int
-    last: int
-    regions: dict[str, Array]
-    target_bits: int
-    delay_bits: int
-    shift: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The keys of a population: neuron k of core c sends key + (c << shift) + (k << colour)."""
-
-    key: int
-    mask: int
-    core_mask: int
-    shift: int
-    per_core: int
-    colour: int
-
-    def keys(self, n: int) -> Array:
-        """One key per neuron."""
-        core, k = np.divmod(np.arange(n), self.per_core)
-        return self.key | core << self.shift | k << self.colour
+    case: Case
+    encoding: Encoding
+    network: Network
+    numbers: list[int]
+    source: dict[tuple[int, int], int]
+    job: Job | None = None
 
 
-def compare(case: Case, folder: Path) -> tuple[list[ArrayVerdict], list[str], str]:
-    """(verdicts, remarks, error)."""
-    sizes = case.take("sizes").astype(np.int64)
-    ts = float(case.arrays["timestep_ms"])
-    case.used |= {"timestep_ms", "model", "cell", "placement_kind", "sdram", "routes", "n_projections"}
-    placements = case.take("placements").astype(np.int64)
-    lists = _projections(case)
-    targets = _targets(case, placements)
-    sources = _sources(case, targets, placements, lists, sizes)
-    cores = [_place(case, t, sources, lists, sizes, placements, ts) for t in targets]
-    board = board_of({c.chip for c in cores})
+def read(case: Case) -> EncodingCase:
+    """Place and encode a file's network.
+
+    Raises:
+        ReplayFormatError: a field is missing, or the chips are on no board.
+    """
+    board = board_of({(int(x), int(y)) for x, y, *_ in case.take("placements").reshape(-1, 6)})
     if board is None:
         raise case.fail("its chips lie on no board that is known", fix="known: SpiNN-5 and triads")
-    _write(case, folder, board, cores)
-    arrays = descriptor.load(folder).arrays
-    verdicts: list[ArrayVerdict] = []
-    remarks: list[str] = []
-    covered: set[tuple[int, int, int]] = set()
-    for number, t in enumerate(targets):
-        ptr = arrays["core_ptr"]
-        ours = {name: arrays[name][ptr[number, k] : ptr[number + 1, k]] for k, name in enumerate(REGIONS)}
-        verdicts += _judge(case, t, ours, sources, sizes, number, covered)
-    for t in targets:
-        for pre, post, *_ in lists:
-            if post == t.population and (pre, post, t.first) not in covered and "SynBlocks" in t.regions:
-                verdicts.append(ArrayVerdict(f"population {pre} to {post} from neuron {t.first}", "our tables", False,
-                                             problem="no core has an entry for it"))  # fmt: skip
-    if any("synapseDynamicsParams" in t.regions for t in targets):
-        remarks.append("synapseDynamicsParams: read and kept as they are; the file's rules are not re-derived")
-    total = sum(4 * len(arrays[k]) for k in REGIONS)
-    remarks.append(f"regions of all cores: {total:,} bytes")
-    return verdicts, remarks, ""
-
-
-def _projections(case: Case) -> list[tuple[int, int, int, int, Array]]:
-    lists = []
-    k = 0
-    while case.has(f"proj{k}_list"):
-        case.used.add(f"proj{k}_list")
-        pre, post, kind, plastic = (int(x) for x in case.take(f"proj{k}_meta", (4,)))
-        lists.append((pre, post, kind, plastic, np.asarray(case.arrays[f"proj{k}_list"], np.float64).reshape(-1, 4)))
-        k += 1
-    return lists
-
-
-def _targets(case: Case, placements: Array) -> list[_Target]:
-    regions: dict[Place, dict[str, Array]] = {}
-    for name, a in case.arrays.items():
-        match = _REGION.fullmatch(name)
-        if match:
-            case.used.add(name)
-            x, y, p = (int(g) for g in match.groups()[:3])
-            regions.setdefault((x, y, p), {})[match[4]] = a.astype(np.uint32)
-    rows = {(int(r[0]), int(r[1]), int(r[2])): r for r in placements}
-    found = []
-    for place, mine in sorted(regions.items()):
-        if place not in rows or int(rows[place][3]) < 0:
-            continue
-        head = mine.get("SynapseParams")
-        own = mine.get("NeuronCoreParams")
-        if head is not None:
-            bits, delay, shift = int(head[2]), int(head[4]), (int(head[7]), int(head[8]))
-        elif own is not None:
-            bits, delay, shift = int(own[2]).bit_length() - 1, 1, (int(own[5]), int(own[6]))
+    e = encoding_file.read(case)
+    targets = [_place(case, e, t) for t in e.targets]
+    cores: list[PlacedCore] = []
+    host = [np.zeros((0, 4), np.int64)]
+    source: dict[tuple[int, int], int] = {}
+    streams: list[Stream] = []
+    held = {t.place for t in e.targets}
+    silent = sorted(p for p in e.sources if all(t.population != p for t in e.targets))
+    lines = 0
+    for port, population in enumerate(silent):
+        s = e.sources[population]
+        for x, y, p, mine, first, last in e.placements.tolist():
+            if mine == population and (x, y, p) not in held:
+                keys = s.keys(int(e.sizes[population]))[first : last + 1]
+                number, line = len(cores), np.arange(first, last + 1)
+                host.append(np.stack([0 * line + port, line, 0 * line + number, keys], 1))
+                source[population, first] = lines + first
+                streams.append(_stream(e, population, (x, y), int(keys[0])))
+                cores.append(PlacedCore((x, y), p, spec.SOURCE, _port(population), line))
+        lines += int(e.sizes[population])
+    at = lines if silent else 1  # a descriptor has a port in any case
+    for t, core in zip(e.targets, targets):
+        if core.key is not None and t.population in e.sources:
+            source[t.population, t.first] = at
+            streams.append(_stream(e, t.population, core.chip, core.key))
         else:
-            continue
-        _, _, _, population, first, last = (int(v) for v in rows[place])
-        found.append(_Target(place, population, first, last, mine, max(bits, 1), delay, shift))
-    return found
+            core.key = None
+        at += core.n
+    routes = build_routes(streams, board)
+    network = Network(board, cores + targets, np.concatenate(host), routes, {c.layer: c.n for c in targets})
+    return EncodingCase(case, e, network, list(range(len(cores), len(cores) + len(targets))), source)
 
 
-def _sources(
-    case: Case, targets: list[_Target], placements: Array, lists: list[Any], sizes: Array
-) -> dict[int, _Source]:
-    """The keys of every population that sends: those of neurons are in their cores, those of sources are left over."""
-    entries: dict[int, tuple[int, ...]] = {}
-    for t in targets:
-        if "PopTable" in t.regions:
-            for e in words.read_table(t.regions["PopTable"], 0).entries.tolist():
-                entries.setdefault(e[0], tuple(e))
-    made: dict[int, _Source] = {}
-
-    def take(population: int, e: tuple[int, ...]) -> None:
-        made[population] = _Source(e[0], e[1], e[5], e[6], e[7], e[3])
-        entries.pop(e[0])
-
-    senders = sorted({int(pre) for pre, *_ in lists})
-    for t in targets:
-        own = t.regions.get("NeuronCoreParams")
-        if own is not None and own[0] and t.population not in made:
-            e = next((e for e in entries.values() if int(own[7]) & e[1] == e[0]), None)
-            if e is not None:
-                take(t.population, e)
-    for population in senders:
-        if population in made:
-            continue
-        mine = placements[placements[:, 3] == population]
-        most = int((mine[:, 5] - mine[:, 4]).max(initial=-1)) + 1
-        e = next((e for _, e in sorted(entries.items()) if e[7] == most), None)
-        if e is None:
-            raise case.fail(f"no population table has an entry for population {population}")
-        take(population, e)
-    return made
+def _port(population: int) -> str:
+    return f"source {population}"
 
 
-def _place(
-    case: Case, t: _Target, sources: Mapping[int, _Source], lists: list[Any], sizes: Array, placements: Array, ts: float
-) -> PlacedCore:
-    """Our core of the same place, with one block per source that its own table knows."""
+def _stream(e: Encoding, population: int, chip: Chip, key: int) -> Stream:
+    """From one core to all cores that hold synapses of its population."""
+    s = e.sources[population]
+    mask = 0xFFFFFFFF & ~((1 << s.shift) - 1) if s.core_mask else s.mask
+    wanted = tuple(((t.place[0], t.place[1]), t.place[2]) for t in e.targets if _knows(e, t, population))
+    return Stream(chip, key & mask, mask, wanted)
+
+
+def _knows(e: Encoding, t: Target, population: int) -> bool:
+    """Whether a core's table has an entry for a population that projects to it."""
+    if "PopTable" not in t.regions or all((p.pre, p.post) != (population, t.population) for p in e.lists):
+        return False
+    return e.sources[population].key in words.read_table(t.regions["PopTable"], 0).entries[:, 0]
+
+
+def _place(case: Case, e: Encoding, t: Target) -> PlacedCore:
+    """Our core of the same place, with the blocks of every source that its own table knows."""
     n = t.last - t.first + 1
-    mine = placements[placements[:, 3] == t.population]
-    most = int((mine[:, 5] - mine[:, 4]).max()) + 1
-    model = str(case.arrays["model"]) if case.has("model") else "IF_curr_exp"
-    raw = _parameters(case, n, ts)
-    stdp = t.regions.get("synapseDynamicsParams", np.zeros(0, np.uint32))
-    binary = spec.EXP if model == "IF_curr_exp" else spec.DELTA
     own = t.regions.get("NeuronCoreParams")
-    key = int(own[7]) if own is not None and own[0] else None
     core = PlacedCore(
-        (t.place[0], t.place[1]), t.place[2], binary, f"{t.population}.{t.first}.{t.place[2]}", np.arange(n), most, raw,
-        t.shift, t.delay_bits, key, stdp=stdp,
+        (t.place[0], t.place[1]), t.place[2], spec.EXP if e.model == "IF_curr_exp" else spec.DELTA,
+        f"{t.population}.{t.first}.{t.place[2]}.{t.place[0]}.{t.place[1]}", np.arange(n), e.most(t.population),
+        encoding_file.parameters(case, n, e.ts), t.shift, t.delay_bits,
+        int(own[7]) if own is not None and own[0] else None,
+        stdp=t.regions.get("synapseDynamicsParams", np.zeros(0, np.uint32)),
     )  # fmt: skip
-    if "PopTable" not in t.regions:
-        return core
-    known = set(words.read_table(t.regions["PopTable"], 0).entries[:, 0].tolist())
-    for pre in sorted({p for p, post, *_ in lists if post == t.population}):
-        s = sources[pre]
-        if s.key not in known:
+    for pre in sorted({p.pre for p in e.lists if p.post == t.population}):
+        if not _knows(e, t, pre):
             continue
-        parts = [_words(row, kind, plastic, t, ts) for p, post, kind, plastic, row in lists
-                 if (p, post) == (pre, t.population)]  # fmt: skip
-        joined = words.Synapses(*(np.concatenate(x) for x in zip(*parts)))
-        order = np.argsort(joined.row, kind="stable")
-        joined = joined.take(order)
-        within = np.arange(len(order)) - np.searchsorted(joined.row, joined.row, side="left")
+        s, joined = e.sources[pre], e.synapses(pre, t)
+        within = np.arange(len(joined.row)) - np.searchsorted(joined.row, joined.row, side="left")
         for part in range(int(within.max(initial=0)) // spec.ROW_WORDS_MAX + 1):
             some = joined.take(within // spec.ROW_WORDS_MAX == part)
             core.blocks.append(
-                words.Block(s.key, s.mask, s.core_mask, s.shift, s.per_core, int(sizes[pre]), some, s.colour)
+                words.Block(s.key, s.mask, s.core_mask, s.shift, s.per_core, int(e.sizes[pre]), some, s.colour)
             )
     return core
 
 
-def _words(row: Array, kind: int, plastic: int, t: _Target, ts: float) -> tuple[Array, ...]:
-    """(row, target, weight, delay, receptor, plastic) of the undelayed synapses of a list that end on this core."""
-    pre, post = row[:, 0].astype(np.int64), row[:, 1].astype(np.int64)
-    delay = np.rint(row[:, 3] / ts).astype(np.int64)
-    mine = (post >= t.first) & (post <= t.last) & (delay <= 1 << t.delay_bits)
-    word = np.rint(np.abs(row[mine, 2]) * 2.0 ** (15 - t.shift[kind])).astype(np.int64) & spec.WEIGHT_MAX
-    count = int(mine.sum())
-    return pre[mine], post[mine] - t.first, word, delay[mine], np.full(count, kind), np.full(count, plastic)
-
-
-def _parameters(case: Case, n: int, ts: float) -> dict[str, Array]:
-    cell = json.loads(str(case.arrays["cell"])) if case.has("cell") else {}
-    values = {"v_init": cell.get("v_init", cell.get("v_rest", -65.0)), "ts": ts, "refrac_init": 0}
-    values |= {ours: cell.get(name, 1.0) for name, ours in _CELL.items()}
-    return {k: np.full(n, round(float(v) * spec.ONE), np.int64) for k, v in values.items()}
-
-
-def _write(case: Case, folder: Path, board: str, cores: list[PlacedCore]) -> None:
-    host = np.zeros((0, 4), np.int64)
-    network = Network(board, cores, host, {}, {c.layer: c.n for c in cores})
-    lowered = Lowered.of(network, findings=())
+def write(work: EncodingCase, folder: Path, result: Path) -> None:
+    """Write the descriptor and make its job."""
+    cores = [c for c in work.network.cores if c.binary != spec.SOURCE]
 
     def neuron(c: PlacedCore) -> SpinnakerNeuron:
         raw = {k: np.asarray(v, np.int32) for k, v in c.raw.items()}
         return SpinnakerNeuron(model="exp" if c.binary == spec.EXP else "delta", **raw)  # type: ignore[arg-type]
 
-    title = "".join("_" if ord(ch) < 32 or ch in "/\\" else ch for ch in case.name)[:200] or "words"
+    title = "".join("_" if ord(ch) < 32 or ch in "/\\" else ch for ch in work.case.name)[:200] or "words"
+    e = work.encoding
+    silent = sorted(p for p in e.sources if all(t.population != p for t in e.targets))
+    ports = tuple(Input(_port(p), (int(e.sizes[p]),)) for p in silent) or (Input("none", (1,)),)
     populations = tuple(Population(c.layer, (c.n,), neuron(c)) for c in cores)
-    graph = Graph(title, (Input("none", (1,)),), populations, (), timeline="chip")
+    graph = Graph(title, ports, populations, (), timeline="chip")
+    lowered = Lowered.of(work.network, findings=())
     descriptor.write(folder, build_manifest(TARGET, graph, lowered), lowered.arrays, {})
+    work.job = Job(folder, result, {}, 0, (), call="snnkit.targets.spinnaker.probes:rows")
 
 
-def _judge(
-    case: Case, t: _Target, ours: dict[str, Array], sources: Mapping[int, _Source], sizes: Array, number: int,
-    covered: set[tuple[int, int, int]],
-) -> list[ArrayVerdict]:  # fmt: skip
-    where = "core " + " ".join(map(str, t.place))
-    verdicts = []
-    for theirs, name in (("NeuronCoreParams", "core_params"), ("SynapseParams", "synapse_params")):
-        if theirs in t.regions:
-            verdicts.append(judge(f"{where} {theirs}", "encoder", t.regions[theirs], ours[name]))
-    if "PopTable" not in t.regions or "SynBlocks" not in t.regions:
-        return verdicts
-    table, mine = words.read_table(t.regions["PopTable"], number), words.read_table(ours["population_table"], number)
-    for population, s in sorted(sources.items()):
-        keys = s.keys(int(sizes[population]))
-        if not (table.find(keys)[0] >= 0).any():
+def compare(work: EncodingCase) -> tuple[list[ArrayVerdict], list[str], str]:
+    """(verdicts, remarks, error)."""
+    assert work.job is not None
+    got, error = work.job.probes()
+    if error:
+        return [], [], error
+    e, covered = work.encoding, set()
+    verdicts: list[ArrayVerdict] = []
+    for number, t in zip(work.numbers, e.targets):
+        where = "core " + " ".join(map(str, t.place))
+        for theirs, name in (
+            ("NeuronCoreParams", "core_params"), ("SynapseParams", "synapse_params"), ("NeuronParams", "neuron_params"),
+            ("synapseDynamicsParams", "stdp_params"),
+        ):  # fmt: skip
+            if theirs in t.regions:
+                verdicts.append(judge(f"{where} {theirs}", "encoder", t.regions[theirs], got[f"{name}.{number}"]))
+        if "PopTable" not in t.regions or "SynBlocks" not in t.regions:
             continue
-        covered.add((population, t.population, t.first))
-        want = _found(table, t.regions["SynBlocks"], keys, number)
-        got = _found(mine, ours["synaptic_matrix"], keys, number)
-        verdicts.append(judge(f"{where} words of population {population}", "our tables", want, got))
-    return verdicts
+        wanted = [np.zeros((0, 3), np.int64)]
+        table = words.read_table(t.regions["PopTable"], number)
+        for population, s in sorted(e.sources.items()):
+            found = words.found(table, t.regions["SynBlocks"], s.keys(int(e.sizes[population])), number)
+            if len(found) or _knows(e, t, population):
+                covered.add((population, t.population, t.first))
+            found[:, 0] = [_source(work, population, int(k)) for k in found[:, 0]]
+            wanted.append(found)
+        rows = np.concatenate(wanted)
+        rows = rows[np.lexsort(rows.T[::-1])]
+        verdicts.append(judge(f"{where} words by source", "emulator", rows, got[f"words.{number}"]))
+    for t in e.targets:
+        for p in e.lists:
+            if p.post == t.population and (p.pre, p.post, t.first) not in covered and _some(e, p.pre, t):
+                verdicts.append(ArrayVerdict(f"population {p.pre} to {p.post} from neuron {t.first}", "emulator", False,
+                                             problem="no core has an entry for it"))  # fmt: skip
+    verdicts.append(judge("packets without an entry", "emulator", np.zeros((0, 2), np.int64), got["lost"]))
+    remarks = []
+    if any("synapseDynamicsParams" in t.regions for t in e.targets):
+        remarks.append("synapseDynamicsParams: the rule is read from the file and written again")
+    regions = [core.regions() for core in work.network.cores]
+    total = sum(4 * len(r[k]) for r in regions for k in REGIONS)
+    return verdicts, [*remarks, f"regions of all cores: {total:,} bytes"], ""
 
 
-def _found(table: words.Table, matrix: Array, keys: Array, number: int) -> Array:
-    """All words that keys find, int64 [W, 3]: position of the key, plastic or fixed, word; sorted within each key."""
-    entry, neuron = table.find(keys)
-    w = matrix.astype(np.int64)
-    rows: list[tuple[int, int, int]] = []
-    for k in np.flatnonzero(entry >= 0):
-        e = table.entries[entry[k]]
-        for a in range(e[2], e[2] + e[4]):
-            if table.length[a] == 0:
-                continue
-            start = table.word[a] + neuron[k] * (table.length[a] + spec.ROW_HEADER_WORDS)
-            row = words.read_rows(matrix, np.array([start]), np.array([table.length[a]]), number)
-            p, f, c = int(row.plastic_words[0]), int(row.fixed[0]), int(row.controls[0])
-            rows += [(int(k), 0, int(x)) for x in w[start + 3 + p : start + 3 + p + f]]
-            half = np.arange(c)
-            weight = (w[start + 3 + half // 2] >> (16 * (half % 2))) & 0xFFFF
-            control = (w[start + 3 + p + f + half // 2] >> (16 * (half % 2))) & 0xFFFF
-            rows += [(int(k), 1, int(x)) for x in (weight << 16 | control)]
-    return np.array(sorted(rows), np.int64).reshape(-1, 3)
+def _some(e: Encoding, pre: int, t: Target) -> bool:
+    return len(e.synapses(pre, t).row) > 0
+
+
+def _source(work: EncodingCase, population: int, neuron: int) -> int:
+    """The emulator's number of a neuron that sends."""
+    first = max((f for p, f in work.source if p == population and f <= neuron), default=0)
+    return work.source.get((population, first), -(10**9)) + neuron - first

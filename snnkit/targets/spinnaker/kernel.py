@@ -13,6 +13,7 @@ from numba import njit  # noqa: E402
 from snnkit._dialect import instantiate  # noqa: E402
 from snnkit.emulator.delivery import active  # noqa: E402
 from snnkit.targets.spinnaker import arithmetic  # noqa: E402
+from snnkit.targets.spinnaker.deliver import deliver, deliver_alike  # noqa: E402
 from snnkit.targets.spinnaker.plastic import add_post_event, process_row  # noqa: E402
 
 _forms = instantiate(arithmetic, where=njit(arithmetic.where), compiler=njit)
@@ -98,75 +99,6 @@ def _update(core, slot, v, r, s_e, s_i, i_now, moved, s, before, neurons):
 
 
 @njit(**_numba.OPTIONS)
-def _add_dense(target, row):
-    """target += row in 16 bits, saturated; returns how often."""
-    over = np.uint32(0)
-    for j in range(target.shape[0]):
-        total = np.uint32(target[j]) + np.uint32(row[j])
-        over += total >> np.uint32(16)
-        target[j] = np.uint16(min(total, np.uint32(65535)))
-    return np.int64(over)
-
-
-@njit(**_numba.OPTIONS)
-def _deliver(source, t, rows, ring):
-    """The fixed synapses of one packet; returns the saturated additions."""
-    ptr, dst, size, weight_at, index_at, delay, weights, indices = rows[:8]
-    over = 0
-    for k in range(ptr[source], ptr[source + 1]):
-        slot = ring[(t + delay[k]) & (ring.shape[0] - 1)]
-        n = size[k]
-        row = weights[weight_at[k] : weight_at[k] + n]
-        if index_at[k] < 0:
-            over += _add_dense(slot[dst[k] : dst[k] + n], row)
-        else:
-            index = indices[index_at[k] : index_at[k] + n]
-            first = dst[k]
-            for j in range(n):
-                total = np.uint32(slot[first + index[j]]) + np.uint32(row[j])
-                over += np.int64(total >> np.uint32(16))
-                slot[first + index[j]] = np.uint16(min(total, np.uint32(65535)))
-    return over
-
-
-@njit(**_numba.OPTIONS)
-def _add_eight(exc, inh, rows, at):
-    """Eight rows of int16 that start at `at`: positive words to `exc`, the others' magnitudes to `inh`."""
-    n = exc.shape[0]
-    a = rows[at[0] : at[0] + n]
-    b = rows[at[1] : at[1] + n]
-    c = rows[at[2] : at[2] + n]
-    d = rows[at[3] : at[3] + n]
-    e = rows[at[4] : at[4] + n]
-    f = rows[at[5] : at[5] + n]
-    g = rows[at[6] : at[6] + n]
-    h = rows[at[7] : at[7] + n]
-    none = np.int16(0)
-    for j in range(n):
-        up = max(a[j], none) + max(b[j], none) + max(c[j], none) + max(d[j], none)
-        up += max(e[j], none) + max(f[j], none) + max(g[j], none) + max(h[j], none)
-        exc[j] += up
-        inh[j] += up - (a[j] + b[j] + c[j] + d[j] + e[j] + f[j] + g[j] + h[j])
-
-
-@njit(**_numba.OPTIONS)
-def _deliver_alike(sources, t, rows, ring, at):
-    """One packet of each of these sources, which share a pattern; no slot can saturate."""
-    ptr, dst, delay = rows[0], rows[1], rows[5]
-    signed_at, half, signed, zero = rows[10], rows[11], rows[12], rows[13]
-    first = ptr[sources[0]]
-    m = sources.shape[0]
-    for k in range(ptr[sources[0] + 1] - first):
-        slot = ring[(t + delay[first + k]) & (ring.shape[0] - 1)]
-        n = half[first + k]
-        base = dst[first + k]
-        for group in range(0, m, 8):
-            for i in range(8):
-                at[i] = signed_at[ptr[sources[group + i]] + k] if group + i < m else zero
-            _add_eight(slot[base : base + n], slot[base + n : base + 2 * n], signed, at)
-
-
-@njit(**_numba.OPTIONS)
 def run_samples(
     begin, end, fast, raster, packets, gate_from, gate_to, ticks, rows, neurons, rings, plastic, states, record, out_s,
     out_u, out_v, counters, probes, ring_probe, history,
@@ -243,7 +175,7 @@ def run_samples(
                     if learns:
                         for k in range(plastic_ptr[source], plastic_ptr[source + 1]):
                             counters[b, 6] += process_row(t, plastic_rows[k], plastic, states, b, ring)
-                    over += _deliver(source, t, rows, ring)
+                    over += deliver(source, t, rows, ring)
                     total_events += events[source]
                     total_rows += read[source]
                     sent += 1
@@ -276,14 +208,14 @@ def run_samples(
                         total_rows += read[found[m]]
                         sent += m < by_host
                         m += 1
-                    _deliver_alike(found[h:m], t, rows, ring, at)
+                    deliver_alike(found[h:m], t, rows, ring, at)
                     h = m
                     continue
                 for _ in range(times):
                     if learns:
                         for k in range(plastic_ptr[source], plastic_ptr[source + 1]):
                             counters[b, 6] += process_row(t, plastic_rows[k], plastic, states, b, ring)
-                    over += _deliver(source, t, rows, ring)
+                    over += deliver(source, t, rows, ring)
                 h += 1
             if full and learns:
                 history[0][t] = weights_of[b]

@@ -20,7 +20,8 @@ class PlacedCore:
     """One core. `layer` and `neurons` (numbers in their population) say what it simulates; a source has none.
 
     `most`: neurons of the largest core of its population, which fixes the width of its indices. `raw`: parameters by
-    name, int64 [n]. `key`: of neuron 0, or None if it sends nothing. `stdp`: words of that region.
+    name, int64 [n]. `key`: of neuron 0, or None if it sends nothing; `colour`: bits
+    below the neuron in it. `stdp`: words of that region.
     """
 
     chip: Chip
@@ -33,6 +34,7 @@ class PlacedCore:
     shift: tuple[int, int] = (0, 0)
     delay_bits: int = 1
     key: int | None = None
+    colour: int = spec.COLOUR_BITS
     blocks: list[words.Block] = field(default_factory=list)
     stdp: Array = field(default_factory=lambda: np.zeros(0, np.uint32))
 
@@ -46,10 +48,10 @@ class PlacedCore:
         empty = np.zeros(0, np.uint32)
         if self.binary == spec.SOURCE:
             return dict.fromkeys(REGIONS, empty)
-        keys = None if self.key is None else self.key + (np.arange(self.n) << spec.COLOUR_BITS)
+        keys = None if self.key is None else self.key + (np.arange(self.n) << self.colour)
         table, matrix = words.encode_table(self.blocks, words.bits_for(self.most))
         return {
-            "core_params": words.core_params(self.n, self.most, keys, self.shift),
+            "core_params": words.core_params(self.n, self.most, keys, self.shift, self.colour),
             "neuron_params": words.neuron_params(self.raw, self.binary != spec.DELTA),
             "synapse_params": words.synapse_params(self.n, self.most, self.delay_bits, self.shift),
             "population_table": table,

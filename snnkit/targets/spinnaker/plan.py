@@ -8,51 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from snnkit.errors import did_you_mean
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Connection, Graph, Population, SpinnakerNeuron, SpinnakerWeightFormat
+from snnkit.graph.model import Connection, Graph, Population, SpinnakerNeuron, SpinnakerPair, SpinnakerWeightFormat
 from snnkit.targets.spinnaker import spec, words
+from snnkit.targets.spinnaker.budget import LIMITS, dtcm_bytes, over_budget, usage
 from snnkit.targets.spinnaker.machine import Chip, chips_of, cores_of
 from snnkit.targets.spinnaker.network import Network, PlacedCore
+from snnkit.targets.spinnaker.pair_rule import PairRule
 from snnkit.targets.spinnaker.routes import Stream, build_routes
 
 Array = np.ndarray[Any, Any]
 
-LIMITS: dict[str, int] = {
-    "neurons": spec.NEURONS_PER_CORE,
-    "ring_slots": 1 << spec.INDEX_BITS_MAX,
-    "dtcm_bytes": spec.DTCM_BYTES,
-    "sdram_bytes": spec.SDRAM_BYTES,
-}
-"""What a core has; the SDRAM is shared by the cores of a chip."""
-
-
-def usage(core: PlacedCore) -> dict[str, int]:
-    """What one core needs. SDRAM: rows, population table and parameters. DTCM: an estimate, see `dtcm_bytes`."""
-    regions = core.regions()
-    sdram = sum(4 * len(r) for r in regions.values())
-    if core.binary == spec.SOURCE:
-        return {"neurons": 0, "ring_slots": 0, "dtcm_bytes": 0, "sdram_bytes": 4 * core.n}
-    return {
-        "neurons": core.n,
-        "ring_slots": ring_slots(core.most, core.delay_bits),
-        "dtcm_bytes": dtcm_bytes(core.n, core.most, core.delay_bits, len(regions["population_table"]), len(core.stdp)),
-        "sdram_bytes": sdram,
-    }
-
-
-def ring_slots(most: int, delay_bits: int) -> int:
-    """Entries of the ring buffers of a core."""
-    return 1 << (words.bits_for(most) + spec.RECEPTOR_BITS + delay_bits)
-
-
-def dtcm_bytes(n: int, most: int, delay_bits: int, table_words: int, stdp_words: int) -> int:
-    """Data memory: ring buffers of 16 bits, neurons with state and key, table, input buffer, two row buffers, history
-    of post events if it learns, and a reserve for stack and heap."""
-    neurons = n * 4 * (spec.NEURON_WORDS + 6 + 8 + 1)
-    rows = 2 * 4 * (spec.ROW_WORDS_MAX + spec.ROW_HEADER_WORDS)
-    learning = (4 * stdp_words + n * (4 + 6 * spec.POST_EVENTS)) if stdp_words else 0
-    ring = 2 * ring_slots(most, delay_bits)
-    return ring + neurons + 4 * table_words + 4 * spec.INPUT_BUFFER + rows + learning + spec.DTCM_RESERVED
+PLASTIC_ROW_MAX = 252
+"""Synapses of a row of which some learn: two words of state, a weight and a control of half a word each."""
 
 
 @dataclass(eq=False)
@@ -91,6 +60,9 @@ def place(
     graph: Graph, *, board: str | None = None, neurons_per_core: int | None = None
 ) -> tuple[Network | None, list[Finding]]:
     """Cut, place, give keys and route. Without errors among the findings there is a network."""
+    findings = _options(board, neurons_per_core)
+    if findings:
+        return None, findings
     nodes, findings = _cut(graph, neurons_per_core)
     board, more = _sites(nodes, board)
     findings += more
@@ -119,7 +91,23 @@ def place(
             core.key = None
     host = _host_keys(graph, by_name, first, reached)
     network = Network(board, cores, host, routes, {p.name: p.n for p in graph.populations})
-    return network, findings + list(_over(network))
+    return network, findings + over_budget(network)
+
+
+def _options(board: str | None, neurons_per_core: int | None) -> list[Finding]:
+    findings = []
+    if board is not None and board not in spec.BOARDS:
+        findings.append(
+            Finding("BOARD", "the network", f"there is no board {board!r}{did_you_mean(board, spec.BOARDS)}",
+                    resource="board", remedy=f"use {', '.join(spec.BOARDS)}, or none for the smallest that is enough")
+        )  # fmt: skip
+    if neurons_per_core is not None and not 1 <= neurons_per_core <= spec.NEURONS_PER_CORE:
+        findings.append(
+            Finding("NEURONS", "the network", f"{neurons_per_core} neurons on a core", resource="neurons per core",
+                    needed=neurons_per_core, available=spec.NEURONS_PER_CORE,
+                    remedy=f"use 1 to {spec.NEURONS_PER_CORE}")
+        )  # fmt: skip
+    return findings
 
 
 def _cut(graph: Graph, neurons_per_core: int | None) -> tuple[list[_Node], list[Finding]]:
@@ -143,6 +131,26 @@ def delay_bits(graph: Graph, p: Population) -> int:
     assert isinstance(p.neuron, SpinnakerNeuron)
     longest = max((c.max_delay for c in graph.incoming(p.name)), default=1)
     return max(words.bits_for(max(longest, 1)), p.neuron.delay_bits)
+
+
+def pair_of(c: Connection) -> SpinnakerPair | None:
+    """The rule by which a connection learns."""
+    return c.format.pair if isinstance(c.format, SpinnakerWeightFormat) else None
+
+
+def _rule(graph: Graph, name: str) -> SpinnakerPair | None:
+    """The rule of a population's cores: `rules.py` sees to it that there is one."""
+    return next((pair for c in graph.incoming(name) if (pair := pair_of(c)) is not None), None)
+
+
+def _region(pair: SpinnakerPair | None) -> Array:
+    if pair is None:
+        return np.zeros(0, np.uint32)
+    size = max(len(pair.plus), len(pair.minus))
+    tables = np.array([[*t, *[0] * (size - len(t))] for t in (pair.plus, pair.minus)], np.int64).reshape(2, size)
+    lengths = (len(pair.plus), len(pair.minus))
+    back, form = int(pair.back_propagation), int(pair.multiplicative)
+    return PairRule(tables, lengths, pair.shifts, np.array(pair.limits, np.int64), back, form).region()
 
 
 def _sites(nodes: Sequence[_Node], board: str | None) -> tuple[str | None, list[Finding]]:
@@ -185,11 +193,15 @@ def _cores(graph: Graph, node: _Node) -> list[PlacedCore]:
             continue
         neuron = node.population.neuron
         assert isinstance(neuron, SpinnakerNeuron)
+        pair = _rule(graph, node.name)
+        binary = spec.EXP if neuron.model == "exp" else spec.DELTA
+        if pair is not None:
+            binary = spec.EXP_MULTIPLICATIVE if pair.multiplicative else spec.EXP_ADDITIVE
         raw = {key: x[mine].astype(np.int64) for key, x in vars(neuron).items() if isinstance(x, np.ndarray)}
         made.append(
             PlacedCore(
-                chip, p, spec.EXP if neuron.model == "exp" else spec.DELTA, node.name, mine, node.most, raw,
-                neuron.shift, delay_bits(graph, node.population), node.key | k << node.shift if sends else None,
+                chip, p, binary, node.name, mine, node.most, raw, neuron.shift, delay_bits(graph, node.population),
+                node.key | k << node.shift if sends else None, stdp=_region(pair),
             )
         )  # fmt: skip
     return made
@@ -210,17 +222,17 @@ def _synapses(
         for core in cores:
             low, high = int(core.neurons[0]), int(core.neurons[-1])
             begin, end = np.searchsorted(table[1], [low, high + 1])
-            row, target, weight, delay, receptor = (x[begin:end] for x in table)
+            row, target, weight, delay, receptor, plastic = (x[begin:end] for x in table)
             order = np.lexsort((target, row))
             s = words.Synapses(
-                row[order], target[order] - low, weight[order], delay[order], receptor[order],
-                np.zeros(len(order), np.int64),
-            )  # fmt: skip
+                row[order], target[order] - low, weight[order], delay[order], receptor[order], plastic[order]
+            )
             if not len(s.row):
                 continue
             within = np.arange(len(s.row)) - np.searchsorted(s.row, s.row, side="left")
-            for part in range(int(within.max()) // spec.ROW_WORDS_MAX + 1):
-                mine = s.take(within // spec.ROW_WORDS_MAX == part)
+            longest = PLASTIC_ROW_MAX if plastic.any() else spec.ROW_WORDS_MAX
+            for part in range(int(within.max()) // longest + 1):
+                mine = s.take(within // longest == part)
                 core.blocks.append(
                     words.Block(node.key, node.mask, (1 << node.core_bits) - 1, node.shift, node.most, node.n, mine)
                 )
@@ -230,17 +242,18 @@ def _synapses(
 
 
 def _table(connections: Sequence[Connection]) -> tuple[Array, ...]:
-    """(source, target, word, delay, receptor) of all synapses that are not zero, by target."""
+    """(source, target, word, delay, receptor, plastic) of all synapses that learn or are not zero, by target."""
     parts = []
     for c in connections:
         assert isinstance(c.format, SpinnakerWeightFormat)
         m = c.synapse.matrix().tocoo()
         weight = m.data.astype(np.int64)
-        some = weight != 0
+        some = (weight != 0) | (c.format.pair is not None)
         row, col, weight = m.row[some].astype(np.int64), m.col[some].astype(np.int64), weight[some]
         delay = c.delay[row, col] if isinstance(c.delay, np.ndarray) else np.full(len(row), c.delay)
         receptor = (weight < 0).astype(np.int64) if c.format.receptor is None else np.full(len(row), c.format.receptor)
-        parts.append((col, row, np.abs(weight), np.asarray(delay, np.int64), receptor))
+        learns = np.full(len(row), int(c.format.pair is not None))
+        parts.append((col, row, np.abs(weight), np.asarray(delay, np.int64), receptor, learns))
     joined = [np.concatenate(x) for x in zip(*parts)]
     order = np.argsort(joined[1], kind="stable")
     return tuple(x[order] for x in joined)
@@ -263,28 +276,4 @@ def _host_keys(
     return np.concatenate(parts)
 
 
-def _over(network: Network) -> list[Finding]:
-    findings: list[Finding] = []
-    chips: dict[Chip, int] = {}
-    for core in network.cores:
-        used = usage(core)
-        chips[core.chip] = chips.get(core.chip, 0) + used["sdram_bytes"]
-        for name in ("ring_slots", "dtcm_bytes"):
-            if used[name] > LIMITS[name]:
-                findings.append(
-                    Finding(name.upper(), core.layer, f"a core of {core.n} neurons", resource=name, needed=used[name],
-                            available=LIMITS[name], remedy="fewer neurons per core, or shorter delays")
-                )  # fmt: skip
-    for chip, size in chips.items():
-        if size > spec.SDRAM_BYTES:
-            findings.append(
-                Finding("SDRAM", f"chip {chip}", "the synaptic rows of its cores", resource="sdram_bytes", needed=size,
-                        available=spec.SDRAM_BYTES, remedy="fewer neurons per core, so that more chips share the rows")
-            )  # fmt: skip
-    for chip, entries in network.routes.items():
-        if len(entries) > spec.ROUTER_ENTRIES:
-            findings.append(
-                Finding("ROUTER", f"chip {chip}", "its router entries", resource="router entries", needed=len(entries),
-                        available=spec.ROUTER_ENTRIES, remedy="more neurons per core")
-            )  # fmt: skip
-    return findings
+__all__ = ["LIMITS", "delay_bits", "place", "usage"]

@@ -1,21 +1,23 @@
 """Real weights, thresholds and decays -> parameters and words of SpiNNaker neurons.
 
-LIF -> IF_curr_delta, CubaLIF -> IF_curr_exp, with v_rest = v_reset = 0 and 1 ms a step:
+LIF -> IF_curr_delta, CubaLIF -> IF_curr_exp, with v_reset = 0 and 1 ms a step:
 
-    v' = a*v + (1 - a)*R*I,   R = 1/(1 - a), chosen by c_m, so that I is the input in units of the membrane
+    v' = a*v + (1 - a)*R*I,   R the power of two next to 1/(1 - a), made by c_m
 
 a is the exponential that the core computes from tau_m in s16.15; tau_m is the one whose a is nearest. What is left of
-(1 - a)*R beside 1, and the scale of the exponential synapse, go into the weights. Each neuron has a scale of its own
-(a read-out one for all): units of v = 2**shift * scale * v. The scale makes the words use the 16 bits of a ring slot,
-the shift makes v use s16.15.
+(1 - a)*R beside 1, and the scale of the exponential synapse, are the gain between words and v. Each neuron has a scale
+of its own (a read-out one for all): a word is weight * scale, v is in units of scale * gain * 2**shift. The scale makes
+the words use the 16 bits of a ring slot, the shift makes v use s16.15. Where all weights of a neuron are multiples of
+one unit, its words are whole multiples of a power of two (one, for a pure integrator), and nothing is rounded: see
+`scales.py`, which also keeps the sums that equal a threshold.
 
 Proved for inputs within their counts: |I|*R and the difference to v stay below 2**31, so nothing wraps; a read-out
 stays below its threshold, 2**31 - 1. A slot cannot saturate where `ring_bound` is "proved" (all sources of a neuron at
-once); where that would leave a weight fewer than 8 bits and firing rates are known, the bound is their mean plus eight
+once); where that would leave a weight fewer than 11 bits and firing rates are known, the bound is their mean plus eight
 deviations ("rates"), saturation is possible, and the emulator counts it.
 
-A decay of 1 (pure integrate and fire) has no time constant: the largest a that the exponential gives is 32766/32768
-(tau_m of 32 s), whose leak is reported.
+A bias acts through i_offset. Where inputs take a step of their own, refrac_init keeps the membrane still in step 0, so
+that the bias acts for as many steps as in the graph that was given.
 """
 
 from __future__ import annotations
@@ -43,15 +45,13 @@ from snnkit.graph.model import (
     SpinnakerNeuron,
     SpinnakerWeightFormat,
 )
-from snnkit.targets.spinnaker import spec, words
+from snnkit.targets.spinnaker import scales, spec, throughput, words
+from snnkit.targets.spinnaker.arrivals import Arrivals, arrivals
 from snnkit.targets.spinnaker.constants import Membrane, Synapse, membrane, synapse
+from snnkit.targets.spinnaker.quantize_report import connection_row, describe, summary
 
 Array = np.ndarray[Any, Any]
 
-GOOD_WORD = 127
-"""A largest weight of 8 bits with its sign is good enough to insist on a proved bound."""
-LEAST_SHARE = 1 / 8
-"""A bound by rates is at least this share of the proved one: sources may fire together."""
 REACH = 2.0**30
 """|I|*R stays below, so that its difference to v stays below 2**31."""
 THRESHOLD_MAX = 2**31 - 1
@@ -72,11 +72,13 @@ class QuantizeOptions:
 
 @dataclass(frozen=True)
 class Quantized:
-    """An integer graph, what it cost (one dict per layer), and findings."""
+    """An integer graph, what it cost (one dict per layer), and findings; `settled`: codes of findings that earlier
+    checks made with assumptions, and that these findings replace."""
 
     graph: Graph
     report: list[dict[str, Any]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    settled: tuple[str, ...] = ()
 
 
 def quantize(
@@ -94,20 +96,25 @@ def quantize(
     if graph.timeline != "chip":
         raise GraphError("quantize needs a graph on the chip timeline", fix="run snnkit.passes.add_lag first")
     options = options or QuantizeOptions()
-    graph = _input_step(graph)
+    late = 0 if (moved := _input_step(graph)) is graph else 1
     populations: list[Population] = []
     connections: dict[str, Connection] = {}
     report: list[dict[str, Any]] = []
     findings: list[Finding] = []
-    for population in graph.populations:
-        layer = _Layer(graph, population, rates or {}, options)
+    for population in moved.populations:
+        layer = _Layer(moved, population, rates or {}, options, late)
         neuron, made = layer.solve()
         populations.append(replace(population, neuron=neuron, bias=None))
         connections |= {c.name: c for c in made}
         report.append(layer.report)
         findings += layer.findings
-    ordered = tuple(connections[c.name] for c in graph.connections)
-    return Quantized(graph.with_(populations=tuple(populations), connections=ordered), report, findings)
+    ordered = tuple(connections[c.name] for c in moved.connections)
+    done = moved.with_(populations=tuple(populations), connections=ordered)
+    if rates is not None:
+        for row, load in zip(report, throughput.loads(done, rates)):
+            row["events_per_core_and_step"] = load.events
+        findings += throughput.findings(done, rates)
+    return Quantized(done, report, findings, () if rates is None else ("THROUGHPUT",))
 
 
 def _input_step(graph: Graph) -> Graph:
@@ -121,97 +128,95 @@ def _input_step(graph: Graph) -> Graph:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """word = weight * words; v = potential * words * gain * 2**shift. `exact` [n]: where words are not rounded.
+    `window` [n]: pure integrators that do not leak between v_rest and their threshold."""
+
+    words: Array
+    shift: int
+    exact: Array
+    window: Array
+
+
 class _Layer:
     """Works out one population."""
 
-    def __init__(self, graph: Graph, population: Population, rates: Mapping[str, Array], options: QuantizeOptions):
-        self.graph, self.population, self.rates, self.options = graph, population, rates, options
+    def __init__(
+        self, graph: Graph, population: Population, rates: Mapping[str, Array], options: QuantizeOptions, late: int
+    ) -> None:
+        self.population, self.late = population, late
         self.findings: list[Finding] = []
         self.ticks = None if graph.steps is None else graph.steps + graph.max_lag
         neuron = population.neuron
         assert isinstance(neuron, LIF | CubaLIF | LI | CubaLI)
         self.readout = isinstance(neuron, LI | CubaLI)
         self.exponential = isinstance(neuron, CubaLIF | CubaLI)
-        self.membrane: Membrane = membrane(np.asarray(getattr(neuron, "decay_mem", getattr(neuron, "decay", None))))
+        wanted = getattr(neuron, "decay_mem", getattr(neuron, "decay", None))
+        self.decay = np.asarray(wanted, np.float64)
+        self.membrane: Membrane = membrane(self.decay)
         self.synapse: Synapse | None = synapse(np.asarray(neuron.decay_syn)) if self.exponential else None  # type: ignore[union-attr]
         self.connections = graph.incoming(population.name)
         self.matrices = [sp.csr_matrix(c.synapse.matrix(), dtype=np.float64) for c in self.connections]
+        self.threshold = None if self.readout else np.asarray(neuron.threshold, np.float64)  # type: ignore[union-attr]
+        self.gain = self.membrane.gain * (1.0 if self.synapse is None else self.synapse.gain)
+        self.bias = np.zeros(population.n) if population.bias is None else np.asarray(population.bias, np.float64)
+        self.arrivals: Arrivals = arrivals(
+            graph, self.connections, self.matrices, population.n, rates, proved=options.proved,
+            deviations=options.deviations,
+        )  # fmt: skip
         self.report: dict[str, Any] = {"layer": population.name, "neurons": population.n}
 
     def solve(self) -> tuple[SpinnakerNeuron, list[Connection]]:
-        n, neuron = self.population.n, self.population.neuron
-        gain = self.membrane.gain * (1.0 if self.synapse is None else self.synapse.gain)
-        up, down, bound = self._arrivals(gain)
-        most = np.maximum(np.maximum(up, down), 1e-30)
-        bias = self._bias()
-        steady = self._steady()
+        if np.any(self.bias) and self.synapse is not None and np.any(self.population.neuron.decay_syn):  # type: ignore[union-attr]
+            self.findings.append(
+                Finding("BIAS_REGISTER", self.population.name,
+                        "i_offset drives the membrane, but the bias of a CubaLIF passes through its current",
+                        remedy="gate the bias (snnkit.passes.gate_bias)")
+            )  # fmt: skip
+        scale, may = self._scale(), self.arrivals
+        rounded = np.where(scale.exact, 0, may.packets / 2)
+        proved = bool(np.all(may.sure.max(0) * scale.words + rounded <= spec.WEIGHT_MAX))
+        made = [self._connection(c, m, scale.words) for c, m in zip(self.connections, self.matrices)]
+        neuron = self._neuron(scale, made)
+        describe(self, scale, neuron, "proved" if proved else may.bound, may.sure[1] * scale.words)
+        return neuron, made
+
+    # ---------------------------------------------------------------------------------------------------------- scale
+    def _scale(self) -> Scale:
+        """Words that fill a slot, a shift that fills s16.15, powers of two of a unit where weights have one."""
+        n, steady, most = self.population.n, self._steady(), np.maximum(self.arrivals.used.max(0), 1e-30)
+        offset = np.abs(self.bias) * self.gain / self.membrane.gain
         # I in units of the membrane, per word of the slot: the shift comes on top
         reach = REACH / float((self.membrane.r * steady).max(initial=1))
         top = min(reach, float(spec.WEIGHT_MAX))  # long time constants: fewer words, no shift
         shift = min(max(math.floor(math.log2(reach / spec.WEIGHT_MAX)), 0), spec.SHIFT_MAX)
-        rounded = np.minimum(0.5 * self._fan_in(), spec.WEIGHT_MAX / 2)  # what rounding to words may add
-        scale = np.maximum(top - rounded, 1.0) / (most + np.abs(bias) / np.maximum(steady, 1e-30))
-        threshold = None if self.readout else np.asarray(neuron.threshold, np.float64)  # type: ignore[union-attr]
-        scale, shift = self._with_threshold(scale, shift, threshold, most)
-        if self.readout:
-            scale = np.full(n, scale.min(initial=np.inf) if n else 1.0)
-        scale, exact = self._snap(scale, gain, threshold)
-        made = [self._connection(c, m, scale / gain) for c, m in zip(self.connections, self.matrices)]
-        self._describe(scale, gain, made, bound, shift, exact, threshold)
-        return self._neuron(scale * 2.0**shift, threshold, bias, shift, made), made
+        unit = scales.units(self.matrices, self.bias)
+        full = most + offset / np.maximum(steady, 1e-30)
+        rounded = np.minimum(0.5 * self.arrivals.packets, spec.WEIGHT_MAX / 2)  # what rounding to words may add
+        loose, tight = np.maximum(top - rounded, 1.0) / full, top / full
+        if self.threshold is not None:  # lower the shift until every threshold fits s16.15
+            level, limit = self.threshold * self.gain, THRESHOLD_MAX / 2.0
+            while shift > 0 and float((level * tight).max(initial=0)) * 2.0**shift > limit:
+                shift -= 1
+            loose, tight = (np.minimum(x, limit / (level * 2.0**shift)) for x in (loose, tight))
+        power = np.exp2(np.floor(np.log2(np.maximum(tight * np.nan_to_num(unit, nan=1.0), 1e-30))))
+        exact = np.isfinite(unit) & (power >= 1)
+        window = exact & (self.decay == 1) & (not self.exponential) & (shift == 0)
+        if self.threshold is not None:
+            window &= self.threshold / np.where(exact, unit, 1.0) < scales.WINDOW - 1
+            power = np.where(window, 1.0, power)
+        if self.readout and n:  # one scale of v for all
+            same = bool(exact.all()) and np.ptp(unit) == 0 and np.ptp(self.gain) == 0
+            window = np.full(n, same and bool(window.all()) and self._reach(1 / unit) < scales.WINDOW // 2)
+            power, exact = np.full(n, 1.0 if window[0] else power.min()), np.full(n, same)
+            loose = float((loose * self.gain).min()) / self.gain
+        return Scale(np.where(exact, power / unit, loose), shift, exact, window)
 
-    def _with_threshold(self, scale: Array, shift: int, threshold: Array | None, most: Array) -> tuple[Array, int]:
-        """Lower scales and shift until every threshold fits s16.15; what a threshold cannot reach is a finding."""
-        if threshold is None:
-            return scale, shift
-        limit = THRESHOLD_MAX / 2.0
-        while shift > 0 and float((threshold * scale).max(initial=0)) * 2.0**shift > limit:
-            shift -= 1
-        return np.minimum(scale, limit / (threshold * 2.0**shift)), shift
-
-    def _snap(self, scale: Array, gain: Array, threshold: Array | None) -> tuple[Array, bool]:
-        """One power of two for all, if that makes every word exact: dyadic weights lose nothing."""
-        if not scale.size:
-            return scale, True
-        power = 2.0 ** math.floor(math.log2(float(scale.min())))
-        flat = np.all(gain == 1.0)
-        values = np.concatenate([m.data for m in self.matrices]) * power if self.matrices else np.zeros(0)
-        whole = bool(flat) and np.array_equal(values, np.rint(values))
-        if whole and (threshold is None or np.array_equal(threshold * power, np.rint(threshold * power))):
-            return np.full(scale.shape, power), True
-        return scale, False
-
-    def _arrivals(self, gain: Array) -> tuple[Array, Array, str]:
-        """Largest excitatory and inhibitory sum of weights in a step (of words: divided by the gain), and its proof."""
-        n = self.population.n
-        sure = np.zeros((2, n))
-        mean, var, largest = np.zeros((2, n)), np.zeros((2, n)), np.zeros(n)
-        known = True
-        for c, m in zip(self.connections, self.matrices):
-            source = next((i for i in self.graph.inputs if i.name == c.src), None)
-            count = 1 if source is None else source.max_count
-            rate = self.rates.get(c.src)
-            known &= rate is not None
-            p = np.ones(m.shape[1]) if rate is None else np.asarray(rate, np.float64).reshape(-1)
-            np.maximum(largest, np.asarray(abs(m).max(axis=1).todense()).reshape(-1), out=largest)
-            for k, part in enumerate((m.maximum(0), (-m).maximum(0))):
-                sure[k] += np.asarray(part.sum(1)).reshape(-1) * count
-                mean[k] += part @ p
-                var[k] += part.multiply(part) @ np.maximum(p * count - p * p, 1e-4)
-        sure, mean, largest = sure / gain, mean / gain, largest / gain
-        proved = sure.max(0)
-        words_of = np.where(proved > 0, largest / np.maximum(proved, 1e-30) * spec.WEIGHT_MAX, np.inf)
-        if self.options.proved or not known or bool(np.all((words_of >= GOOD_WORD) | (largest == 0))):
-            return sure[0], sure[1], "proved"
-        likely = np.minimum(mean + self.options.deviations * np.sqrt(var) / gain + largest, sure)
-        likely = np.maximum(likely, LEAST_SHARE * sure)
-        return likely[0], likely[1], "rates"
-
-    def _fan_in(self) -> Array:
-        """Packets that may add to one slot of each neuron."""
-        counts = {i.name: i.max_count for i in self.graph.inputs}
-        each = [np.diff(m.indptr) * counts.get(c.src, 1) for c, m in zip(self.connections, self.matrices)]
-        return np.sum([np.zeros(self.population.n), *each], axis=0)
+    def _reach(self, words: Array) -> float:
+        """How far a v without a leak may go in a whole run, raw."""
+        total = float(((self.arrivals.sure.max(0) + np.abs(self.bias)) * words).max(initial=0))
+        return np.inf if self.ticks is None and total else total * (self.ticks or 0)
 
     def _steady(self) -> Array:
         """How much larger the current may become than what arrives in one step."""
@@ -223,131 +228,51 @@ class _Layer:
             geometric = np.minimum(1.0 / np.maximum(1.0 - a, 1e-12), longest)
         return np.asarray(geometric)
 
-    def _bias(self) -> Array:
-        n = self.population.n
-        if self.population.bias is None:
-            return np.zeros(n)
-        if self.synapse is not None and np.any(self.population.neuron.decay_syn):  # type: ignore[union-attr]
-            self.findings.append(
-                Finding("BIAS_REGISTER", self.population.name,
-                        "i_offset drives the membrane, but the bias of a CubaLIF passes through its current",
-                        remedy="gate the bias (snnkit.passes.gate_bias)")
-            )  # fmt: skip
-        return np.asarray(self.population.bias, np.float64) / self.membrane.gain
-
+    # ------------------------------------------------------------------------------------------------------- parameters
     def _connection(self, c: Connection, m: sp.csr_matrix, factor: Array) -> Connection:
-        data = np.rint(m.data * np.repeat(factor, np.diff(m.indptr)))
+        each = np.repeat(factor, np.diff(m.indptr))
+        data = np.rint(m.data * each)
         clipped = np.clip(data, -spec.WEIGHT_MAX, spec.WEIGHT_MAX).astype(np.int32)
         made = sp.csr_matrix((clipped, m.indices, m.indptr), shape=m.shape)
         new = Dense(made.toarray()) if isinstance(c.synapse, Dense) else Sparse(made)
-        self.report.setdefault("connections", {})[c.name] = {
-            "weights": int(np.count_nonzero(m.data)),
-            "clipped": int(np.sum(data != clipped)),
-            "zeroed": int(np.sum((clipped == 0) & (m.data != 0))),
-            "largest_word": int(np.abs(clipped).max(initial=0)),
-            "rms_error_of_rms": float(
-                np.sqrt(np.mean((clipped / np.repeat(factor, np.diff(m.indptr)) - m.data) ** 2)
-                        / max(np.mean(m.data**2), 1e-30)) if m.data.size else 0.0
-            ),
-        }  # fmt: skip
+        self.report.setdefault("connections", {})[c.name] = connection_row(m.data, each, data, clipped)
         return replace(c, synapse=new, format=SpinnakerWeightFormat())
 
-    def _neuron(
-        self, units: Array, threshold: Array | None, bias: Array, shift: int, made: Sequence[Connection]
-    ) -> SpinnakerNeuron:
-        n, neuron = self.population.n, self.population.neuron
+    def _neuron(self, scale: Scale, made: Sequence[Connection]) -> SpinnakerNeuron:
+        n, a, units = self.population.n, self.membrane.a, scale.words * self.gain * 2.0**scale.shift
         zero, step = np.zeros(n, np.int32), np.full(n, spec.ONE, np.int32)
-        if threshold is None:
-            level, refractory = np.full(n, THRESHOLD_MAX), 0
+        rest = np.where(scale.exact & (self.decay < 1), 0, scales.rest_to_nearest(a))
+        level, refractory = np.full(n, THRESHOLD_MAX), 0
+        if self.threshold is None:
+            rest = np.where(scale.window, -scales.WINDOW // 2, rest)
         else:
-            level = np.maximum(np.rint(threshold * units), 1)
-            refractory = neuron.refractory  # type: ignore[union-attr]
-        offset = np.rint(bias * units)
+            level = self._levels(self.threshold * units, scale)
+            rest = np.where(scale.window, level - scales.WINDOW, rest)
+            refractory = self.population.neuron.refractory  # type: ignore[union-attr]
+        offset = np.rint(self.bias / self.membrane.gain * units)
         tau_syn = step if self.synapse is None else self.synapse.tau.astype(np.int32)
         longest = max((c.max_delay for c in made), default=1)
+        still = np.full(n, self.late if np.any(self.bias) else 0, np.int32)
         return SpinnakerNeuron(
             model="exp" if self.exponential else "delta",
-            v_init=zero, v_rest=zero, v_reset=zero, v_thresh=level.astype(np.int32),
+            v_init=zero, v_rest=rest.astype(np.int32), v_reset=zero, v_thresh=level.astype(np.int32),
             c_m=self.membrane.c.astype(np.int32), tau_m=self.membrane.tau.astype(np.int32),
             i_offset=offset.astype(np.int32), tau_refrac=np.full(n, refractory * spec.ONE, np.int32),
-            tau_syn_e=tau_syn, tau_syn_i=tau_syn, ts=step, refrac_init=zero, shift=(shift, shift),
+            tau_syn_e=tau_syn, tau_syn_i=tau_syn, ts=step, refrac_init=still, shift=(scale.shift, scale.shift),
             delay_bits=words.bits_for(max(longest, 1)),
         )  # fmt: skip
 
-    def _describe(
-        self, scale: Array, gain: Array, made: Sequence[Connection], bound: str, shift: int, exact: bool,
-        threshold: Array | None,
-    ) -> None:  # fmt: skip
-        neuron = self.population.neuron
-        wanted = np.asarray(getattr(neuron, "decay_mem", getattr(neuron, "decay", None)), np.float64)
-        error = float(np.abs(self.membrane.a / spec.ONE - wanted).max(initial=0))
+    def _levels(self, level: Array, scale: Scale) -> Array:
+        """Raw thresholds: to nearest; for exact words the next whole number, so that sums equal to it fire."""
+        error = np.abs(self.membrane.a / spec.ONE - self.decay) / np.maximum(1 - self.decay, 2.0**-15)
+        floors = np.zeros(level.shape)
         if self.synapse is not None:
-            lost = self.synapse.decay / 2.0**32 - np.asarray(neuron.decay_syn, np.float64)  # type: ignore[union-attr]
-            error = max(error, float(np.abs(lost).max(initial=0)))
-        units = scale * 2.0**shift
-        self.report |= {
-            "model": "IF_curr_exp" if self.exponential else "IF_curr_delta",
-            "exact_weights": exact,
-            "ring_bound": bound,
-            "shift": shift,
-            "scale_min": float(units.min(initial=np.inf)) / spec.ONE,
-            "scale_max": float(units.max(initial=0)) / spec.ONE,
-            "decay_error_max": error,
-        }
-        self.report.setdefault("connections", {})
-        if threshold is not None:
-            levels = threshold * units
-            self.report["threshold_error_max"] = float(
-                (np.abs(np.rint(levels) - levels) / np.maximum(levels, 1e-30)).max(initial=0)
-            )
-        name = self.population.name
-        if np.any(wanted == 1.0):
-            self.findings.append(
-                Finding("IF_LEAK", name, f"a decay of 1 becomes {int(self.membrane.a.max())}/{spec.ONE}, the longest "
-                        "time constant there is: v leaks that much in a step", severity="note",
-                        remedy="train with that leak where it matters")
-            )  # fmt: skip
-        if bound == "rates":
-            self.findings.append(
-                Finding("RING_BOUND", name, "that no slot saturates follows from the measured firing rates only",
-                        severity="note", remedy="the emulator counts saturations; fewer inputs per neuron prove it")
-            )  # fmt: skip
-        self._throughput(made)
-
-    def _throughput(self, made: Sequence[Connection]) -> None:
-        """Expected synaptic events per core and step beside what a core can do in 1 ms."""
-        if not all(c.src in self.rates for c in made):
-            return
-        n = self.population.n
-        each = np.zeros(n)
-        for c in made:
-            m = c.synapse.matrix().tocsr()
-            used = sp.csr_matrix(((m.data != 0).astype(np.float64), m.indices, m.indptr), shape=m.shape)
-            each += used @ np.asarray(self.rates[c.src], np.float64).reshape(-1)
-        cores = [each[k : k + spec.NEURONS_PER_CORE].sum() for k in range(0, n, spec.NEURONS_PER_CORE)]
-        worst = float(max(cores, default=0.0))
-        self.report["events_per_core_and_step"] = worst
-        if worst > spec.EVENTS_PER_MS:
-            fit = max(int(spec.NEURONS_PER_CORE * spec.EVENTS_PER_MS / worst), 1)
-            self.findings.append(
-                Finding("THROUGHPUT", self.population.name, "more synaptic events than a core handles in 1 ms",
-                        severity="warning", resource="events per core and ms", needed=worst,
-                        available=spec.EVENTS_PER_MS,
-                        remedy=f"slow down {worst / spec.EVENTS_PER_MS:.1f} times, or {fit} neurons per core")
-            )  # fmt: skip
-
-
-def summary(report: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Totals over layers: clipped, zeroed and all weights, the largest decay and threshold errors."""
-    rows = [c for layer in report for c in layer["connections"].values()]
-    return {
-        "weights": sum(r["weights"] for r in rows),
-        "clipped": sum(r["clipped"] for r in rows),
-        "zeroed": sum(r["zeroed"] for r in rows),
-        "decay_error_max": max((layer["decay_error_max"] for layer in report), default=0.0),
-        "threshold_error_max": max((layer.get("threshold_error_max", 0.0) for layer in report), default=0.0),
-        "exact_layers": [layer["layer"] for layer in report if layer["exact_weights"]],
-    }
+            lasting = 1.0 / np.maximum(1.0 - self.synapse.decay / 2.0**32, 2.0**-15)
+            floors = 2 * lasting * self.membrane.r + 1
+            error = error + np.abs(self.synapse.decay / 2.0**32 - self.population.neuron.decay_syn) * lasting  # type: ignore[union-attr]
+        margin = np.where(scale.window, 0, scales.tie_margin(level, error, floors))
+        kept = np.ceil(level * (1 - scales.SAME) - margin)
+        return np.maximum(np.where(scale.exact, kept, np.rint(level)), 1)
 
 
 __all__ = ["QuantizeOptions", "Quantized", "quantize", "summary"]

@@ -1,7 +1,7 @@
 """Reference vectors through the whole road: file -> placed network -> descriptor -> emulator in a fresh process.
 
-The fresh process sees the descriptor folder and the packets, nothing of the file. Which comparison a file gets is
-decided by its fields: see `cases.py`.
+The fresh process sees the descriptor folder and the packets (of scalar operations: their arguments), nothing of the
+file. Which comparison a file gets is decided by its fields: see `cases.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from snnkit.errors import SnnkitError
@@ -19,6 +20,11 @@ from snnkit.targets.comparison import ArrayVerdict
 from snnkit.targets.fresh import run_fresh
 from snnkit.targets.spinnaker import core_case, encoding_case, routing_case, scalar_case
 from snnkit.targets.spinnaker.cases import Case, open_case
+
+KINDS: dict[str, ModuleType] = {
+    "core": core_case, "scalars": scalar_case, "encoding": encoding_case, "routing": routing_case,
+}  # fmt: skip
+"""By kind, a module with read(case) -> work, write(work, folder, result) and compare(work)."""
 
 
 @dataclass(frozen=True)
@@ -88,25 +94,22 @@ def replay(
     cases = [open_case(f) for f in files]
     with tempfile.TemporaryDirectory(prefix="snnkit-replay-") as temp:
         root = Path(temp)
-        works: dict[int, core_case.CoreCase] = {}
+        works: dict[int, Any] = {}
         folders: dict[int, Path] = {}
         for number, case in enumerate(cases):
-            if case.kind == "core":
-                tell(f"placing {case.name}")
-                works[number] = core_case.read(case)
-                folders[number] = root / f"{number}.snnx"
-                core_case.write(works[number], folders[number], root / f"{number}.npz")
-            elif case.kind == "encoding":
-                folders[number] = root / f"{number}.snnx"
-        results: list[ReplayResult] = []
-        if alter is not None:
-            for number in works:
+            tell(f"placing {case.name}")
+            kind = KINDS[case.kind]
+            works[number] = kind.read(case)
+            folders[number] = root / f"{number}.snnx"
+            kind.write(works[number], folders[number], root / f"{number}.npz")
+            if alter is not None and folders[number].is_dir():
                 alter(folders[number])
-        tell(f"emulating {len(works)} descriptors in a fresh process")
-        run_fresh([w.job for w in works.values() if w.job is not None], root)
+        results: list[ReplayResult] = []
+        tell(f"emulating {sum(f.is_dir() for f in folders.values())} descriptors in a fresh process")
+        run_fresh([w.job for w in works.values()], root)
         for number, case in enumerate(cases):
             tell(f"comparing {case.name}")
-            result = _result(case, works.get(number), folders.get(number))
+            result = _result(case, works[number])
             if not resources:
                 result = replace(result, resources=())
             if keep is not None and number in folders and folders[number].is_dir():
@@ -115,22 +118,11 @@ def replay(
     return results
 
 
-def _result(case: Case, work: core_case.CoreCase | None, folder: Path | None) -> ReplayResult:
-    error = ""
-    remarks: list[str] = []
-    used: list[str] = []
-    if work is not None:
-        verdicts, error = core_case.compare(work)
+def _result(case: Case, work: Any) -> ReplayResult:
+    verdicts, remarks, error = KINDS[case.kind].compare(work)
+    used = []
+    if isinstance(work, core_case.CoreCase):
         used = [f"{k}: {v:,}" for k, v in work.lowered.resources()["total"].items()]
-        if work.case.has("stdp_words"):
-            remarks.append("plastic rows: no second opinion by the graph, which has static synapses only")
-    elif case.kind == "scalars":
-        verdicts = scalar_case.compare(case)
-    elif case.kind == "encoding":
-        assert folder is not None
-        verdicts, remarks, error = encoding_case.compare(case, folder)
-    else:
-        verdicts, remarks = routing_case.compare(case)
     return ReplayResult(
         str(case.path), case.name, case.kind, tuple(verdicts), error, case.unknown, tuple(remarks), tuple(used)
     )

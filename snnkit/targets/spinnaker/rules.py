@@ -18,12 +18,15 @@ REGISTER_RANGE      a parameter that no word holds, or a time constant that is n
 SYNAPSE_MEMORY_LOSS a synaptic time constant so long that its decay is 0                        integer
 SHIFT_RANGE         a ring buffer shift that reaches the sign bit                               integer
 WEIGHT_FORMAT, WEIGHT_RANGE   weights that are no words of 16 bits                              integer
+PAIR_RULE           plastic synapses on IF_curr_delta, with two rules, or a table or limit that fits no word   integer
 CORES, KEYS, ROUTER, SDRAM, RING_SLOTS, DTCM_BYTES    more than the machine has                 both
+BOARD, NEURONS      an unknown board, or more neurons per core than there are                   both
+THROUGHPUT          more synaptic events a step than a core handles in real time: never an error    float
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,7 +45,8 @@ from snnkit.graph.model import (
     SpinnakerWeightFormat,
 )
 from snnkit.targets import checks
-from snnkit.targets.spinnaker import spec
+from snnkit.targets.spinnaker import spec, throughput
+from snnkit.targets.spinnaker.rules_learning import check_pairs
 
 Array = np.ndarray[Any, Any]
 
@@ -51,14 +55,16 @@ COUNT_MAX = 255
 
 # -------------------------------------------------------------------------------------------------------- float graphs
 def check(
-    graph: Graph, *, board: str | None = None, neurons_per_core: int | None = None, resources: bool = True
-) -> list[Finding]:
+    graph: Graph, *, board: str | None = None, neurons_per_core: int | None = None, resources: bool = True,
+    rates: Mapping[str, Array] | None = None,
+) -> list[Finding]:  # fmt: skip
     """Everything about a float graph, on either timeline, that SpiNNaker cannot do. Integer graphs: `check_integer`.
 
     Args:
         board: "SpiNN-3", "SpiNN-5" or "triad"; None for any.
         neurons_per_core: at most so many.
-        resources: also place the network, which takes a moment for large ones.
+        resources: also place the network and estimate its load, which takes a moment for large ones.
+        rates: firing probability (mean count) per step by source [n], for the load; assumed where there is none.
     """
     if any(isinstance(p.neuron, SpinnakerNeuron) for p in graph.populations):
         return check_integer(graph)
@@ -72,6 +78,7 @@ def check(
         from snnkit.targets.spinnaker.plan import place
 
         findings.extend(place(_stand_in(graph), board=board, neurons_per_core=neurons_per_core)[1])
+        findings.extend(throughput.findings(graph, rates, neurons_per_core))
     return findings
 
 
@@ -138,6 +145,7 @@ def check_integer(graph: Graph) -> list[Finding]:
         if isinstance(p.neuron, SpinnakerNeuron):
             findings.extend(_registers(p, p.neuron))
     findings.extend(checks.quantised(graph, SpinnakerNeuron))
+    findings.extend(check_pairs(graph))
     for c in graph.connections:
         findings.extend(_weights(c))
         findings.extend(_delay(c))
@@ -178,7 +186,9 @@ def _registers(p: Population, neuron: SpinnakerNeuron) -> Iterator[Finding]:
             available=spec.SHIFT_MAX, remedy=f"use 0 to {spec.SHIFT_MAX}",
         )  # fmt: skip
     if not 1 <= neuron.delay_bits <= spec.INDEX_BITS_MAX - spec.RECEPTOR_BITS - 1:
-        yield Finding("DELAY_RANGE", p.name, f"{neuron.delay_bits} delay bits", remedy="use 1 to 12")
+        most = spec.INDEX_BITS_MAX - spec.RECEPTOR_BITS - 1
+        yield Finding("DELAY_RANGE", p.name, f"{neuron.delay_bits} delay bits", resource="delay bits",
+                      needed=neuron.delay_bits, available=most, remedy=f"use 1 to {most}")  # fmt: skip
 
 
 def _weights(c: Connection) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from snnkit.emulator.rows import ragged
 from snnkit.errors import DescriptorError
 from snnkit.targets.spinnaker import spec
 
@@ -203,10 +204,40 @@ def read_table(words: Array, core: int) -> Table:
     return Table(entries, length, np.where(empty, 0, block * spec.ADDRESS_UNIT // 4))
 
 
+def found(table: Table, matrix: Array, keys: Array, core: int) -> Array:
+    """All words that keys find on a core, int64 [W, 3]: position of the key, 1 if plastic, and the word (weight and
+    control of a plastic synapse); sorted.
+
+    Raises:
+        DescriptorError: a row leaves the core's memory.
+    """
+    entry, neuron = table.find(keys)
+    key = np.flatnonzero(entry >= 0)
+    first, count = table.entries[entry[key], 2], table.entries[entry[key], 4]
+    block, key = ragged(first, count), np.repeat(key, count)
+    some = table.length[block] > 0
+    block, key = block[some], key[some]
+    start = table.word[block] + neuron[key] * (table.length[block] + spec.ROW_HEADER_WORDS)
+    row = read_rows(matrix, start, table.length[block], core)
+    w = matrix.astype(np.int64)
+    fixed = w[ragged(start + 3 + row.plastic_words, row.fixed)]
+    half = ragged(np.zeros_like(start), row.controls)
+    weights, controls = (
+        w[np.repeat(at, row.controls) + half // 2] >> (16 * (half % 2)) & 0xFFFF
+        for at in (start + 3, start + 3 + row.plastic_words + row.fixed)
+    )
+    parts = [
+        np.stack([np.repeat(key, n), np.full(len(word), plastic), word], 1)
+        for plastic, n, word in ((0, row.fixed, fixed), (1, row.controls, weights << 16 | controls))
+    ]
+    rows = np.concatenate(parts)
+    return rows[np.lexsort(rows.T[::-1])]
+
+
 # --------------------------------------------------------------------------------------------------- parameter regions
-def core_params(n: int, most: int, keys: Array | None, shift: tuple[int, int]) -> Array:
+def core_params(n: int, most: int, keys: Array | None, shift: tuple[int, int], colour: int = spec.COLOUR_BITS) -> Array:
     """The neuron core's region: has key, neurons, next power of two, colour bits, receptors, shifts, a key a neuron."""
-    words = [int(keys is not None), n, 1 << bits_for(most) if most > 1 else 1, spec.COLOUR_BITS, spec.RECEPTORS, *shift]
+    words = [int(keys is not None), n, 1 << bits_for(most) if most > 1 else 1, colour, spec.RECEPTORS, *shift]
     return np.concatenate([words, np.zeros(n, np.int64) if keys is None else keys]).astype(np.uint32)
 
 

@@ -113,7 +113,7 @@ def test_most_spikes_are_those_of_the_float_graph():
             a, b = made.aligned(p.name), real.aligned(p.name)
             total, wrong = total + int(b.sum()), wrong + int((a != b).sum())
     assert total > 3000
-    assert wrong / total < 0.005
+    assert wrong / total < 0.001
 
 
 def test_dyadic_networks_are_exact():
@@ -175,11 +175,6 @@ def test_pure_integration_is_the_longest_time_constant():
     assert made.a.tolist() == [32766, 16384, 0]
     assert np.allclose(made.gain, 1)
     assert [setup.expk(-setup.divide(spec.ONE, int(t))) for t in made.tau] == made.a.tolist()
-    with_if = add_lag(
-        Graph("if", (Input("in", (2,)),), (Population("a", (2,), LIF(np.ones(2, F), np.ones(2, F))),),
-              (Connection("1", "in", "a", Dense(np.eye(2, dtype=F) / 4)),), Readout("a", "count"), steps=9)
-    )  # fmt: skip
-    assert [(f.code, f.severity) for f in quantize(with_if).findings] == [("IF_LEAK", "note")]
 
 
 @pytest.mark.parametrize("decay", [0.01, 0.1, 0.37, 0.61, 0.9, 0.99, 0.999])
@@ -187,7 +182,8 @@ def test_time_constants_are_the_nearest(decay):
     m, s = constants.membrane(np.array([decay])), constants.synapse(np.array([decay]))
     assert abs(m.a[0] / spec.ONE - decay) <= 1.5 / spec.ONE
     assert abs(s.decay[0] / 2**32 - decay) < 3e-5
-    assert abs(m.gain[0] - 1) < 1e-4
+    assert np.log2(m.r[0]) % 1 == 0
+    assert 0.7 < m.gain[0] < 1.42
 
 
 def test_a_read_out_cannot_fire(tmp_path):
