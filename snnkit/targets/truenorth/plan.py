@@ -16,9 +16,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Graph, Population, TrueNorthNeuron
+from snnkit.graph.model import Graph, Population, TrueNorthAxon, TrueNorthNeuron
 from snnkit.mapping import partition
-from snnkit.targets.truenorth import codes, schema, spec
+from snnkit.targets.truenorth import codes, schema, shared, spec
 from snnkit.targets.truenorth.images import CoreImage, neuron_rows, pack, site
 from snnkit.targets.truenorth.schema import AXONS, NEURON_COLUMNS, NEURONS
 
@@ -65,11 +65,14 @@ class Plan:
     relayed: tuple[str, ...]
     demand: dict[str, Array]
     findings: list[Finding]
+    members: dict[str, list[list[shared.Member]]] = field(default_factory=dict)
+    unread: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def n_cores(self) -> int:
         relays = sum(len(_relay_groups(self.demand[name])) for name in self.relayed)
-        return sum(len(layer.tiles) for layer in self.layers.values()) + relays
+        seen = sum(-(-len(axons) // AXONS) for axons in self.unread.values())
+        return sum(len(layer.tiles) for layer in self.layers.values()) + relays + seen
 
 
 # --------------------------------------------------------------------------------------------------------------- wires
@@ -154,11 +157,12 @@ def _axons(wires: Wires, neurons: Array) -> Array:
 def make_plan(graph: Graph) -> Plan:
     """The plan with the fewest cores: duplicates everywhere, or relays where that helps and costs no tick."""
     findings: list[Finding] = []
-    wires = {p.name: wire(graph, p, findings) for p in graph.populations}
+    neurons = [p for p in graph.populations if not isinstance(p.neuron, TrueNorthAxon)]
+    wires = {p.name: wire(graph, p, findings) for p in neurons}
     if findings:
         return Plan({}, (), {}, findings)
     best = _attempt(graph, wires, ())
-    for name in (p.name for p in graph.populations if _may_relay(graph, p.name)):
+    for name in (p.name for p in neurons if _may_relay(graph, p.name)):
         tried = _attempt(graph, wires, (*best.relayed, name))
         if not tried.findings and (best.findings or tried.n_cores < best.n_cores):
             best = tried
@@ -174,13 +178,16 @@ def _attempt(graph: Graph, wires: Mapping[str, Wires], relayed: tuple[str, ...])
     """Partition every population until the copies that the tiles ask for are those that they hold."""
     findings: list[Finding] = []
     reads = {graph.readout.population} if graph.readout is not None else set()
-    base = {p.name: np.full(p.n, 1 if p.name in reads else 0, np.int64) for p in graph.populations}
-    layers = {p.name: Layer(wires[p.name], np.ones(p.n, np.int64)) for p in graph.populations}
+    populations = [p for p in graph.populations if p.name in wires]
+    base = {p.name: np.full(p.n, 1 if p.name in reads else 0, np.int64) for p in populations}
+    layers = {p.name: Layer(wires[p.name], np.ones(p.n, np.int64)) for p in populations}
+    rows = shared.members(graph)
+    unread = shared.unused(rows, wires)
     demand = {name: np.zeros(len(b), np.int64) for name, b in base.items()}
     done: set[str] = set()
     for _ in range(_ROUNDS):
         changed = False
-        for p in reversed(graph.populations):
+        for p in reversed(populations):
             need = -(-demand[p.name] // NEURONS) if p.name in relayed else demand[p.name]
             copies = np.maximum(need + base[p.name], 1)
             layer = layers[p.name]
@@ -190,11 +197,11 @@ def _attempt(graph: Graph, wires: Mapping[str, Wires], relayed: tuple[str, ...])
             done.add(p.name)
             _cut(layer, findings)
             if findings:
-                return Plan(layers, relayed, demand, findings)
-            asked = _asked(layers, graph)
+                return Plan(layers, relayed, demand, findings, rows, unread)
+            asked = _asked(layers, rows, unread)
             demand = {name: asked.get(name, zero) for name, zero in demand.items()}
         if not changed:
-            return Plan(layers, relayed, demand, findings)
+            return Plan(layers, relayed, demand, findings, rows, unread)
     worst = max(layers, key=lambda name: int(layers[name].copies.max(initial=0)))
     findings.append(
         Finding(
@@ -207,18 +214,28 @@ def _attempt(graph: Graph, wires: Mapping[str, Wires], relayed: tuple[str, ...])
             remedy="make the layer narrower or sparser, or lengthen the delay of its loop so that relays can copy",
         )
     )
-    return Plan(layers, relayed, demand, findings)
+    return Plan(layers, relayed, demand, findings, rows, unread)
 
 
-def _asked(layers: Mapping[str, Layer], graph: Graph) -> dict[str, Array]:
+def _asked(
+    layers: Mapping[str, Layer], rows: Mapping[str, list[list[shared.Member]]], unread: Mapping[str, list[int]]
+) -> dict[str, Array]:
     """How many axons each neuron has to drive."""
-    asked = {p.name: np.zeros(p.n, np.int64) for p in graph.populations}
+    asked = {name: np.zeros(layer.wires.population.n, np.int64) for name, layer in layers.items()}
+
+    def ask(name: str, source: int) -> None:
+        for driver, neuron, _ in rows[name][source] if name in rows else [(name, source, 0)]:
+            if driver in asked:
+                asked[driver][neuron] += 1
+
     for layer in layers.values():
         w = layer.wires
         for tile in layer.tiles:
             for key in _axons(w, np.unique(layer.owner[tile])) // 4:
-                if w.node[key] in asked:
-                    asked[w.node[key]][w.source[key]] += 1
+                ask(w.node[key], int(w.source[key]))
+    for name, axons in unread.items():
+        for axon in axons:
+            ask(name, axon)
     return asked
 
 
@@ -299,6 +316,7 @@ class _Builder:
         for layer in self.made.layers.values():
             for tile in layer.tiles:
                 self._body(layer, tile)
+        self._unread()
         lines = self._outputs()
         for name in self.made.relayed:
             self._relays(name)
@@ -328,11 +346,29 @@ class _Builder:
         for slot, i in enumerate(owner):
             self.free.setdefault((w.population.name, int(i)), []).append((number, slot))
         for axon, key in enumerate(axons // 4):
-            name, source, delay = w.node[key], int(w.source[key]), int(w.delay[key])
-            if name in self.ports:
-                self.host.append((self.ports[name], source, number, axon, delay))
-            else:
-                self.wanted.append((name, source, number, axon, delay))
+            self._drive(w.node[key], int(w.source[key]), number, axon, int(w.delay[key]))
+
+    def _drive(self, name: str, source: int, core: int, axon: int, delay: int) -> None:
+        """Let a source drive an axon: a line of the host, a neuron, or all that an axon shares."""
+        if name in self.made.members:
+            table = self.placement[name]
+            if not table[source].any():
+                table[source] = (schema.IS_AXON, core, axon)
+            for driver, neuron, late in self.made.members[name][source]:
+                self._drive(driver, neuron, core, axon, late)
+        elif name in self.ports:
+            self.host.append((self.ports[name], source, core, axon, delay))
+        else:
+            self.wanted.append((name, source, core, axon, delay))
+
+    def _unread(self) -> None:
+        """Cores whose axons nothing reads, so that every neuron of the graph has a place."""
+        for name, axons in self.made.unread.items():
+            for first in range(0, len(axons), AXONS):
+                group = axons[first : first + AXONS]
+                self.cores.append(CoreImage(f"{name} (axons)", n_axons=len(group)))
+                for axon, source in enumerate(group):
+                    self._drive(name, source, len(self.cores) - 1, axon, 0)
 
     def _outputs(self) -> Array:
         """The read-out's neurons send a copy each to the output port."""
