@@ -65,7 +65,7 @@ class Trace:
             raise GraphError("the graph has no read-out")
         if readout.rule == "count":
             counts = self.aligned(readout.population).sum(0, dtype=np.int64)
-            return counts.reshape(len(counts), -1, readout.votes).sum(2)
+            return counts.reshape(len(counts), counts.shape[1] // readout.votes, readout.votes).sum(2)
         if readout.rule == "first":
             fired = np.logical_or.accumulate(self.aligned(readout.population) != 0, axis=0)
             return fired.sum(0, dtype=np.int64)
