@@ -51,6 +51,7 @@ def on_every_chip(run: Run, folder: Path, targets: Sequence[str] | None = None) 
                 "predictions_changed": result["changed"]["torch-emulator"]["changed"],
                 "differing_spikes": differing["graph-emulator"]["total"],
                 "differing_from_torch": differing["torch-emulator"]["total"],
+                "spikes": differing["torch-emulator"]["of"],
                 "lag": max(layer.lag for layer in made.manifest.layers),
                 "resources": dict(made.manifest.resources.totals),
             }
@@ -67,7 +68,21 @@ def summary(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     mine = {name: [r for r in fitting if r["target"] == name] for name in names}
     accuracy = {name: 100 * statistics.mean(r["emulator_accuracy"] for r in mine[name]) for name in names}
     digital = [accuracy[name] for name in names if name in exact]
+    table = [
+        {
+            "target": name,
+            "accuracy": round(accuracy[name], 2),
+            "of the model": round(100 * statistics.mean(r["torch_accuracy"] for r in mine[name]), 2),
+            "spikes that differ from the model's": sum(r["differing_from_torch"] for r in mine[name]),
+            "of": sum(r["spikes"] for r in mine[name]),
+            "predictions changed": sum(r["predictions_changed"] for r in mine[name]),
+            "cores": max(r["resources"].get("cores", 0) for r in mine[name]),
+            "lag": max(r["lag"] for r in mine[name]),
+        }
+        for name in names
+    ]
     return {
+        "table": table,
         "torch_accuracy": 100 * statistics.mean(r["torch_accuracy"] for r in fitting) if fitting else 0.0,
         **{f"{name}_accuracy": value for name, value in accuracy.items()},
         **{f"{name}_differing_from_torch": sum(r["differing_from_torch"] for r in mine[name]) for name in names},
