@@ -16,6 +16,7 @@ from snnkit.errors import FindingsError, ParameterError, UsageError
 from snnkit.export import to_graph
 from snnkit.graph.model import Graph
 from snnkit.graph.run import run
+from snnkit.models import CrossbarClassifier
 from snnkit.passes import add_lag, gate_bias
 from snnkit.quantization import RowWeights, WholeUnits, convert, prepare, quantize_weights, unquantized
 from snnkit.quantization.weights import few_bits
@@ -173,3 +174,23 @@ def test_a_model_that_does_not_fit_is_a_list_of_findings() -> None:
     with pytest.raises(FindingsError) as caught:
         convert(prepare(model, "truenorth"), (10,), "truenorth", steps=4)
     assert {f.code for f in caught.value.findings} == {"DECAY"}
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_the_crossbar_classifier_is_the_chip_spike_for_spike(bits: int) -> None:
+    torch.manual_seed(bits)
+    model = CrossbarClassifier(
+        (2, 10, 10), 4, channels=(6, 7), kernels=(3, 3), strides=(2, 2), groups=(1, 1), votes=3, fan_in=60, bits=bits,
+        threshold=0.5,
+    ).eval()  # fmt: skip
+    made = convert(model, (2, 10, 10), "truenorth", steps=6, readout="count")
+    assert all(row["exact"] for row in made.report)
+    assert max(row["fan_in_max"] for row in made.report) <= 60
+    x = (torch.rand(6, 8, 2, 10, 10) < 0.3).float()
+    with torch.no_grad():
+        votes = model(x).sum(0).numpy()
+    trace = run(made.graph, {made.graph.inputs[0].name: x.numpy().astype(np.uint8)})
+    assert votes.any()
+    assert np.array_equal(trace.scores(), votes)
+    largest = max(np.abs(c.synapse.matrix().data).max() for c in made.graph.connections)
+    assert largest == 1 if bits == 2 else largest > 1
