@@ -10,7 +10,9 @@ tick on in which frame 0 arrives, k ticks after the start; the leak acts from ti
 times the leak: V is 0 when frame 0 arrives, which is exact wherever nothing fires on the way there. Where something
 would, or where a leak that turns with the sign of V takes the register, the layer keeps its gate line: an axon of a
 type of its own. A LIF has no floor, and V has one at -beta: proved not to be reached within the run length. Where relay
-cores copy spikes with fewer cores than duplicated neurons, the layers behind them get one tick more lag.
+cores copy spikes with fewer cores than duplicated neurons, the layers behind them get one tick more lag. Populations
+that are an OR of their sources (max pooling) become axons that these share, a tick earlier, where that needs no more
+cores. The pixels of a channel share the rows of a convolution, at the edges too.
 """
 
 from __future__ import annotations
