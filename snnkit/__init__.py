@@ -24,6 +24,7 @@ _SUBPACKAGES = (
     "nn",
     "passes",
     "plasticity",
+    "quantization",
     "surrogate",
     "targets",
     "training",

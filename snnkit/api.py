@@ -16,6 +16,7 @@ PACKAGES = (
     "snnkit.surrogate",
     "snnkit.encoding",
     "snnkit.plasticity",
+    "snnkit.quantization",
     "snnkit.models",
     "snnkit.data",
     "snnkit.training",

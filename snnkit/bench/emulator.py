@@ -1,4 +1,4 @@
-"""Speed of the emulators of Loihi and SpiNNaker, all updates and counters on, after load and compilation.
+"""Speed of the emulators of the chips, all updates and counters on, after load and compilation.
 
 The peer is timed in its own environment, because nengo-loihi needs numpy < 2:
 
@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from snnkit import descriptor, emulator
+from snnkit.bench import truenorth
 from snnkit.errors import FindingsError
 from snnkit.graph import Connection, Conv, Dense, Graph, Input, LoihiNeuron, LoihiWeightFormat, Population, Readout
 from snnkit.graph.model import SpinnakerNeuron, SpinnakerWeightFormat
@@ -132,46 +133,70 @@ def export(work: Workload, folder: Path) -> Path:
     return path
 
 
-def _time(emu: emulator.Emulator, raster: Array, repeats: int) -> tuple[Sequence[float], dict[str, int]]:
-    counters = emu.run({"in": raster}, ticks=len(raster)).totals()
-    seconds = []
+def _time(
+    emu: emulator.Emulator, raster: Array, repeats: int, probes: Sequence[str]
+) -> tuple[Sequence[float], float, dict[str, int]]:
+    """(seconds of each call, least processor seconds of a call over all threads, counters)."""
+    counters = emu.run({"in": raster}, ticks=len(raster), probes=probes).totals()
+    seconds, processor = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
-        emu.run({"in": raster}, ticks=len(raster))
+        start, used = time.perf_counter(), time.process_time()
+        emu.run({"in": raster}, ticks=len(raster), probes=probes)
         seconds.append(time.perf_counter() - start)
-    return seconds, counters
+        processor.append(time.process_time() - used)
+    return seconds, min(processor), counters
+
+
+def _measure(
+    target: str,
+    work: str,
+    path: Path,
+    raster: Array,
+    repeats: int,
+    peer: float | None = None,
+    probes: Sequence[str] = ("s",),
+) -> dict[str, Any]:
+    """One row: a descriptor and its input [T, B, n]."""
+    start = time.perf_counter()
+    emu = emulator.open(path)
+    loading = time.perf_counter() - start
+    seconds, processor, counters = _time(emu, raster, repeats, probes)
+    best = min(seconds)
+    return {
+        "target": target,
+        "workload": work,
+        "samples": raster.shape[1],
+        "steps": len(raster),
+        "cores": int(emu.manifest.resources.totals.get("cores", 0)),
+        "load_s": round(loading, 3),
+        "best_ms": round(best * 1e3, 2),
+        "median_ms": round(statistics.median(seconds) * 1e3, 2),
+        "events_per_s": round(counters["synaptic_events"] / best),
+        "events_per_processor_s": round(counters["synaptic_events"] / processor),
+        "updates_per_s": round(counters["neuron_updates"] / best),
+        "times_nengo_loihi": round(peer / best) if peer else None,
+    }
 
 
 def run(quick: bool = False) -> list[dict[str, Any]]:
     """Rows of `snnkit bench emulator`: best and median seconds of one batched call, events and updates per second.
 
-    `times_nengo_loihi` is the best time against `PEER_SECONDS`, where the workload is the peer's.
+    `events_per_processor_s` is the same per second of one core's time, which other programs on the machine disturb
+    less. `times_nengo_loihi` is the best time against `PEER_SECONDS`, where the workload is the peer's.
     """
     rng = np.random.default_rng(1)
+    repeats = 5 if quick else 30
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for work in workloads(quick):
             path = export(work, Path(folder))
-            start = time.perf_counter()
-            emu = emulator.open(path)
-            loading = time.perf_counter() - start
             n = int(np.prod(work.shape))
             raster = (rng.random((work.steps, work.samples, n)) < work.activity).astype(np.uint8)
-            seconds, counters = _time(emu, raster, 5 if quick else 30)
-            best = min(seconds)
-            rows.append(
-                {
-                    "chip": work.chip,
-                    "workload": work.name,
-                    "samples": work.samples,
-                    "steps": work.steps,
-                    "cores": int(emu.manifest.resources.totals.get("cores", 0)),
-                    "load_s": round(loading, 3),
-                    "best_ms": round(best * 1e3, 2),
-                    "median_ms": round(statistics.median(seconds) * 1e3, 2),
-                    "events_per_s": round(counters["synaptic_events"] / best),
-                    "updates_per_s": round(counters["neuron_updates"] / best),
-                    "times_nengo_loihi": round(work.peer / best) if work.peer else None,
-                }
-            )
+            rows.append(_measure(work.chip, work.name, path, raster, repeats, work.peer))
+        path = truenorth.export(Path(folder))
+        shape = (100, 16, truenorth.CORES * truenorth.SIDE)
+        raster = (rng.random(shape) < truenorth.HOST_RATE).astype(np.uint8)
+        rows.append(
+            _measure("truenorth", f"{truenorth.CORES} full cores, half the bits", path, raster, repeats, probes=())
+        )
     return rows

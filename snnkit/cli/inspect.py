@@ -311,7 +311,7 @@ def _show_network(facts: Mapping[str, Any]) -> None:
             ("written by", origin),
             ("network", ours and ours["name"]),
             ("steps", ours and ours["steps"]),
-            ("read-out", ours and ours["readout"] and " of ".join(ours["readout"][::-1])),
+            ("read-out", ours and ours["readout"] and " of ".join(ours["readout"][1::-1])),
             ("graph", f"{len(facts['nodes'])} nodes, {facts['edges']} edges"),
             ("asks for", facts["asks"]),
         ],

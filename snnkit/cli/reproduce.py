@@ -34,5 +34,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         rows = [[k, bar, result["measured"][k], result["held"][k]] for k, bar in result["bars"].items()]
         print_table(result["text"], ["figure", "bar", "measured", "holds"], rows)
+        table = result["measured"].get("table", [])
+        if table:
+            print_table("side by side, all seeds together", list(table[0]), [list(row.values()) for row in table])
         print(f"written to {file}")
     return 0 if all(result["held"].values()) else 1

@@ -62,11 +62,12 @@ class Readout(Section):
     """How the host reads the answer over the T ticks from the layer's lag on; argmax, ties to the lowest index.
 
     `count` of spikes; `first` to spike (T less the ticks before its first spike, 0 for none); `mean` (as the sum),
-    `max` or `last` of v.
+    `max` or `last` of v. `votes`: so many neurons in a row belong to one class, and their counts are added.
     """
 
     layer: Name
     rule: Literal["count", "first", "mean", "max", "last"]
+    votes: int = Field(default=1, ge=1)
 
     @property
     def of_spikes(self) -> bool:

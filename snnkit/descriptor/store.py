@@ -176,6 +176,10 @@ def _check_consistent(manifest: Manifest, file: Path) -> None:
                 )
     if manifest.readout is not None and manifest.readout.layer not in {layer.name for layer in manifest.layers}:
         raise DescriptorError(f"{file}: the readout names no layer: {manifest.readout.layer!r}", fix=DAMAGED)
+    if manifest.readout is not None and (votes := manifest.readout.votes) > 1:
+        n = manifest.layer(manifest.readout.layer).n
+        if n % votes or manifest.readout.rule != "count":
+            raise DescriptorError(f"{file}: the readout gives {n} neurons {votes} votes per class", fix=DAMAGED)
 
 
 def _read(file: Path, limit: int, expected: int | None = None) -> bytes:

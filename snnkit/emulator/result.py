@@ -22,7 +22,8 @@ class EmulationResult:
         spikes: uint8 [ticks, B, n] by layer. u, v: int32 [ticks, B, n] of the probed layers (float32 on the host).
         counters: int64 [B] by name, summed over the run of each sample: spikes, synaptic_events, neuron_updates,
             host_packets, core_packets, q_wraps, u_wraps, drive_wraps, v_clips (names are the target's).
-        answer: int64 [B] class of each sample, scores: int64 (float64 from the host) [B, n]; None without a readout.
+        answer: int64 [B] class of each sample, scores: int64 (float64 from the host) [B, classes]; None without a
+            readout.
         steps: T of the input. ticks: length of the run. lags: by layer.
     """
 
@@ -47,10 +48,10 @@ class EmulationResult:
 
 
 def read_out(readout: Readout, lag: int, spikes: Array, v: Array | None, steps: int) -> tuple[Array, Array]:
-    """(answer [B], scores [B, n]) from spikes and v [ticks, B, n] of the readout layer, over ticks lag..lag+T-1.
+    """(answer [B], scores [B, classes]) from spikes and v [ticks, B, n] of the readout layer, over ticks lag..lag+T-1.
 
-    `count` sums spikes; `first` counts the ticks from the first spike on, so the earliest has most; `mean` sums v (the
-    same order as the mean, exact in integers), `max` and `last` take v.
+    `count` sums spikes, over the votes of a class too; `first` counts the ticks from the first spike on, so the
+    earliest has most; `mean` sums v (the same order as the mean, exact in integers), `max` and `last` take v.
     Ties go to the lowest index.
     """
     trace = spikes if readout.of_spikes else v
@@ -59,6 +60,7 @@ def read_out(readout: Readout, lag: int, spikes: Array, v: Array | None, steps: 
     lowest = -np.inf if trace.dtype.kind == "f" else np.iinfo(np.int64).min
     if readout.rule in ("count", "mean"):
         scores = window.sum(0)
+        scores = scores.reshape(len(scores), scores.shape[1] // readout.votes, readout.votes).sum(2)
     elif readout.rule == "first":
         first = (window != 0).argmax(0) if len(window) else np.zeros(window.shape[1:], np.int64)
         scores = np.where((window != 0).any(0), len(window) - first, 0).astype(np.int64)

@@ -16,9 +16,9 @@ from snnkit.encoding import Delta, Encoder
 from snnkit.errors import did_you_mean
 from snnkit.export import operators as ops
 from snnkit.export.tracer import known_base
-from snnkit.export.value import Term, Value
+from snnkit.export.value import Term, Value, VoteSum
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LI, LIF, Array, Conv, CubaLIF, Dense, Neuron, Pool, Scale, Sparse
+from snnkit.graph.model import LI, LIF, Array, Conv, CubaLIF, Dense, LinearLeakIF, Neuron, Pool, Scale, Sparse
 from snnkit.nn.check import OURS
 from snnkit.nn.synapses.upsample import AXES
 
@@ -41,6 +41,12 @@ def spread(values: Array, x: Value) -> Array:
     if values.ndim == 1 and values.size != 1 and len(x.shape) > 1 and values.shape[0] == x.shape[0]:
         values = values.reshape(-1, *(1 for _ in x.shape[1:]))
     return np.ascontiguousarray(np.broadcast_to(values, x.shape)).reshape(-1)
+
+
+def _listed(weight: Array, where: Array) -> sp.csr_matrix:
+    """The synapses that a mask [n_dst, n_src] has, weights of 0 among them."""
+    row, col = np.nonzero(where)
+    return sp.csr_matrix((weight[row, col], (row, col)), shape=weight.shape)
 
 
 class Leaves:
@@ -101,8 +107,19 @@ class Leaves:
         if x.n != m.in_features:
             self._error("SHAPE", path, f"Linear(in_features={m.in_features}) gets {x.n} features")
             return None
-        out = x.apply(Dense(array(m.weight)), (m.out_features,))
+        weight = array(getattr(m, "effective_weight", m.weight))
+        mask = getattr(m, "mask", None)
+        op = Dense(weight) if mask is None else Sparse(_listed(weight, mask.detach().cpu().numpy() != 0))
+        out = x.apply(op, (m.out_features,))
         return out.shifted(None if m.bias is None else array(m.bias))
+
+    def votes(self, path: str, m: snn.Votes, x: Value) -> Value | None:
+        if len(x.shape) != 1 or x.n % m.classes:
+            self._error("SHAPE", path, f"Votes({m.classes}) gets features {list(x.shape)}",
+                        "give each class as many neurons, on one axis")  # fmt: skip
+            return None
+        each = x.n // m.classes
+        return x.apply(VoteSum(sp.kron(sp.identity(m.classes), np.ones((1, each)), format="csr")), (m.classes,))
 
     def conv(self, path: str, m: nn.Conv1d | nn.Conv2d, x: Value) -> Value | None:
         dims = 1 if isinstance(m, nn.Conv1d) else 2
@@ -293,10 +310,20 @@ class Leaves:
         if kind is snn.CubaLIF:
             decays = each(m.decay_syn), each(m.decay_mem)
             return CubaLIF(*decays, each(m.threshold), m.reset, m.refractory)  # type: ignore[arg-type]
+        if kind is snn.LinearLeakIF:
+            return linear_leak(m, each)
         if kind is snn.LI:
             return LI(each(m.decay))
         self.unknown(path, m)
         return None
+
+    @staticmethod
+    def leaking(m: nn.Module, x: Value) -> Value:
+        """What reaches a neuron, with its leak where that is a constant."""
+        if not isinstance(m, snn.LinearLeakIF) or m.leak_reversal:
+            return x
+        leak = spread(array(m.leak), x)
+        return x.shifted(leak) if leak.any() else x
 
     def unknown(self, path: str, m: nn.Module) -> None:
         """The finding for a module that no converter knows."""
@@ -315,11 +342,22 @@ class Leaves:
                         "compose the model from snnkit.nn layers")  # fmt: skip
 
 
+def linear_leak(m: snn.LinearLeakIF, each: Callable[[Tensor], Array]) -> Neuron:
+    """The graph's neuron, less a leak of constant direction, which is a bias; where nothing is left, an integrator."""
+    threshold = each(m.threshold)
+    leak = each(m.leak) if m.leak_reversal else np.zeros_like(threshold)
+    if m.floor is None and not leak.any():
+        return LIF(np.ones_like(threshold), threshold, m.reset, 0)  # type: ignore[arg-type]
+    floor = np.full_like(threshold, np.inf) if m.floor is None else each(m.floor)
+    return LinearLeakIF(leak, threshold, floor, m.reset)  # type: ignore[arg-type]
+
+
 def relay(x: Value, windows: Pool) -> tuple[Value, Neuron]:
     """Max pooling of binary spikes: a neuron that fires at once if any spike of its window is there.
 
-    max(s) = [sum(s) >= 1], so the relay is a LIF of decay 0 and threshold 1 behind a sum pool; exact.
+    max(s) = [sum(s) >= 1], so the relay is an integrator of threshold 1 behind a sum pool; exact, because its v is 0
+    after every step: nothing arrived, or it was reset.
     """
     value = Value(windows.out_shape, (replace(x.terms[0], ops=(windows,)),))
     n = value.n
-    return value, LIF(np.zeros(n, np.float32), np.ones(n, np.float32), "zero", 0)
+    return value, LIF(np.ones(n, np.float32), np.ones(n, np.float32), "zero", 0)

@@ -112,11 +112,13 @@ class _Builder:
             return leaves.delay(path, m, x)
         if isinstance(m, snn.OverTime):
             return self.over_time(path, m, x)
+        if isinstance(m, snn.Votes):
+            return leaves.votes(path, m, x)
         if isinstance(m, snn.Recurrent):
             return self.recurrent(path, m, x)
         if isinstance(m, snn.Neuron):
             neuron = leaves.neuron(path, m, x)
-            return None if neuron is None else self.add_population(path, x, neuron)
+            return None if neuron is None else self.add_population(path, leaves.leaking(m, x), neuron)
         leaves.unknown(path, m)
         return None
 
@@ -173,7 +175,7 @@ class _Builder:
         if back.shape != x.shape:
             self.error("SHAPE", path, f"the recurrent synapse gives {list(back.shape)}, the neuron has {list(x.shape)}")
             return None
-        return self.add_population(path, x, neuron, back)
+        return self.add_population(path, self.leaves.leaking(m.neuron, x), neuron, back)
 
     # ------------------------------------------------------------------------------------------------------- functions
     def call(self, node: fx.Node, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Value | None:
@@ -320,12 +322,12 @@ def to_graph(
         builder.report(finding)
     out = builder.walk(fx_graph, model, "", builder.feed(shapes, counts)) if fx_graph is not None else None
     wrong = out is None if not has_errors(builder.findings) else False
-    if wrong or (out is not None and not (isinstance(out, Value) and out.is_output)):
+    if wrong or (out is not None and not (isinstance(out, Value) and out.votes is not None)):
         builder.error("OUTPUT_NOT_A_NEURON", "output", "the model must return one tensor, made by a neuron layer",
                       "end with snn.LIF (spike counts) or snn.LI (membrane read-out)")  # fmt: skip
     rule = None
     if isinstance(out, Value) and not has_errors(builder.findings):
-        rule = _readout(builder, out.terms[0].source, readout)
+        rule = _readout(builder, out.terms[0].source, readout, out.votes or 1)
     if has_errors(builder.findings) or rule is None:
         if strict:
             raise FindingsError(f"{name} cannot be exported", builder.findings)
@@ -337,7 +339,7 @@ def to_graph(
     return simplify(graph), builder.findings
 
 
-def _readout(builder: _Builder, source: str, rule: str | None) -> Readout | None:
+def _readout(builder: _Builder, source: str, rule: str | None, votes: int) -> Readout | None:
     population = next((p for p in builder.populations if p.name == source), None)
     if population is None:
         builder.error("OUTPUT_NOT_A_NEURON", "output", "the model returns its input", "end with snn.LIF or snn.LI")
@@ -352,4 +354,8 @@ def _readout(builder: _Builder, source: str, rule: str | None) -> Readout | None
             "count and first need a firing last layer; mean, max and last need snn.LI",
         )
         return None
-    return Readout(source, rule)  # type: ignore[arg-type]
+    if votes > 1 and rule != "count":
+        builder.error("READOUT", source, f"the read-out rule is {rule!r}, but snn.Votes counts spikes",
+                      "use a loss whose read-out is the count, or leave snn.Votes out")  # fmt: skip
+        return None
+    return Readout(source, rule, votes)  # type: ignore[arg-type]

@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.graph.model import Array, Chain, Connection, Conv, Scale, Select
+from snnkit.graph.model import Array, Chain, Connection, Conv, Scale, Select, Sparse
+
+
+class VoteSum(Sparse):
+    """The sum over the neurons of each class, [classes, classes * votes]; as the model's last operator a read-out."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,16 @@ class Value:
     def is_output(self) -> bool:
         """True if this is exactly the output of one source, firing or not, in the same step."""
         return not self._is_computed() and not self.terms[0].delay
+
+    @property
+    def votes(self) -> int | None:
+        """Neurons of a source per value, if this is their sum or the source itself in the same step; else None."""
+        if self.is_output:
+            return 1
+        term = self.terms[0] if len(self.terms) == 1 and self.bias is None else None
+        if term is None or term.delay or len(term.ops) != 1 or not isinstance(term.ops[0], VoteSum):
+            return None
+        return term.ops[0].n_src // term.ops[0].n_dst
 
     def _is_computed(self) -> bool:
         return len(self.terms) != 1 or bool(self.terms[0].ops) or self.bias is not None

@@ -2,8 +2,8 @@
 
 Nothing is a default of a backend: the graph states its step, the update order (in the neuron's type), reset,
 threshold test, delays and units. Two kinds of graph use the same classes: float graphs (neurons `LIF`, `CubaLIF`,
-`LI`, `CubaLI`, weights in units of the membrane) and integer graphs (a chip's neuron such as `LoihiNeuron`, weights
-as the chip's mantissas with a `format`).
+`LinearLeakIF`, `LI`, `CubaLI`, weights in units of the membrane) and integer graphs (a chip's neuron such as
+`LoihiNeuron`, weights as the chip's mantissas with a `format`).
 
 Time. On the *model* timeline (`timeline="model"`) every feed-forward connection has delay 0: a spike of step t acts
 in step t of the next layer, as in the torch model. On the *chip* timeline (`timeline="chip"`) every connection
@@ -50,6 +50,20 @@ class CubaLIF:
     threshold: Array
     reset: Reset = "zero"
     refractory: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class LinearLeakIF:
+    """v <- v + x; v <- v + leak*sgn(v); s = [v >= threshold]; reset in the same step, else v <- max(v, -floor).
+
+    Arrays are float32 [n]; `floor` is infinite where there is none. A leak that does not turn with the sign of v is a
+    bias of the population.
+    """
+
+    leak: Array
+    threshold: Array
+    floor: Array
+    reset: Reset = "zero"
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +175,7 @@ class ChipNeuron(ABC):
 Neuron = (
     LIF
     | CubaLIF
+    | LinearLeakIF
     | LI
     | CubaLI
     | LoihiNeuron
@@ -507,10 +522,12 @@ class Readout:
     """How the answer is read: `count` of spikes or the `first` to spike, or `mean`, `max`, `last` of a non-firing v.
 
     The class is the argmax, ties to the lowest index. The steps are the T steps of the sample, aligned by lag.
+    `votes`: so many neurons in a row belong to one class, and their counts are added.
     """
 
     population: str
     rule: Literal["count", "first", "mean", "max", "last"]
+    votes: int = 1
 
     @property
     def of_spikes(self) -> bool:
@@ -597,4 +614,9 @@ class Graph:
             if p.bias is not None and p.bias.shape != (p.n,):
                 raise GraphError(f"population {p.name!r}: bias has shape {p.bias.shape}, expected ({p.n},)")
         if self.readout is not None:
-            self.node(self.readout.population)
+            n, votes = self.node(self.readout.population).n, self.readout.votes
+            if votes < 1 or n % votes or (votes > 1 and self.readout.rule != "count"):
+                raise GraphError(
+                    f"the read-out {self.readout.rule!r} of {n} neurons with {votes} votes per class",
+                    fix="votes are counts, and divide the neurons of the layer",
+                )

@@ -58,13 +58,15 @@ class Trace:
     def scores(self) -> Array:
         """The read-out's number per class [B, n].
 
-        Spike count, T less the steps before the first spike (0 for none), or sum (`mean`), maximum or last value of v.
+        Spike count (of all votes of a class), T less the steps before the first spike (0 for none), or sum (`mean`),
+        maximum or last value of v.
         """
         readout = self.graph.readout
         if readout is None:
             raise GraphError("the graph has no read-out")
         if readout.rule == "count":
-            return self.aligned(readout.population).sum(0, dtype=np.int64)
+            counts = self.aligned(readout.population).sum(0, dtype=np.int64)
+            return counts.reshape(len(counts), counts.shape[1] // readout.votes, readout.votes).sum(2)
         if readout.rule == "first":
             fired = np.logical_or.accumulate(self.aligned(readout.population) != 0, axis=0)
             return fired.sum(0, dtype=np.int64)

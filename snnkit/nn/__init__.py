@@ -10,7 +10,17 @@ from snnkit.nn.check import check_model
 from snnkit.nn.convert import ConversionReport, ConvertedLayer, convert_from
 from snnkit.nn.learning import learning
 from snnkit.nn.module import Stateful
-from snnkit.nn.neurons import LI, LIF, CubaLIF, CubaLIFState, LIFState, LIState, Neuron
+from snnkit.nn.neurons import (
+    LI,
+    LIF,
+    CubaLIF,
+    CubaLIFState,
+    LIFState,
+    LinearLeakIF,
+    LinearLeakIFState,
+    LIState,
+    Neuron,
+)
 from snnkit.nn.operations import Operations, count_operations
 from snnkit.nn.record import Record, record
 from snnkit.nn.run import run, stream, valid_lengths
@@ -39,6 +49,7 @@ from snnkit.nn.synapses import (
     SumPool2d,
     ThresholdBatchNorm,
     Upsample,
+    Votes,
     over_time,
 )
 
@@ -66,6 +77,8 @@ __all__ = [
     "LIFState",
     "LIState",
     "Linear",
+    "LinearLeakIF",
+    "LinearLeakIFState",
     "MaxPool2d",
     "Neuron",
     "OneToOne",
@@ -79,6 +92,7 @@ __all__ = [
     "SumPool2d",
     "ThresholdBatchNorm",
     "Upsample",
+    "Votes",
     "check_model",
     "convert_from",
     "count_operations",

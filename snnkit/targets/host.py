@@ -37,7 +37,7 @@ def _network(graph: Graph, arrays: dict[str, Array]) -> HostNetwork:
         ports=tuple(Port(name=i.name, shape=i.shape, n=i.n, max_count=i.max_count) for i in graph.inputs),
         layers=tuple(_layer(p, arrays) for p in graph.populations),
         synapses=tuple(s for c in graph.connections for s in _synapses(c, arrays)),
-        readout=None if readout is None else Readout(layer=readout.population, rule=readout.rule),
+        readout=None if readout is None else Readout(layer=readout.population, rule=readout.rule, votes=readout.votes),
     )
 
 

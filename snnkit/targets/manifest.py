@@ -28,6 +28,7 @@ def build_manifest(
     """
     spec = target.part("spec")
     probed = {graph.readout.population} if graph.readout is not None and not graph.readout.of_spikes else set()
+    read = graph.readout
     used = lowered.resources()
     per_core = tuple(
         {"core": int(c["core"]), "chip": int(c.get("chip", 0)), **{k: int(v) for k, v in c["usage"].items()}}
@@ -49,7 +50,7 @@ def build_manifest(
         ports=tuple(
             Port(name=i.name, shape=i.shape, n=i.n, max_count=i.max_count, gate_from=i.gate_from) for i in graph.inputs
         ),
-        readout=None if graph.readout is None else Readout(layer=graph.readout.population, rule=graph.readout.rule),
+        readout=None if read is None else Readout(layer=read.population, rule=read.rule, votes=read.votes),
         host_parts=tuple(host_parts),
         host=host,
         resources=Resources(

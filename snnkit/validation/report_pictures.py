@@ -10,7 +10,8 @@ import numpy as np
 from snnkit import viz
 from snnkit.validation.report_parts import figure, in_order, layer_names, mapping, part, percent, sequence
 from snnkit.viz import style
-from snnkit.viz.chip import COLUMNS, MAX_CHIPS, bars_of, cores, limits
+from snnkit.viz.chip import COLUMNS, MAX_CHIPS, MAX_TILES, bars_of, cores, limits
+from snnkit.viz.strips import height as strip_height
 
 Array = np.ndarray[Any, Any]
 
@@ -37,8 +38,10 @@ def _axes(height: float) -> Any:
     return style.new_figure(WIDTH, height).add_subplot()
 
 
-def _chip_height(used: list[dict[str, Any]], per_chip: int | None) -> float:
-    """Inches for the tiles of `viz.core_usage` at full width."""
+def _chip_height(used: list[dict[str, Any]], per_chip: int | None, bars: int) -> float:
+    """Inches for `viz.core_usage` at full width."""
+    if len(used) > MAX_TILES:
+        return strip_height(bars)
     last = max(int(row.get("core") or 0) for row in used) if per_chip else 0
     chips = min(1 + last // per_chip, MAX_CHIPS) if per_chip else 1
     tiles = per_chip or len(used)
@@ -145,11 +148,13 @@ def _neurons(result: Mapping[str, Any], layer: str) -> int:
 def _chip(result: Mapping[str, Any]) -> tuple[str, str] | None:
     resources = mapping(result, "resources")
     used = cores(resources)
-    if not used or not bars_of(limits(resources)):
+    bars = bars_of(limits(resources))
+    if not used or not bars:
         return None
     per_chip = _cores_per_chip(str(result.get("target", "")))
-    ax = viz.core_usage(resources, cores_per_chip=per_chip, ax=_axes(_chip_height(used, per_chip)))
-    of = f" of the {per_chip} of a chip" if per_chip else ""
+    drawn = per_chip if per_chip and per_chip <= MAX_TILES else None
+    ax = viz.core_usage(resources, cores_per_chip=drawn, ax=_axes(_chip_height(used, drawn, len(bars))))
+    of = f" of the {per_chip:,} of a chip" if per_chip else ""
     what = f"{len(used):,} cores{of}, and how full each is; a layer's first core has its name."
     return what, viz.to_svg(ax, "chip", what)
 

@@ -180,14 +180,9 @@ def validate(
 
 def resources(made: Descriptor) -> dict[str, Any]:
     """What the descriptor says it uses, with the layers of each core."""
-    manifest = made.manifest
-    plain = manifest.resources.model_dump(mode="json")
-    layers: dict[int, list[str]] = {}
-    for layer in manifest.layers:
-        for core in np.unique(made.arrays[f"placement.{layer.name}"][:, 0]):
-            layers.setdefault(int(core), []).append(layer.name)
-    cores = [{**row, "layer": ", ".join(layers.get(row["core"], []))} for row in plain["per_core"]]
-    return {"totals": plain["totals"], "limits": plain["budget"], "cores": cores}
+    from snnkit.viz.chip import placed
+
+    return placed(made)
 
 
 def _raster(said: Mapping[str, Answers], samples: Array, label: int, order: list[str]) -> dict[str, Any]:

@@ -9,9 +9,13 @@ import numpy as np
 
 from snnkit.errors import ParameterError
 from snnkit.viz import style
+from snnkit.viz.strips import draw_strips
+from snnkit.viz.strips import height as strip_height
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from snnkit.descriptor import Descriptor
 
 Array = np.ndarray[Any, Any]
 
@@ -22,11 +26,33 @@ TITLES = {
     "synapse_bits": "synapse memory",
     "input_axons": "input axons",
     "output_axons": "output axons",
+    "synapses": "crossbar fill",
 }
 COLUMNS = 16
 """Tiles in a row."""
 MAX_CHIPS = 4
 """At most so many chips are drawn; the title says if there are more."""
+
+
+MAX_TILES = 256
+"""Of more cores the picture shows strips instead of tiles."""
+
+
+def placed(descriptor: Descriptor) -> dict[str, Any]:
+    """What a descriptor says it uses, with the layers of each core: {"totals", "limits", "cores"}."""
+    manifest = descriptor.manifest
+    used = manifest.resources.model_dump(mode="json")
+    layers: dict[int, list[str]] = {}
+    for layer in manifest.layers:
+        table = descriptor.arrays.get(f"placement.{layer.name}")
+        if table is None:
+            continue
+        if table.shape[1] == 3:  # (kind, core, slot); the last kind, 2, is a line that leaves the chip
+            table = table[table[:, 0] != 2][:, 1:]
+        for core in np.unique(table[:, 0]):
+            layers.setdefault(int(core), []).append(layer.name)
+    rows = [{**row, "layer": ", ".join(layers.get(row["core"], []))} for row in used["per_core"]]
+    return {"totals": used["totals"], "limits": used["budget"], "cores": rows}
 
 
 def cores(resources: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -39,7 +65,9 @@ def cores(resources: Mapping[str, Any]) -> list[dict[str, Any]]:
     for k, row in enumerate(rows):
         amounts = row.get("usage")
         usage = amounts if isinstance(amounts, Mapping) else {}
-        flat.append({"core": k, **{n: v for n, v in row.items() if n not in ("usage", "axons")}, **usage})
+        flat.append(
+            {"core": k, **{n: v for n, v in row.items() if n != "usage" and not isinstance(v, Mapping | list)}, **usage}
+        )
     return flat
 
 
@@ -58,7 +86,7 @@ def bars_of(available: Mapping[str, float]) -> dict[str, str]:
 
 
 def core_usage(
-    resources: Mapping[str, Any],
+    resources: Mapping[str, Any] | Descriptor,
     *,
     cores_per_chip: int | None = None,
     columns: int = COLUMNS,
@@ -67,9 +95,12 @@ def core_usage(
 ) -> Axes:
     """A tile per core; in it one bar per resource, as high as the used share of the core's budget.
 
+    The resources are the target's own: compartments and synapse memory on Loihi, axons, neurons and crossbar fill on
+    TrueNorth. Of more than 256 cores the picture shows a strip per resource instead, over the cores in use.
+
     Args:
-        resources: {"cores": [{"core", "layer", "compartments", …}, …], "limits": {"compartments": …, …}}.
-        cores_per_chip: draws the chip's unused cores too; None draws the used ones only.
+        resources: a descriptor, or {"cores": [{"core", "layer", "compartments", …}, …], "limits": {"compartments": …}}.
+        cores_per_chip: draws the chip's unused cores too, where these are few enough; None draws the used ones only.
         columns: tiles in a row.
         title: above the picture.
         ax: axes to draw on.
@@ -77,13 +108,22 @@ def core_usage(
     Raises:
         ParameterError: no used core, or no limits to compare with.
     """
-    used, available = cores(resources), limits(resources)
+    facts = resources if isinstance(resources, Mapping) else placed(resources)
+    used, available = cores(facts), limits(facts)
     bars = bars_of(available)
     if not used or not bars:
         raise ParameterError(
             "core_usage needs cores and limits",
             fix='give {"cores": [{"core": 0, "compartments": 12, …}], "limits": {"compartments": 1024, …}}',
         )
+    if (cores_per_chip or 0) > MAX_TILES:
+        cores_per_chip = None
+    if len(used) > MAX_TILES:
+        ax = style.axes_or_new(ax, 7.6, strip_height(len(bars)))
+        draw_strips(ax, used, available, bars, TITLES)
+        if title:
+            ax.set_title(title, loc="left", fontsize=10.5, color=style.colour("ink"), pad=8)
+        return ax
     first: dict[str, int] = {}  # layer → the number of its first core, for the labels
     places: dict[int, int] = {}
     for k, row in enumerate(used):

@@ -41,6 +41,7 @@ EXAMPLES: dict[str, Example] = {
     "Conv2d": Example(lambda: snn.Conv2d(2, 4, (3, 5), padding="same", bias=False), (2, 6, 5)),
     "Conv2d depthwise": Example(lambda: snn.Conv2d(3, 6, 3, groups=3), (3, 5, 5)),
     "Conv2d standardised": Example(lambda: snn.Conv2d(2, 4, 3, standardise=True), (2, 5, 5)),
+    "Conv2d of few inputs": Example(lambda: snn.Conv2d(4, 6, 3, groups=2, fan_in=7), (4, 5, 5)),
     "Conv3d": Example(lambda: snn.Conv3d(2, 3, (1, 2, 3), stride=(1, 2, 1)), (2, 2, 5, 5)),
     "ConvTranspose2d": Example(lambda: snn.ConvTranspose2d(2, 3, 3, stride=2, padding=1, output_padding=1), (2, 4, 3)),
     "CubaLIF": Example(lambda: snn.CubaLIF(refractory=1), (3, 2, 2)),
@@ -61,6 +62,14 @@ EXAMPLES: dict[str, Example] = {
         (4, 3),
     ),
     "Linear": Example(lambda: snn.Linear(5, 3), (5,)),
+    "Linear of few inputs": Example(lambda: snn.Linear(6, 4, groups=2, fan_in=2), (6,)),
+    "LinearLeakIF": Example(lambda: snn.LinearLeakIF(leak=-0.1, leak_reversal=True, floor=0.5), (3, 2, 2)),
+    "LinearLeakIF learned": Example(
+        lambda: snn.LinearLeakIF(
+            leak=-0.1, reset="subtract", detach_reset=False, learn_leak=True, learn_threshold=True, shape=(3,)
+        ),
+        (3, 2),
+    ),
     "MaxPool2d": Example(lambda: snn.MaxPool2d(2), (2, 4, 5)),
     "OneToOne": Example(lambda: snn.OneToOne(3, bias=True), (3, 2, 2)),
     "OneToOne per neuron": Example(lambda: snn.OneToOne((3, 2, 2)), (3, 2, 2)),
@@ -78,6 +87,7 @@ EXAMPLES: dict[str, Example] = {
     "SumPool2d": Example(lambda: snn.SumPool2d(3, stride=1, padding=1), (2, 4, 5)),
     "ThresholdBatchNorm": Example(lambda: snn.ThresholdBatchNorm(3, threshold=0.5, alpha=0.7), (3, 4, 4)),
     "Upsample": Example(lambda: snn.Upsample(scale_factor=2), (2, 3, 2)),
+    "Votes": Example(lambda: snn.Votes(3), (6,)),
     "Upsample bilinear": Example(lambda: snn.Upsample(size=(5, 4), mode="bilinear"), (2, 3, 2)),
 }  # fmt: skip
 """By class name, with a word behind it where a class has several."""
@@ -112,7 +122,9 @@ def every_layer() -> nn.Sequential:
         snn.Add(snn.OneToOne(8), snn.Linear(8, 8)),
         snn.Dropout(0.25),
         snn.Recurrent.one_to_one(snn.CubaLIF(), 8),
-        snn.Linear(8, 3),
+        snn.LinearLeakIF(floor=1.0),
+        snn.Linear(8, 6),
+        snn.Votes(3),
         snn.LI(),
     )
 

@@ -142,6 +142,33 @@ def test_core_usage_heights_are_shares() -> None:
     assert any(t.get_text() == "0" for t in same.texts)
 
 
+def test_core_usage_of_many_cores_is_strips() -> None:
+    many = {
+        "cores": [{"core": k, "layer": "abc"[k // 150], "axons": k % 257, "neurons": 256} for k in range(400)],
+        "limits": {"axons": 256, "neurons": 256, "synapses": 65536},
+    }
+    ax = viz.core_usage(many, cores_per_chip=4096, title="t")
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["axons", "neurons", "crossbar fill"]
+    assert {"a", "b", "c", "mean 100%", "mean 0%"} <= {t.get_text() for t in ax.texts}
+    assert viz.to_svg(ax, "strips").startswith("<svg ")
+
+
+def test_core_usage_of_a_descriptor_names_the_layers_of_its_cores(tmp_path: Path) -> None:
+    import torch
+
+    from snnkit import nn as snn
+    from snnkit.validation.pipeline import to_chip, write_descriptor
+
+    model = torch.nn.Sequential(snn.Linear(20, 12), snn.LIF(decay=1.0), snn.Linear(12, 4), snn.LIF(decay=1.0))
+    x = np.zeros((4, 2, 20), np.uint8)
+    for target, labels in (("truenorth", ["axons", "neurons", "crossbar fill"]), ("loihi", ["compartments"])):
+        chip = to_chip(model, (20,), target, x, steps=4)
+        made = write_descriptor(tmp_path / f"{target}.snnx", chip, target, x)
+        ax = viz.core_usage(made)
+        assert [t.get_text() for t in ax.get_legend().get_texts()][: len(labels)] == labels
+        assert {"1", "3"} <= {t.get_text() for t in ax.texts}
+
+
 def test_no_mathematics_in_names() -> None:
     svg = viz.to_svg(viz.accuracy_bars({r"$\frac{broken$ <b>": 0.5}))
     assert r"$\frac{broken$ &lt;b&gt;" in svg

@@ -22,6 +22,7 @@ from snnkit.graph.model import (
     ChipNeuron,
     CubaLI,
     CubaLIF,
+    LinearLeakIF,
     LoihiNeuron,
     Neuron,
     SpinnakerNeuron,
@@ -55,6 +56,8 @@ def encode(neuron: Neuron, shape: tuple[int, ...], way: Dialect, dt: float, meta
             f"the integers of a {neuron.__class__.__name__} are not written as NIR",
             fix="write the float graph that they come from",
         )
+    if isinstance(neuron, LinearLeakIF):
+        raise NirError("NIR has no neuron with a linear leak or a floor", fix="write a network of LIF neurons")
     if written_type(neuron, way) == "CubaLIF" and isinstance(neuron, LIF):
         neuron = CubaLIF(np.zeros_like(neuron.decay), neuron.decay, neuron.threshold, neuron.reset, neuron.refractory)
     membrane = neuron.decay if isinstance(neuron, LIF | LI) else neuron.decay_mem

@@ -114,7 +114,7 @@ def _build(nodes: Mapping[str, Node], plan: Mapping[str, Any]) -> Graph:
     populations = tuple(_population(nodes, facts) for facts in plan["populations"])
     sizes = {i.name: i.n for i in inputs} | {p.name: p.n for p in populations}
     connections = tuple(_connection(nodes, facts, sizes) for facts in plan["connections"])
-    readout = None if plan["readout"] is None else Readout(*plan["readout"])
+    readout = None if plan["readout"] is None else Readout(*plan["readout"][:2], *map(int, plan["readout"][2:3]))
     rules = ("count", "first", "mean", "max", "last")
     if (readout is not None and readout.rule not in rules) or plan["timeline"] not in ("model", "chip"):
         raise ValueError("an unknown read-out or timeline")

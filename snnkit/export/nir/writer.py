@@ -25,7 +25,18 @@ from snnkit.export.nir.model import Array, Net, Node
 from snnkit.export.nir.plan import FORMAT, KEY, per_channel, plain, rename, to_json
 from snnkit.export.nir.synapses import Shape
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LIF, Connection, Conv, CubaLIF, Dense, Graph, LoihiWeightFormat, Pool, Population
+from snnkit.graph.model import (
+    LIF,
+    Connection,
+    Conv,
+    CubaLIF,
+    Dense,
+    Graph,
+    LoihiWeightFormat,
+    Pool,
+    Population,
+    Readout,
+)
 from snnkit.graph.rules.loihi import effective_weight
 
 MOST_BYTES = 2**30
@@ -145,7 +156,7 @@ class _Writer:
             "steps": graph.steps,
             "dt_us": graph.dt_us,
             "timeline": graph.timeline,
-            "readout": None if graph.readout is None else [graph.readout.population, graph.readout.rule],
+            "readout": _readout(graph.readout),
             "update_order": "current, membrane, threshold, reset, in the same step; populations in this order",
             "threshold_test": "v >= threshold",
             "inputs": inputs,
@@ -402,3 +413,9 @@ class _Writer:
             nodes[name] = Net(inner, (("input", "lif"), *own, ("lif", "output")))
             paths |= {old: f"{name}.{new}" for old, new in names.items()}
         return paths
+
+
+def _readout(readout: Readout | None) -> list[str | int] | None:
+    if readout is None:
+        return None
+    return [readout.population, readout.rule, *([readout.votes] if readout.votes > 1 else [])]

@@ -20,6 +20,7 @@ from snnkit.graph.model import (
     CubaLI,
     CubaLIF,
     IntegerFormat,
+    LinearLeakIF,
     LoihiNeuron,
     LoihiWeightFormat,
     Population,
@@ -62,6 +63,8 @@ def neuron_rule(population: Population, batch: int, reading: Reading | None, dra
         return real.LIFRule(neuron, population.bias, batch, population.n)
     if isinstance(neuron, CubaLIF):
         return real.CubaLIFRule(neuron, population.bias, batch, population.n)
+    if isinstance(neuron, LinearLeakIF):
+        return real.LinearLeakIFRule(neuron, population.bias, batch, population.n)
     if isinstance(neuron, LI):
         return real.LIRule(neuron, population.bias, batch, population.n)
     if isinstance(neuron, CubaLI):

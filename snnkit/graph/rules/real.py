@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.graph.model import LI, LIF, Connection, CubaLI, CubaLIF
+from snnkit.graph.model import LI, LIF, Connection, CubaLI, CubaLIF, LinearLeakIF
 from snnkit.graph.rules.products import Part, by_delay
 
 Array = np.ndarray[Any, Any]
@@ -86,6 +86,25 @@ class CubaLIFRule:
     def step(self, x: Array, noise: Array | None) -> Array:
         self.u = self.decay_syn * self.u + _drive(x, self.bias)
         return self.membrane.advance(self.decay_mem, self.u)
+
+
+class LinearLeakIFRule:
+    """v <- v + x; v <- v + leak*sgn(v); s = [v >= threshold]; reset, or at least -floor."""
+
+    u: Array | None = None
+
+    def __init__(self, neuron: LinearLeakIF, bias: Array | None, batch: int, n: int) -> None:
+        self.leak, self.threshold, self.floor = _f32(neuron.leak), _f32(neuron.threshold), _f32(neuron.floor)
+        self.reset, self.bias = neuron.reset, bias
+        self.v = np.zeros((batch, n), np.float32)
+
+    def step(self, x: Array, noise: Array | None) -> Array:
+        v = self.v + _drive(x, self.bias)
+        v = v + self.leak * np.sign(v)
+        spikes = v >= self.threshold
+        after = v - self.threshold if self.reset == "subtract" else np.float32(0)
+        self.v = np.where(spikes, after, np.maximum(v, -self.floor))
+        return np.asarray(spikes)
 
 
 class LIRule:

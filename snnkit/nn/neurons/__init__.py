@@ -4,5 +4,6 @@ from snnkit.nn.neurons.base import Neuron
 from snnkit.nn.neurons.cubalif import CubaLIF, CubaLIFState
 from snnkit.nn.neurons.li import LI, LIState
 from snnkit.nn.neurons.lif import LIF, LIFState
+from snnkit.nn.neurons.linear_leak import LinearLeakIF, LinearLeakIFState
 
-__all__ = ["LI", "LIF", "CubaLIF", "CubaLIFState", "LIFState", "LIState", "Neuron"]
+__all__ = ["LI", "LIF", "CubaLIF", "CubaLIFState", "LIFState", "LIState", "LinearLeakIF", "LinearLeakIFState", "Neuron"]

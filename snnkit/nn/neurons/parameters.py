@@ -18,7 +18,12 @@ Number = float | Sequence[float] | Tensor
 DEFAULT_TAU = 2.0
 
 
-def _tensor(name: str, value: Any) -> Tensor:
+def tensor_of(name: str, value: Any) -> Tensor:
+    """A value in float64, cut from any graph.
+
+    Raises:
+        ParameterError: no number and no tensor of numbers.
+    """
     try:
         return torch.as_tensor(value, dtype=torch.float64).detach().clone()
     except (TypeError, ValueError, RuntimeError) as error:
@@ -37,14 +42,14 @@ def decay_value(suffix: str, tau: Number | None, decay: Number | None) -> Tensor
             f"both {tau_name}={tau!r} and {decay_name}={decay!r} given", fix="give one: decay = exp(-1/tau)"
         )
     if decay is not None:
-        value = _tensor(decay_name, decay)
+        value = tensor_of(decay_name, decay)
         if not bool(((value >= 0) & (value <= 1)).all()):
             raise ParameterError(
                 f"{decay_name}={decay!r} is outside 0 … 1",
                 fix="decay is what remains of the state after a step; 1 keeps all, 0 nothing",
             )
         return value
-    value = _tensor(tau_name, DEFAULT_TAU if tau is None else tau)
+    value = tensor_of(tau_name, DEFAULT_TAU if tau is None else tau)
     if not bool((value > 0).all()):
         raise ParameterError(f"{tau_name}={tau!r} is not positive", fix="tau is a time constant in steps")
     return torch.exp(-1 / value)
@@ -56,7 +61,7 @@ def threshold_value(threshold: Number) -> Tensor:
     Raises:
         ParameterError: not positive and finite.
     """
-    value = _tensor("threshold", threshold)
+    value = tensor_of("threshold", threshold)
     if not bool(((value > 0) & value.isfinite()).all()):
         raise ParameterError(f"threshold={threshold!r} is not positive and finite")
     return value

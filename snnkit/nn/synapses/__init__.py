@@ -12,6 +12,7 @@ from snnkit.nn.synapses.over_time import OverTime, over_time
 from snnkit.nn.synapses.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, SumPool2d
 from snnkit.nn.synapses.recurrent import Recurrent, RecurrentState
 from snnkit.nn.synapses.upsample import Upsample
+from snnkit.nn.synapses.votes import Votes
 
 __all__ = [
     "AdaptiveAvgPool2d",
@@ -38,5 +39,6 @@ __all__ = [
     "SumPool2d",
     "ThresholdBatchNorm",
     "Upsample",
+    "Votes",
     "over_time",
 ]

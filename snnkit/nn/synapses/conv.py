@@ -12,6 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from snnkit.errors import ParameterError
 from snnkit.nn.shapes import expect, shape_error
 from snnkit.nn.synapses.fold import folded, plastic
+from snnkit.nn.synapses.limited import drawn_mask, start
 from snnkit.nn.synapses.standardise import standardised
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
@@ -102,13 +103,18 @@ class Conv2d(_Convolution, torch.nn.Conv2d):
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype:
             as torch.nn.Conv2d; `groups=C` is a depthwise convolution.
         standardise: use standardised weights (see `snnkit.nn.synapses.standardise`); the stored ones stay as they are.
+        fan_in: so many weights of each output channel's kernel are there, drawn at random and used alike, as in
+            `Linear`; None for all in_channels/groups · kernel area. Chips limit the inputs of a neuron.
+        seed: of that draw.
 
     Raises:
-        ParameterError: standardised weights of a layer with one weight per output channel.
+        ParameterError: standardised weights of a layer with one weight per output channel, or beside a fan_in; a fan_in
+            that the kernel does not have.
         ShapeError: another number of dimensions or channels, or an input smaller than the kernel.
     """
 
     letters = "T B C H W"
+    mask: Tensor | None
 
     def __init__(
         self,
@@ -125,12 +131,38 @@ class Conv2d(_Convolution, torch.nn.Conv2d):
         dtype: torch.dtype | None = None,
         *,
         standardise: bool = False,
+        fan_in: int | None = None,
+        seed: int = 0,
     ) -> None:
         torch.nn.Conv2d.__init__(
             self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
             device, dtype,
         )  # fmt: skip
         self._standardise(standardise)
+        part = math.prod(self.weight.shape[1:])
+        self.fan_in, self.seed = fan_in, seed
+        mask = None
+        if fan_in is not None:
+            if standardise or not 1 <= fan_in <= part:
+                raise ParameterError(
+                    f"Conv2d(fan_in={fan_in}, standardise={standardise}) with a kernel of {part} weights",
+                    fix=f"give a fan_in from 1 to {part}, and no standardised weights beside it",
+                )
+            if fan_in < part:
+                mask = drawn_mask(part, out_channels, 1, fan_in, seed)
+                start(self.weight, self.bias, mask.view_as(self.weight), fan_in)
+                mask = mask.view_as(self.weight).to(self.weight.device)
+        self.register_buffer("mask", mask)
+
+    @property
+    def effective_weight(self) -> Tensor:
+        """The weights as the synapse uses them, [C', C/groups, kh, kw]: `weight`, 0 where there is no synapse."""
+        if self.mask is not None:
+            return self.weight * self.mask
+        return standardised(self.weight) if self.standardise else self.weight
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (f", fan_in={self.fan_in}, seed={self.seed}" if self.fan_in is not None else "")
 
 
 class Conv3d(_Convolution, torch.nn.Conv3d):

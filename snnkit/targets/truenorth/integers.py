@@ -18,7 +18,10 @@ FAN_IN = {TRINARY: 128, FOUR_BIT: 64}
 """Inputs of a core whose neurons use all values of the code: 256 axons by 2 or 4 per input."""
 K_MIN, K_MAX = -8, 7
 CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
-_CLOSE = 1e-6
+CLOSE = 1e-6
+"""Relative difference below which two numbers are taken for one."""
+UNIT_BITS = 12
+"""Bits of the mantissa of a unit that is chosen here: float32 adds up to 4096 such units without rounding."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def exact(values: Array) -> Row | None:
         unit = top / most
         k = np.rint(v / unit)
         inside = (k.min() >= K_MIN and k.max() <= K_MAX) or (k.min() >= -K_MAX and k.max() <= -K_MIN)
-        if inside and np.all(np.abs(v - k * unit) <= _CLOSE * unit):
+        if inside and np.all(np.abs(v - k * unit) <= CLOSE * unit):
             return Row(unit, k.astype(np.int64), True)
     return None
 
@@ -50,6 +53,12 @@ def nearest(values: Array, bits: int, use: Array) -> Row:
     """The nearest row of `bits` (2: trinary, 4) in sum(use * error**2); use: how often each source fires."""
     v, use = np.asarray(values, np.float64), np.maximum(np.asarray(use, np.float64), 1e-9)
     return _trinary(v, use) if bits == TRINARY else _four_bit(v, use)
+
+
+def few_bits(unit: float) -> float:
+    """A positive number with its mantissa rounded to `UNIT_BITS` bits."""
+    mantissa, exponent = np.frexp(unit)
+    return float(np.ldexp(np.round(mantissa * 2.0**UNIT_BITS) * 2.0**-UNIT_BITS, exponent))
 
 
 def _trinary(v: Array, use: Array) -> Row:
@@ -61,62 +70,84 @@ def _trinary(v: Array, use: Array) -> Row:
     unit = float(first[kept - 1] / weight[kept - 1])
     k = np.zeros(v.shape, np.int64)
     k[order[:kept]] = np.sign(v[order[:kept]]).astype(np.int64)
-    return Row(unit if unit > 0 else 1.0, k, False)
+    return Row(few_bits(unit) if unit > 0 else 1.0, k, False)
 
 
 def _four_bit(v: Array, use: Array) -> Row:
     top = float(np.abs(v).max())
     best: tuple[float, Row] | None = None
     for clip in CLIPS:
-        unit = top * clip / K_MAX
+        unit = few_bits(top * clip / K_MAX)
         raw = np.rint(v / unit)
         k = np.clip(raw, K_MIN, K_MAX)
         error = float((use * (k * unit - v) ** 2).sum())
         if best is None or error < best[0] * (1 - 1e-9):
             best = (error, Row(unit, k.astype(np.int64), False, int((raw != k).sum())))
     assert best is not None
-    return best[1]
+    row = best[1]
+    common = int(np.gcd.reduce(row.k))  # the smallest integers, as `exact` finds them in what this row stands for
+    return Row(row.unit * common, row.k // common, False, row.clipped) if common > 1 else row
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a neuron has beside its weights, in their scale; `floor` infinite for none.
+
+    `leak` turns with the sign of V; `bias` does not.
+    """
+
+    threshold: float
+    bias: float = 0.0
+    leak: float = 0.0
+    floor: float = float("inf")
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """Registers of one neuron: weights are `factor` * k; `threshold` and `bias` in the same unit.
+    """Registers of one neuron: weights are `factor` * k, the others in the same unit; `floor` -1 for none.
 
-    `error`: of threshold and bias, relative to the threshold; 0 if both are exact.
+    `error`: of threshold, bias, leak and floor, relative to the threshold; 0 if all are exact.
     """
 
     factor: int
     threshold: int
     bias: int
     error: float
+    leak: int = 0
+    floor: int = -1
 
 
-def scale(unit: float, threshold: float, bias: float, *, subtract: bool, top: int, limit: int, leak: int) -> Scaled:
-    """The factor 1..top at which threshold and bias are nearest to whole numbers, the smallest of equals.
+def scale(unit: float, wanted: Wanted, *, subtract: bool, top: int, limit: int, leak: int) -> Scaled:
+    """The factor 1..top at which what is wanted is nearest to whole numbers, the smallest of equals.
 
-    With reset to zero and no bias V is a whole number of units, so the next whole threshold is exact.
+    With reset to zero and nothing else V is a whole number of units, so the next whole threshold is exact.
 
     Args:
-        top: largest factor that the weights allow. limit: largest threshold. leak: largest |bias|.
+        top: largest factor that the weights allow. limit: largest threshold and floor. leak: largest |bias|, |leak|.
     """
     best: Scaled | None = None
+    deep = wanted.floor if np.isfinite(wanted.floor) else 0.0
     for factor in range(1, top + 1):
-        t, b = threshold / unit * factor, bias / unit * factor
-        if round(t) > limit or abs(round(b)) > leak:
+        t, b, o, f = (x / unit * factor for x in (wanted.threshold, wanted.bias, wanted.leak, deep))
+        if round(t) > limit or round(f) > limit or max(abs(round(b)), abs(round(o))) > leak:
             break
-        if subtract or bias:
+        floor = round(f) if np.isfinite(wanted.floor) else -1
+        if subtract or b or o or f:
             level = max(round(t), 1)
-            if not subtract and abs(level - t) > _CLOSE * max(t, 1):
+            if not subtract and abs(level - t) > CLOSE * max(t, 1):
                 level = int(np.ceil(t))  # V moves in whole steps; below the next one it cannot fire
-            error = (abs(level - t) * (1.0 if subtract else 0.5) + abs(round(b) - b)) / t
+            away = abs(round(b) - b) + abs(round(o) - o) + abs(round(f) - f)
+            error = (abs(level - t) * (1.0 if subtract else 0.5) + away) / t
         else:
-            level, error = max(int(np.ceil(t - _CLOSE * max(t, 1))), 1), 0.0
-        error = 0.0 if error <= _CLOSE else error
+            level, error = max(int(np.ceil(t - CLOSE * max(t, 1))), 1), 0.0
+        error = 0.0 if error <= CLOSE else error
         if best is None or error < best.error * (1 - 1e-9):
-            best = Scaled(factor, level, round(b), error)
+            best = Scaled(factor, level, round(b), error, round(o), floor)
         if best.error == 0:
             break
     if best is None:  # even the smallest factor is too large: clip, the caller reports it
-        t, b = threshold / unit, bias / unit
-        return Scaled(1, int(min(max(round(t), 1), limit)), int(np.clip(round(b), -leak, leak)), float("inf"))
+        t, b, o, f = (x / unit for x in (wanted.threshold, wanted.bias, wanted.leak, deep))
+        small = [int(np.clip(round(x), -leak, leak)) for x in (b, o)]
+        floor = int(min(round(f), limit)) if np.isfinite(wanted.floor) else -1
+        return Scaled(1, int(min(max(round(t), 1), limit)), small[0], float("inf"), small[1], floor)
     return best

@@ -35,11 +35,15 @@ LEAK_DRAW, THRESHOLD_DRAW = 256, 257
 
 
 @njit(**_numba.OPTIONS)
-def _arrive(row, axon, busy, counters):
-    """Make an axon (counted through all cores) active; a spike that finds it active merges."""
-    counters[7] += row[axon]
+def _arrive(row, axon, waiting, count):
+    """Make an axon (counted through all cores) active and list it with its core; 1 if it was active: they merge."""
+    if row[axon] != 0:
+        return 1
     row[axon] = 1
-    busy[axon >> 8] = 1
+    core = axon >> 8
+    waiting[(core << 8) + count[core]] = axon & 255
+    count[core] += 1
+    return 0
 
 
 @njit(**_numba.OPTIONS)
@@ -92,6 +96,17 @@ def _random(v, x, p, s, rho_leak, rho_threshold):
 
 
 @njit(**_numba.OPTIONS)
+def _touch(rows, found, count):
+    """Read a value of every cache line of some rows, so that they are on their way when they are added."""
+    got = 0
+    for k in range(count):
+        row = rows[found[k]]
+        for i in range(0, N, 64):
+            got += row[i]
+    return got
+
+
+@njit(**_numba.OPTIONS)
 def _add(x, rows, found, count):
     """x += the rows of `count` active axons, eight at a time: their loads overlap, and x is touched once."""
     k = 0
@@ -114,20 +129,24 @@ def _add(x, rows, found, count):
 
 
 @njit(**_numba.OPTIONS)
-def _inject(t, row, line_ptr, lines, n_data, gate_from, gate_to, ring, busy, found, counters):
+def _inject(t, row, line_ptr, lines, n_data, gate_from, gate_to, ring, waiting, count, found, counters):
     """What the host sends in tick t: `row` of its lines and the gate lines that are on."""
+    merged = 0
+    sent = 0
     for h in range(active(row, np.int64(0), found)):
         k = found[h]
         for e in range(line_ptr[k], line_ptr[k + 1]):
             at = (t + lines[e, 1]) & 15
-            _arrive(ring[at], lines[e, 0], busy[at], counters)
-            counters[3] += 1
+            merged += _arrive(ring[at], lines[e, 0], waiting[at], count[at])
+            sent += 1
     for g in range(gate_from.shape[0]):
         if gate_from[g] <= t < gate_to[g]:
             for e in range(line_ptr[n_data + g], line_ptr[n_data + g + 1]):
                 at = (t + lines[e, 1]) & 15
-                _arrive(ring[at], lines[e, 0], busy[at], counters)
-                counters[3] += 1
+                merged += _arrive(ring[at], lines[e, 0], waiting[at], count[at])
+                sent += 1
+    counters[7] += merged
+    counters[3] += sent
 
 
 @njit(**_numba.OPTIONS)
@@ -141,7 +160,7 @@ def run_samples(
     raster uint8 [T, B, L]; line_ptr [L+G+1] into lines [., 2] of (axon, delay). rows int8 or int16 [C, 256, 256]: the
     deterministic weights, wide_of an array of the type that holds sums of 256 of them. bits uint8 [C, 256, 256]: type
     + 1 of each stochastic synapse, stochastic int64 [C, 4, 256] their weights. kind_of [C] 0: neither leak reversal nor
-    draws, 1: no draws, 2: draws. events [C, 256]: synapses of an axon. parameters int64 [C, 10, 256]. destination int32
+    draws, 1: no draws, 2: draws. events [C, 256]: synapses of an axon. parameters int32 [C, 10, 256]. destination int32
     [C, 256, 4]: kind, axon or line, delay, hops. draws_* [ticks or 0, C, ...]. record int64 [K]: global neurons.
     out_s [ticks, B, C*256], out_axon, out_line the same for axons (or [0, ...]) and lines. rings uint8 [B, 16, C*256].
     Axons count through all cores. Samples do not touch each other, so the result is the same for any number of threads.
@@ -153,7 +172,9 @@ def run_samples(
     x = np.empty(N, wide_of.dtype)
     longest = max(N, n_data)
     found = np.empty(longest + longest // 8 + 10, np.int64)
-    busy = np.zeros((batch, 16, n_cores), np.uint8)
+    waiting = np.empty((batch, 16, n_cores * N), np.uint8)  # per delay and core the active axons, as they came
+    number = np.zeros((batch, 16, n_cores), np.int32)
+    touched = 0
     rho_leak = np.zeros(N, np.int64)
     rho_threshold = np.zeros(N, np.int64)
     given = draws_syn.shape[0] > 0 or draws_leak.shape[0] > 0 or draws_thr.shape[0] > 0
@@ -164,24 +185,29 @@ def run_samples(
             counters[begin + b, 9] += 1
             _inject(
                 t, raster[t, begin + b] if t < raster.shape[0] else raster[0, begin + b, :0], line_ptr, lines, n_data,
-                gate_from, gate_to, rings[begin + b], busy[b], found, counters[begin + b],
+                gate_from, gate_to, rings[begin + b], waiting[b], number[b], found, counters[begin + b],
             )  # fmt: skip
+        at = t & 15
         for c in range(n_cores):  # samples inside, so that a core's rows and parameters stay in the cache
+            for b in range(batch):
+                touched += _touch(rows[c], waiting[b, at, c * N : (c + 1) * N], number[b, at, c])
             for b in range(batch):
                 ring = rings[begin + b]
                 mine = counters[begin + b]
                 x[:] = 0
-                count = 0
-                if busy[b, t & 15, c] != 0:
-                    row = ring[t & 15, c * N : (c + 1) * N]
+                count = number[b, at, c]
+                came = waiting[b, at, c * N : (c + 1) * N]
+                if count > 0:
+                    row = ring[at, c * N : (c + 1) * N]
                     if out_axon.shape[0] > 0:
                         out_axon[t, begin + b, c * N : (c + 1) * N] = row
-                    count = active(row, np.int64(0), found)
-                    row[:] = 0
-                    busy[b, t & 15, c] = 0
+                    happened = 0
                     for k in range(count):
-                        mine[1] += events[c, found[k]]
-                    _add(x, rows[c], found, count)
+                        row[came[k]] = 0
+                        happened += events[c, came[k]]
+                    mine[1] += happened
+                    number[b, at, c] = 0
+                    _add(x, rows[c], came, count)
                 s = out_s[t, begin + b, c * N : (c + 1) * N]
                 if kind_of[c] == 0:
                     spikes, wide = _simple(v[c, b], x, parameters[c], s)
@@ -189,7 +215,7 @@ def run_samples(
                     spikes, wide = _plain(v[c, b], x, parameters[c], s)
                 else:
                     for k in range(count):
-                        a = found[k]
+                        a = np.int64(came[k])
                         for i in range(N):
                             kind = bits[c, a, i]
                             if kind > 0:
@@ -207,8 +233,8 @@ def run_samples(
                         kind, to, delay, hops = destination[c, found[h]]
                         mine[6] += hops
                         if kind == 1:
-                            at = (t + delay) & 15
-                            _arrive(ring[at], to, busy[b, at], mine)
+                            then = (t + delay) & 15
+                            mine[7] += _arrive(ring[then], to, waiting[b, then], number[b, then])
                             mine[4] += 1
                         elif kind == 2:
                             out_line[t, begin + b, to] += 1
@@ -217,3 +243,4 @@ def run_samples(
             for k in range(record.shape[0]):
                 g = record[k]
                 out_v[t, begin + b, k] = v[g >> 8, b, g & 255] if g < n_cores * N else 0
+    return touched

@@ -12,16 +12,20 @@ from dataclasses import replace
 from snnkit.graph.model import Graph
 
 
-def make_room(graph: Graph, relayed: Collection[str]) -> Graph | None:
-    """The graph with delays of at least 2 out of `relayed`; None if a loop has no tick to spare."""
+def make_room(graph: Graph, relayed: Collection[str], shared: Collection[str] = ()) -> Graph | None:
+    """The graph with delays of at least 2 out of `relayed`, of 0 out of `shared`; None if a loop has no tick to spare.
+
+    `shared` populations are axons: what reads them has their lag, and they that of the last of these.
+    """
     old = {p.name: p.lag for p in graph.populations}
     hosts = {i.name: i for i in graph.inputs}
     lag = dict.fromkeys(old, 0)
     edges = [
-        (c.src, c.dst, (2 if c.src in relayed else 1) - (int(_least(c.delay)) - old[c.dst] + old[c.src]))
+        (c.src, c.dst, _ticks(c.src, relayed, shared) - (int(_least(c.delay)) - old[c.dst] + old[c.src]))
         for c in graph.connections
         if c.src not in hosts
     ]
+    edges += [(c.dst, c.src, 0) for c in graph.connections if c.src in shared]
     for _ in range(len(lag) + 1):
         changed = False
         for src, dst, weight in edges:
@@ -45,6 +49,10 @@ def make_room(graph: Graph, relayed: Collection[str]) -> Graph | None:
             for c in graph.connections
         ),
     )
+
+
+def _ticks(name: str, relayed: Collection[str], shared: Collection[str]) -> int:
+    return 0 if name in shared else 2 if name in relayed else 1
 
 
 def _least(delay: object) -> int:

@@ -18,8 +18,9 @@ from snnkit.graph.model import Graph
 from snnkit.mapping import total
 from snnkit.targets.truenorth import placed, rules, spec
 from snnkit.targets.truenorth.bounds import run_ticks
+from snnkit.targets.truenorth.build import plan
 from snnkit.targets.truenorth.images import CoreImage
-from snnkit.targets.truenorth.plan import LIMITS, plan
+from snnkit.targets.truenorth.plan import LIMITS
 from snnkit.targets.truenorth.schema import TrueNorthSection
 
 Array = np.ndarray[Any, Any]

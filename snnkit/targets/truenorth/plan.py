@@ -16,16 +16,14 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Graph, Population, TrueNorthNeuron
+from snnkit.graph.model import Graph, Population, TrueNorthAxon
 from snnkit.mapping import partition
-from snnkit.targets.truenorth import codes, schema, spec
-from snnkit.targets.truenorth.images import CoreImage, neuron_rows, pack, site
-from snnkit.targets.truenorth.schema import AXONS, NEURON_COLUMNS, NEURONS
+from snnkit.targets.truenorth import codes, shared, spec
+from snnkit.targets.truenorth.schema import AXONS, NEURONS
 
 Array = np.ndarray[Any, Any]
 
 LIMITS: dict[str, int] = {"neurons": NEURONS, "axons": AXONS, "synapses": AXONS * NEURONS}
-OUTPUT_XY = (-1, 0)
 BIAS_TYPE = 3
 """Type of the axons of gate lines."""
 _ROUNDS = 40
@@ -65,11 +63,14 @@ class Plan:
     relayed: tuple[str, ...]
     demand: dict[str, Array]
     findings: list[Finding]
+    members: dict[str, list[list[shared.Member]]] = field(default_factory=dict)
+    unread: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def n_cores(self) -> int:
-        relays = sum(len(_relay_groups(self.demand[name])) for name in self.relayed)
-        return sum(len(layer.tiles) for layer in self.layers.values()) + relays
+        relays = sum(len(relay_groups(self.demand[name])) for name in self.relayed)
+        seen = sum(-(-len(axons) // AXONS) for axons in self.unread.values())
+        return sum(len(layer.tiles) for layer in self.layers.values()) + relays + seen
 
 
 # --------------------------------------------------------------------------------------------------------------- wires
@@ -141,7 +142,7 @@ def _with_bias(weights: tuple[int, int, int, int], biases: Array) -> tuple[int, 
     return weights[0], weights[1], weights[2], int(biases[0])
 
 
-def _axons(wires: Wires, neurons: Array) -> Array:
+def axons_of(wires: Wires, neurons: Array) -> Array:
     """The axons (source * 4 + type) that some neurons of a population need on their core, sorted."""
     p = wires.pairs
     if len(neurons) == wires.population.n:
@@ -154,11 +155,12 @@ def _axons(wires: Wires, neurons: Array) -> Array:
 def make_plan(graph: Graph) -> Plan:
     """The plan with the fewest cores: duplicates everywhere, or relays where that helps and costs no tick."""
     findings: list[Finding] = []
-    wires = {p.name: wire(graph, p, findings) for p in graph.populations}
+    neurons = [p for p in graph.populations if not isinstance(p.neuron, TrueNorthAxon)]
+    wires = {p.name: wire(graph, p, findings) for p in neurons}
     if findings:
         return Plan({}, (), {}, findings)
     best = _attempt(graph, wires, ())
-    for name in (p.name for p in graph.populations if _may_relay(graph, p.name)):
+    for name in (p.name for p in neurons if _may_relay(graph, p.name)):
         tried = _attempt(graph, wires, (*best.relayed, name))
         if not tried.findings and (best.findings or tried.n_cores < best.n_cores):
             best = tried
@@ -174,13 +176,16 @@ def _attempt(graph: Graph, wires: Mapping[str, Wires], relayed: tuple[str, ...])
     """Partition every population until the copies that the tiles ask for are those that they hold."""
     findings: list[Finding] = []
     reads = {graph.readout.population} if graph.readout is not None else set()
-    base = {p.name: np.full(p.n, 1 if p.name in reads else 0, np.int64) for p in graph.populations}
-    layers = {p.name: Layer(wires[p.name], np.ones(p.n, np.int64)) for p in graph.populations}
+    populations = [p for p in graph.populations if p.name in wires]
+    base = {p.name: np.full(p.n, 1 if p.name in reads else 0, np.int64) for p in populations}
+    layers = {p.name: Layer(wires[p.name], np.ones(p.n, np.int64)) for p in populations}
+    rows = shared.members(graph)
+    unread = shared.unused(rows, wires)
     demand = {name: np.zeros(len(b), np.int64) for name, b in base.items()}
     done: set[str] = set()
     for _ in range(_ROUNDS):
         changed = False
-        for p in reversed(graph.populations):
+        for p in reversed(populations):
             need = -(-demand[p.name] // NEURONS) if p.name in relayed else demand[p.name]
             copies = np.maximum(need + base[p.name], 1)
             layer = layers[p.name]
@@ -190,11 +195,11 @@ def _attempt(graph: Graph, wires: Mapping[str, Wires], relayed: tuple[str, ...])
             done.add(p.name)
             _cut(layer, findings)
             if findings:
-                return Plan(layers, relayed, demand, findings)
-            asked = _asked(layers, graph)
+                return Plan(layers, relayed, demand, findings, rows, unread)
+            asked = _asked(layers, rows, unread)
             demand = {name: asked.get(name, zero) for name, zero in demand.items()}
         if not changed:
-            return Plan(layers, relayed, demand, findings)
+            return Plan(layers, relayed, demand, findings, rows, unread)
     worst = max(layers, key=lambda name: int(layers[name].copies.max(initial=0)))
     findings.append(
         Finding(
@@ -207,18 +212,28 @@ def _attempt(graph: Graph, wires: Mapping[str, Wires], relayed: tuple[str, ...])
             remedy="make the layer narrower or sparser, or lengthen the delay of its loop so that relays can copy",
         )
     )
-    return Plan(layers, relayed, demand, findings)
+    return Plan(layers, relayed, demand, findings, rows, unread)
 
 
-def _asked(layers: Mapping[str, Layer], graph: Graph) -> dict[str, Array]:
+def _asked(
+    layers: Mapping[str, Layer], rows: Mapping[str, list[list[shared.Member]]], unread: Mapping[str, list[int]]
+) -> dict[str, Array]:
     """How many axons each neuron has to drive."""
-    asked = {p.name: np.zeros(p.n, np.int64) for p in graph.populations}
+    asked = {name: np.zeros(layer.wires.population.n, np.int64) for name, layer in layers.items()}
+
+    def ask(name: str, source: int) -> None:
+        for driver, neuron, _ in rows[name][source] if name in rows else [(name, source, 0)]:
+            if driver in asked:
+                asked[driver][neuron] += 1
+
     for layer in layers.values():
         w = layer.wires
         for tile in layer.tiles:
-            for key in _axons(w, np.unique(layer.owner[tile])) // 4:
-                if w.node[key] in asked:
-                    asked[w.node[key]][w.source[key]] += 1
+            for key in axons_of(w, np.unique(layer.owner[tile])) // 4:
+                ask(w.node[key], int(w.source[key]))
+    for name, axons in unread.items():
+        for axon in axons:
+            ask(name, axon)
     return asked
 
 
@@ -232,7 +247,7 @@ def _cut(layer: Layer, findings: list[Finding]) -> None:
     layer.share = copies // pieces + (number < copies % pieces)
 
     def measure(items: Array) -> dict[str, int]:
-        return {"neurons": int(layer.share[items].sum()), "axons": len(_axons(w, np.unique(layer.owner[items])))}
+        return {"neurons": int(layer.share[items].sum()), "axons": len(axons_of(w, np.unique(layer.owner[items])))}
 
     shape = w.population.shape if len(layer.owner) == n else (len(layer.owner),)
     cut = partition(shape, measure, {"neurons": NEURONS, "axons": AXONS}, slots="neurons")
@@ -253,7 +268,7 @@ def fan_in(where: str, needed: int) -> Finding:
     )  # fmt: skip
 
 
-def _relay_groups(demand: Array) -> list[list[tuple[int, int]]]:
+def relay_groups(demand: Array) -> list[list[tuple[int, int]]]:
     """Relay cores as lists of (neuron, copies): at most 256 relay neurons on a core."""
     groups: list[list[tuple[int, int]]] = []
     left = 0
@@ -267,106 +282,3 @@ def _relay_groups(demand: Array) -> list[list[tuple[int, int]]]:
             groups[-1].append((int(neuron), now))
             rest, left = rest - now, left - now
     return groups
-
-
-# -------------------------------------------------------------------------------------------------------------- images
-def plan(graph: Graph) -> tuple[dict[str, Array], list[CoreImage], tuple[int, int], list[Finding]]:
-    """(memory images, cores, place of the output port, findings) of an integer graph."""
-    made = make_plan(graph)
-    if made.findings:
-        return {}, [], OUTPUT_XY, made.findings
-    if made.n_cores > spec.CORES_PER_CHIP * spec.MAX_CHIPS:
-        return {}, [CoreImage("")] * made.n_cores, OUTPUT_XY, []
-    builder = _Builder(graph, made)
-    arrays = builder.build()
-    return arrays, builder.cores, OUTPUT_XY, []
-
-
-class _Builder:
-    """Writes the cores of a plan: bodies first, then every axon's driver takes a free copy of its source."""
-
-    def __init__(self, graph: Graph, made: Plan) -> None:
-        self.graph, self.made = graph, made
-        self.cores: list[CoreImage] = []
-        self.free: dict[tuple[str, int], list[tuple[int, int]]] = {}
-        self.placement = {p.name: np.zeros((p.n, 3), np.int64) for p in graph.populations}
-        self.ports = {i.name: k for k, i in enumerate(graph.inputs)}
-        self.host: list[tuple[int, int, int, int, int]] = []
-        self.wanted: list[tuple[str, int, int, int, int]] = []
-        """(source, neuron, core, axon, delay) of axons that neurons drive."""
-
-    def build(self) -> dict[str, Array]:
-        for layer in self.made.layers.values():
-            for tile in layer.tiles:
-                self._body(layer, tile)
-        lines = self._outputs()
-        for name in self.made.relayed:
-            self._relays(name)
-        for name, neuron, core, axon, delay in self.wanted:
-            at, slot = self.free[name, neuron].pop(0)
-            self.cores[at].target[slot] = (schema.TO_CORE, core, axon, delay)
-        xy = np.array([site(k) for k in range(len(self.cores))], np.int64)
-        arrays = pack(self.cores, xy, OUTPUT_XY)
-        arrays["host_input"] = np.array(sorted(self.host), np.int32).reshape(-1, 5)
-        arrays["output_line"] = lines
-        arrays |= {schema.PLACEMENT + name: table.astype(np.int32) for name, table in self.placement.items()}
-        return arrays
-
-    def _body(self, layer: Layer, tile: Array) -> None:
-        w, number = layer.wires, len(self.cores)
-        neuron = w.population.neuron
-        assert isinstance(neuron, TrueNorthNeuron)
-        owner = np.repeat(layer.owner[tile], layer.share[tile])
-        axons = _axons(w, np.unique(owner))
-        image = CoreImage(w.population.name, n_axons=len(axons), n_neurons=len(owner))
-        image.kinds[: len(axons)] = axons % 4
-        image.bits[: len(axons), : len(owner)] = w.pairs[owner][:, axons].toarray().T
-        image.neuron[: len(owner)] = neuron_rows(neuron, owner, w.weight[owner])
-        self.cores.append(image)
-        for slot in reversed(range(len(owner))):
-            self.placement[w.population.name][owner[slot]] = (schema.IS_NEURON, number, slot)
-        for slot, i in enumerate(owner):
-            self.free.setdefault((w.population.name, int(i)), []).append((number, slot))
-        for axon, key in enumerate(axons // 4):
-            name, source, delay = w.node[key], int(w.source[key]), int(w.delay[key])
-            if name in self.ports:
-                self.host.append((self.ports[name], source, number, axon, delay))
-            else:
-                self.wanted.append((name, source, number, axon, delay))
-
-    def _outputs(self) -> Array:
-        """The read-out's neurons send a copy each to the output port."""
-        readout = self.graph.readout
-        if readout is None:
-            return np.zeros((0, 2), np.int32)
-        index = [p.name for p in self.graph.populations].index(readout.population)
-        n = self.graph.populations[index].n
-        for i in range(n):
-            core, slot = self.free[readout.population, i].pop(0)
-            self.cores[core].target[slot] = (schema.TO_OUTPUT, 0, i, spec.DELAY_MIN)
-        return np.stack([np.full(n, index), np.arange(n)], 1).astype(np.int32)
-
-    def _relays(self, name: str) -> None:
-        """Relay cores: a source drives one axon, whose relay neurons (weight 1, threshold 1) drive the others."""
-        column = {key: k for k, key in enumerate(NEURON_COLUMNS)}
-        first: list[tuple[str, int, int, int, int]] = []
-        relay: dict[int, list[tuple[int, int]]] = {}
-        for group in _relay_groups(self.made.demand[name]):
-            image, number, slot = CoreImage(f"{name} (relays)"), len(self.cores), 0
-            for axon, (neuron, count) in enumerate(group):
-                mine = slice(slot, slot + count)
-                image.bits[axon, mine] = 1
-                image.neuron[mine, column["weight0"]] = 1
-                relay.setdefault(neuron, []).extend((number, s) for s in range(slot, slot + count))
-                first.append((name, neuron, number, axon, 1))
-                slot += count
-            image.n_axons, image.n_neurons = len(group), slot
-            self.cores.append(image)
-        others = []
-        for source, neuron, core, axon, delay in self.wanted:
-            if source != name:
-                others.append((source, neuron, core, axon, delay))
-                continue
-            at, place = relay[neuron].pop(0)
-            self.cores[at].target[place] = (schema.TO_CORE, core, axon, delay - 1)
-        self.wanted = others + first

@@ -6,6 +6,7 @@ DECAY               a decay other than 1: there is no multiplicative leak       
 REFRACTORY          a refractory period: a neuron may fire in every tick                 float
 LI_READOUT          an LI: V cannot be read out, only spikes leave the chip              float
 THRESHOLD_RANGE     a threshold that is not positive                                     float
+FLOOR_RANGE         a floor above 0                                                      float
 NOT_FINITE, WEIGHT_NOT_FINITE   NaN or infinity                                          float
 INPUT_NOT_BINARY    an input with counts above 1: an axon is active or not               both
 DELAY_RANGE         a delay beyond 15 ticks                                              both
@@ -13,6 +14,7 @@ LOOP_TOO_SHORT      a loop with less delay than connections: each takes one tick
 READOUT, GRAPH      a read-out that does not fit, an inconsistent graph                  both
 FAN_IN              more inputs than a core has axons                                    both
 FAN_OUT             copies of neurons that need more copies without end                  both
+BIAS_AND_LEAK       a bias beside a leak that turns with V, and no free axon type for it   float
 BIAS_RANGE, BIAS_WARMUP, RUN_LENGTH, POTENTIAL_RANGE, THRESHOLD_SCALE   see `quantize`   float
 WEIGHT_CODE         weights that are not sums of a neuron's four                         integer
 REGISTER_RANGE      a value that a neuron's memory cannot hold                           integer
@@ -33,6 +35,7 @@ from snnkit.graph.model import (
     CubaLI,
     CubaLIF,
     Graph,
+    LinearLeakIF,
     Population,
     TrueNorthAxon,
     TrueNorthFormat,
@@ -102,23 +105,37 @@ def _population(p: Population) -> Iterator[Finding]:
     if isinstance(neuron, CubaLIF) and np.any(neuron.decay_syn != 0):
         yield Finding("NEURON", p.name, "TrueNorth has no synaptic current", remedy="use LIF with decay 1")
         return
-    if not isinstance(neuron, LIF | CubaLIF):
-        yield Finding("NEURON", p.name, f"TrueNorth has no {type(neuron).__name__}", remedy="use LIF with decay 1")
+    if not isinstance(neuron, LIF | CubaLIF | LinearLeakIF):
+        yield Finding(
+            "NEURON",
+            p.name,
+            f"TrueNorth has no {type(neuron).__name__}",
+            remedy="use LIF with decay 1, or LinearLeakIF",
+        )
         return
-    decay = neuron.decay if isinstance(neuron, LIF) else neuron.decay_mem
-    other = decay[decay != 1]
+    if isinstance(neuron, LinearLeakIF):
+        yield from checks.finite(p.name, "leak", neuron.leak)
+        yield from checks.finite(p.name, "floor", np.where(neuron.floor == np.inf, 0, neuron.floor))
+        low = neuron.floor[neuron.floor < 0]
+        if low.size:
+            yield Finding("FLOOR_RANGE", p.name, f"the floor is {float(low[0]):g} below 0", remedy="use 0 or more")
+    other = np.zeros(0) if isinstance(neuron, LinearLeakIF) else _decay(neuron)[_decay(neuron) != 1]
     if other.size:
         yield Finding(
             "DECAY", p.name, f"decay {float(other[0]):g}: V cannot be multiplied, its leak is a constant per tick",
             resource="decay", needed=float(other[0]), available=1,
-            remedy="train with decay 1 (pure integrate-and-fire); a negative bias leaks at a constant rate",
+            remedy="train with decay 1 (pure integrate-and-fire) or snn.LinearLeakIF, which leaks at a constant rate",
         )  # fmt: skip
-    if neuron.refractory:
+    if not isinstance(neuron, LinearLeakIF) and neuron.refractory:
         yield Finding(
             "REFRACTORY", p.name, f"{neuron.refractory} steps are skipped after a spike; there is no such counter",
             resource="refractory", needed=neuron.refractory, available=0, remedy="train with refractory=0",
         )  # fmt: skip
     yield from checks.numbers(p)
+
+
+def _decay(neuron: LIF | CubaLIF) -> Array:
+    return neuron.decay if isinstance(neuron, LIF) else neuron.decay_mem
 
 
 def _delays(graph: Graph) -> Iterator[Finding]:

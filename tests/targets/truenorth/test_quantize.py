@@ -207,4 +207,6 @@ def test_nearest_trinary_row_is_the_best_of_all(seed: int) -> None:
         order = np.argsort(-np.abs(v))[:kept]
         k = np.zeros(7)
         k[order] = np.sign(v[order])
-        assert error <= ((k * np.abs(v[order]).mean() - v) ** 2).sum() + 1e-9
+        # the unit has few bits: each of 7 weights may be off by half of its last one
+        lost = 7 * (made.unit * 2.0**-integers.UNIT_BITS) ** 2
+        assert error <= ((k * np.abs(v[order]).mean() - v) ** 2).sum() + lost
