@@ -3,11 +3,12 @@
     network.py     builds the processes (LIF, Dense, Sparse, DelaySparse, RingBuffer) and runs them on the CPU in lava's
                    fixed-point models, whose spikes it compares with the stored ones (`lava_network.py`)
     network.json   ports, groups of compartments with equal registers, connections, layers, readout
-    network.npz    neurons<k>.v, .bias_mant, .bias_exp; connection<c>.row, .col, .weight, .delay; layer<j> (group, index)
+    network.npz    neurons<k>.v, .bias_mant, .bias_exp; connection<c>.row, .col, .weight, .delay; layer<j> [n,2] of
+                   (group, index)
     vectors.npz    port<k> [T, B, n], layer<j> [ticks, B, n], answer [B]
 
-lava-dl's own file (netx, .net) is not used: it has no exponents above 0, one threshold and one pair of decays per layer,
-and neither delays nor gated lines, so few descriptors would come back from it unchanged.
+lava-dl's own file (netx, .net) is not used: it has no exponents above 0, one threshold and one pair of decays per
+layer, and neither delays nor gated lines, so few descriptors would come back from it unchanged.
 
 lava's LIF takes one du, dv and threshold, so compartments are grouped by them; its connections one exponent and sign
 mode, so synapses are grouped by these. Where the exponent is negative lava floors the sum and the chip each weight
@@ -24,7 +25,6 @@ Findings (errors are refused):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,8 +141,8 @@ def check(descriptor: Descriptor) -> list[Lost]:
     u = q * (1 << spec.DECAY_BITS) / np.maximum(du, 1)
     may = (q >= 1 << (spec.Q_BITS - 1)) | (u + np.abs(bias) >= 1 << (spec.U_BITS - 1))
     if not any(found):
-        what = "{} compartments could be driven beyond 22 bits of input or 24 bits of u + bias by spikes of all their " \
-               "synapses: there the chip wraps and lava does not"  # fmt: skip
+        what = "{} compartments could be driven beyond 22 bits of input or 24 bits of u + bias if all their sources " \
+               "spike: there the chip wraps and lava does not"  # fmt: skip
         found.append(_lost("WRAP", may, what, "compare the spikes: python network.py", "note"))
     return [lost for lost in found if lost is not None]
 
@@ -156,8 +156,7 @@ def _lost(code: str, bad: Array, what: str, remedy: str, severity: Any = "error"
 def write(descriptor: Descriptor, path: Path) -> list[Path]:
     """Write the four files of the module's docstring into the folder `path`."""
     manifest, c = descriptor.manifest, compartments(descriptor)
-    du, dv = c.decay
-    v = start(c.bias_mant << c.bias_exp, dv)
+    v = start(c.bias_mant << c.bias_exp, c.decay[1])
     arrays: dict[str, Array] = {}
     neurons = []
     for k, (layer, decay_u, decay_v, vth) in enumerate(c.registers.tolist()):
@@ -251,7 +250,6 @@ def _repetitions(keys: Array) -> Array:
     out = np.empty(len(keys), np.int64)
     out[order] = np.arange(len(keys)) - np.repeat(first, np.diff(np.append(first, len(keys))))
     return out
-
 
 
 FORMATS = {

@@ -4,8 +4,8 @@
     python network.py --samples 2
 
 Needs lava-nc 0.10.0 (Python 3.10) with numpy and scipy, nothing else; `build` gives the processes to programs that
-import this file. A step of lava is one tick of the chip later: a source's spike of lava step t arrives in step t + 1, as
-row t of an input arrives in tick t. So every neuron first makes one step without input, and starts at the potential
+import this file. A step of lava is one tick of the chip later: a source's spike of lava step t arrives in step t + 1,
+as row t of an input arrives in tick t. So every neuron first makes one step without input, and starts at the potential
 that its bias brings to 0 in that step.
 """
 

@@ -5,10 +5,10 @@
     samples.json   packets and expected outputs of every stored sample
     run.py         runs the samples in RANC's simulator and compares (`ranc_run.py`)
 
-RANC's `destination_tick` is the delay less 1, its `negative_threshold` is minus ours, and its coordinates start at 0, so
-the grid is shifted. Packets enter at its corner with absolute places; one for tick t is in list t with tick 0. Neurons
-without a destination report to a spare line of the output bus, the last one. Source: UA-RCL/RANC, commit 08ae4bd,
-simulator/src/decode.hpp, neuronblock.cpp, schedulersram.cpp, outputbus.cpp.
+RANC's `destination_tick` is the delay less 1, its `negative_threshold` is minus ours, and its coordinates start at 0,
+so the grid is shifted. Packets enter at its corner with absolute places; one for tick t is in list t with tick 0.
+Neurons without a destination report to a spare line of the output bus, the last one.
+Source: UA-RCL/RANC, commit 08ae4bd, simulator/src/decode.hpp, neuronblock.cpp, schedulersram.cpp, outputbus.cpp.
 
 Findings (errors are refused; only neurons count that can do anything):
     STOCHASTIC      RANC draws no random numbers: stochastic synapses, leaks and masked thresholds

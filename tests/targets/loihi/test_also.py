@@ -1,0 +1,250 @@
+"""Loihi for lava: what the files say, read by an interpreter of its own, and lava itself where it is installed."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnkit import descriptor, emulator
+from snnkit.errors import FindingsError
+from snnkit.graph.model import Graph, LoihiNeuron
+from snnkit.targets import also, registry
+from snnkit.targets.loihi import arithmetic, spec
+from snnkit.targets.loihi.also import SCRIPT, start
+from snnkit.targets.loihi.replay import replay
+from snnkit.validation.pipeline import ChipGraph, write_descriptor
+
+from .networks import random_graph, stimulus
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "loihi"
+
+
+def without_refractory(graph: Graph, **changes: Any) -> Graph:
+    """The network with what lava has not taken away; `changes` to the registers of its first population."""
+    one = [replace(p.neuron, refract=np.ones(p.n, np.int32), ds_offset=1) for p in graph.populations]  # type: ignore[arg-type]
+    one[0] = replace(one[0], **changes)  # type: ignore[type-var]
+    return graph.with_(populations=tuple(replace(p, neuron=n) for p, n in zip(graph.populations, one)))
+
+
+def deploy(graph: Graph, path: Path, seed: int = 0) -> descriptor.Descriptor:
+    return write_descriptor(path, ChipGraph(graph, graph), registry.get("loihi"), stimulus(graph, seed, batch=2))
+
+
+def dec(x: np.ndarray, d: int) -> np.ndarray:
+    return np.sign(x) * (np.abs(x) * (4096 - d) >> 12)
+
+
+class Interpreter:
+    """The files as dense matrices and plain loops, in lava's order: `steps` of sources, synapses late by one, LIF."""
+
+    def __init__(self, folder: Path) -> None:
+        self.net = json.loads((folder / "network.json").read_text())
+        self.arrays = np.load(folder / "network.npz")
+        self.vectors = np.load(folder / "vectors.npz")
+
+    def run(self, b: int) -> list[np.ndarray]:
+        """Spikes [ticks, n] of every layer."""
+        net, a, steps = self.net, self.arrays, self.net["ticks"] + 1
+        kinds = {"ports": net["ports"], "neurons": net["neurons"]}
+        v = [a[f"neurons{k}.v"].astype(np.int64) for k in range(len(net["neurons"]))]
+        u = [x * 0 for x in v]
+        bias = [a[f"neurons{k}.bias_mant"].astype(np.int64) << a[f"neurons{k}.bias_exp"] for k in range(len(v))]
+        arriving = [np.zeros((steps + 64, len(x)), np.int64) for x in v]
+        fired = [np.zeros((steps, len(x)), np.uint8) for x in v]
+        data = self.rasters(b, steps)
+        for t in range(steps):
+            for k, entry in enumerate(net["neurons"]):
+                u[k] = dec(u[k], entry["du"] + 1) + (arriving[k][t] << 6)
+                v[k] = np.clip(dec(v[k], entry["dv"]) + u[k] + bias[k], -(2**23) + 1, 2**23 - 1)
+                fired[k][t] = v[k] > entry["vth"] << 6
+                v[k][fired[k][t] == 1] = 0
+            for c, entry in enumerate(net["connections"]):
+                kind, k = entry["from"]
+                assert k < len(kinds[kind])
+                out = data[k][t] if kind == "ports" else fired[k][t]
+                row, col, weight, delay = (a[f"connection{c}.{x}"] for x in ("row", "col", "weight", "delay"))
+                self.programmable(weight, delay, entry)
+                unit = 2.0 ** entry["weight_exp"]
+                np.add.at(arriving[entry["to"]], (t + 1 + delay.astype(int), row),
+                          (weight * unit).astype(np.int64) * out[col])  # fmt: skip
+        return [
+            np.stack([fired[g][1:, i] for g, i in a[f"layer{j}"]], 1) for j in range(len(net["layers"]))
+        ]  # the first step is lava's own
+
+    def rasters(self, b: int, steps: int) -> list[np.ndarray]:
+        length = next(len(x) for k, x in self.vectors.items() if k.startswith("port"))
+        result = []
+        for k, port in enumerate(self.net["ports"]):
+            raster = np.zeros((steps, port["n"]), np.int64)
+            if port["gate_from"] is None:
+                raster[:length] = self.vectors[f"port{k}"][:, b]
+            else:
+                raster[port["gate_from"] : port["gate_from"] + length] = 1
+            result.append(raster)
+        return result
+
+    @staticmethod
+    def programmable(weight: np.ndarray, delay: np.ndarray, entry: dict[str, Any]) -> None:
+        """Whole numbers in lava's range, from which it drops nothing."""
+        low, high = spec.MANTISSA_RANGE[entry["sign_mode"]]
+        assert low <= weight.min() <= weight.max() <= high
+        assert entry["sign_mode"] != spec.MIXED or not (weight % 2).any()
+        assert not (weight.astype(int) % (1 << max(-entry["weight_exp"], 0))).any()
+        assert delay.max(initial=0) <= spec.DELAY_MAX
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_files_rebuild_random_networks(seed: int, tmp_path: Path) -> None:
+    """Convolutions on population axons, delays, loops, bias registers, gates, negative exponents, repeated synapses."""
+    made = deploy(without_refractory(random_graph(seed)), tmp_path / "net.snnx", seed)
+    written = also.write(made, "lava-net")
+    assert written.folder == tmp_path / "net.lava-net"
+    lava = Interpreter(written.folder)
+    raster = descriptor.vectors.decode(made.vectors, made.manifest).inputs
+    trace = emulator.open(tmp_path / "net.snnx").run(raster)
+    spikes = 0
+    for b in range(2):
+        for layer, got in zip(made.manifest.layers, lava.run(b)):
+            np.testing.assert_array_equal(got, trace.spikes[layer.name][:, b], err_msg=layer.name)
+            spikes += int(got.sum())
+    assert spikes > 0
+
+
+def test_reference_vectors(tmp_path: Path) -> None:
+    """The cases of the references as `replay --keep` leaves them; lava had to leave out refractory periods too."""
+    files = sorted(GOLDEN.glob("*.npz"))
+    refused, compared = {}, 0
+    for result in replay(files, keep=tmp_path):
+        for p in result.placements:
+            try:
+                written = also.write(p.folder, "lava-net")
+            except FindingsError as error:
+                refused[result.name] = {f.code for f in error.findings}
+                continue
+            lava = Interpreter(written.folder)
+            for k, got in enumerate(lava.run(0)):
+                np.testing.assert_array_equal(got, lava.vectors[f"layer{k}"][:, 0], err_msg=result.name)
+                compared += int(got.sum())
+    assert refused == {"s05_refractory": {"REFRACTORY"}}
+    assert compared > 1000
+
+
+def test_the_script_stands_alone() -> None:
+    """It is copied beside the data and run by another Python: no import of ours, no syntax newer than 3.10."""
+    tree = ast.parse(SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 10))
+    names = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    names |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    known = {"__future__", "argparse", "json", "pathlib", "typing", "numpy", "scipy"}
+    assert {str(n).split(".")[0] for n in names} - known == {"lava"}
+
+
+def test_the_answer_of_the_script_is_ours() -> None:
+    from snnkit.descriptor.schema import Layer, Manifest, Readout
+    from snnkit.emulator.result import read_out
+    from snnkit.targets.loihi.lava_network import answer
+
+    rng = np.random.default_rng(0)
+    for rule in ("count", "first", "mean", "max", "last"):
+        for _ in range(20):
+            s, v = rng.integers(0, 2, (9, 1, 4)), rng.integers(-9, 10, (9, 1, 4))
+            net = {"readout": {"rule": rule, "layer": 0}, "layers": [{"lag": 2}]}
+            manifest = Manifest(target="loihi", revision="1", name="n", evidence="documentation",
+                                layers=(Layer(name="o", shape=(4,), n=4, lag=2),),
+                                readout=Readout(layer="o", rule=rule))  # type: ignore[arg-type]  # fmt: skip
+            mine = answer(net, [s[:, 0]], v[:, 0] if rule in ("mean", "max", "last") else None, 6)
+            assert mine == read_out(manifest, s, v, 6)[0][0]
+
+
+@pytest.mark.parametrize("dv", [0, 1, 700, 4095])
+def test_a_step_takes_the_starting_potential_to_zero(dv: int) -> None:
+    bias = np.array([0, 1, -1, 37, -4095, 4095 << 7, -(4095 << 7)])
+    v = start(bias, np.full(len(bias), dv))
+    assert not (dec(v, dv) + bias).any()
+    assert (np.abs(v) < 2**31).all()
+
+
+REFUSED = [
+    ("REFRACTORY", {"refract": 2}),
+    ("CURRENT_DECAY", {"ds_offset": 0, "du": 0}),
+    ("VOLTAGE_CLIP", {"vmin": -127}),
+]
+
+
+@pytest.mark.parametrize(("code", "changes"), REFUSED)
+def test_what_lava_cannot_hold(code: str, changes: dict[str, int], tmp_path: Path) -> None:
+    graph = random_graph(1)
+    n = graph.populations[0].n
+    full = {k: v if k in ("ds_offset", "vmin") else np.full(n, v, np.int32) for k, v in changes.items()}
+    deploy(without_refractory(graph, **full), tmp_path / "net.snnx")
+    with pytest.raises(FindingsError) as error:
+        also.write(tmp_path / "net.snnx", "lava-net")
+    assert [f.code for f in error.value.findings] == [code]
+    assert str(n) in error.value.findings[0].what
+    assert not (tmp_path / "net.lava-net").exists()
+
+
+def test_sums_that_could_wrap_are_said(tmp_path: Path) -> None:
+    graph = without_refractory(random_graph(1))
+    first = graph.connections[0]
+    strong = replace(first, format=replace(first.format, exponent=7), synapse=replace(
+        first.synapse, weight=np.full_like(first.synapse.weight, -192 if first.format.sign_mode == spec.INHIBITORY else 192)))  # fmt: skip
+    made = deploy(graph.with_(connections=(strong, *graph.connections[1:])), tmp_path / "net.snnx")
+    found = also.write(made, "lava-net").findings
+    assert [(f.code, f.severity) for f in found] == [("WRAP", "note")]
+    about = json.loads((tmp_path / "net.lava-net" / "about.json").read_text())
+    assert [f["code"] for f in about["findings"]] == ["WRAP"]
+
+
+def lava_python() -> str:
+    """A Python that has lava: SNNKIT_LAVA_PYTHON, or this one. lava-nc 0.10.0 needs 3.10, which snnkit does not."""
+    named = os.environ.get("SNNKIT_LAVA_PYTHON")
+    if named is None and importlib.util.find_spec("lava") is None:
+        pytest.skip("needs lava-nc, here or in the Python that SNNKIT_LAVA_PYTHON names")
+    return named or sys.executable
+
+
+@pytest.mark.timeout(300)
+def test_lava_gives_the_same_spikes(tmp_path: Path) -> None:
+    """On the CPU, in lava's fixed-point models; a changed weight is noticed."""
+    python = lava_python()
+    graph = without_refractory(random_graph(3))
+    folder = also.write(deploy(graph, tmp_path / "net.snnx", 3), "lava-net").folder
+    argv = [python, str(folder / "network.py"), "--samples", "1"]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("equal; ")
+    arrays = dict(np.load(folder / "network.npz"))
+    heavy = max((k for k in arrays if k.endswith(".weight")), key=lambda k: np.abs(arrays[k].astype(int)).sum())
+    arrays[heavy] = -(arrays[heavy] // 2)
+    np.savez(folder / "network.npz", **arrays)
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "values differ" in done.stdout
+
+
+def test_effective_weights_are_the_chips(tmp_path: Path) -> None:
+    """Mantissa and exponent, cleared of what the chip drops, give the chip's weight for every pair."""
+    from snnkit._dialect import instantiate
+
+    weight = instantiate(arithmetic, where=np.where).effective_weight
+    m, e = np.meshgrid(np.arange(-256, 256), np.arange(-8, 7))
+    low = np.maximum(-e, 0)
+    cleared = m >> low << low
+    np.testing.assert_array_equal(weight(m, e), (cleared * 2.0**e).astype(np.int64) << 6)
+
+
+def test_neuron_fields_are_known() -> None:
+    """A register added to the chip's neuron must be thought of here."""
+    assert set(LoihiNeuron.__dataclass_fields__) == {
+        "du", "dv", "vth", "bias_mant", "bias_exp", "refract", "ds_offset", "vmin", "vmax", "noise_at_membrane",
+    }  # fmt: skip
