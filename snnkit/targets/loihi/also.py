@@ -15,6 +15,7 @@ mode, so synapses are grouped by these. Where the exponent is negative lava floo
 (options A2, A3): the low bits that the chip drops are cleared first, which makes both the same.
 
 Findings (errors are refused):
+    EMPTY          there is no compartment
     REFRACTORY     lava's fixed-point LIF has no refractory period
     CURRENT_DECAY  an effective current decay of 0 needs ds_offset 0; lava's is always 1 (A12)
     VOLTAGE_CLIP   lava clips v at +-(2^23 - 1), whatever the core's registers say
@@ -134,6 +135,8 @@ def check(descriptor: Descriptor) -> list[Lost]:
         _lost("WEIGHT_LIMIT", s["mantissa"] << (spec.WEIGHT_SHIFT + s["exponent"].clip(0)) < -spec.WEIGHT_LIMIT,
               "{} synapses have mantissa -256 at exponent 7, which the chip clips", "use -254"),
     ]  # fmt: skip
+    if not len(du):
+        found.append(Lost("EMPTY", "the descriptor", "it has no compartment", remedy="export a network with neurons"))
     counts = max((p.max_count for p in descriptor.manifest.ports), default=1)
     size = np.abs(s["mantissa"]) << spec.WEIGHT_SHIFT
     size = np.where(s["exponent"] < 0, size >> (-s["exponent"]).clip(0), size << s["exponent"].clip(0))

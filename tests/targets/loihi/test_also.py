@@ -196,8 +196,8 @@ def test_what_lava_cannot_hold(code: str, changes: dict[str, int], tmp_path: Pat
 def test_sums_that_could_wrap_are_said(tmp_path: Path) -> None:
     graph = without_refractory(random_graph(1))
     first = graph.connections[0]
-    strong = replace(first, format=replace(first.format, exponent=7), synapse=replace(
-        first.synapse, weight=np.full_like(first.synapse.weight, -192 if first.format.sign_mode == spec.INHIBITORY else 192)))  # fmt: skip
+    weight = np.full_like(first.synapse.weight, -192 if first.format.sign_mode == spec.INHIBITORY else 192)
+    strong = replace(first, format=replace(first.format, exponent=7), synapse=replace(first.synapse, weight=weight))
     made = deploy(graph.with_(connections=(strong, *graph.connections[1:])), tmp_path / "net.snnx")
     found = also.write(made, "lava-net").findings
     assert [(f.code, f.severity) for f in found] == [("WRAP", "note")]
