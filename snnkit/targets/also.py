@@ -82,7 +82,8 @@ def find(name: str, targets: Sequence[Target]) -> list[Target]:
 
 def folder_of(path: str | os.PathLike[str], name: str) -> Path:
     """Where a format is written: NAME.FORMAT beside NAME.snnx."""
-    return Path(path).with_suffix(f".{name}")
+    path = Path(path)
+    return path.with_name(f"{path.stem if path.suffix == '.snnx' else path.name}.{name}")
 
 
 def check_folder(folder: Path) -> None:

@@ -27,6 +27,7 @@ Findings (errors are refused):
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -218,22 +219,26 @@ def _connections(descriptor: Descriptor, c: Compartments, arrays: dict[str, Arra
     column = np.concatenate([np.arange(lines) - start_of, c.index])[source]
     mode = _sign_modes(mantissa)
     repeat = _repetitions(np.stack([source, target, exponent, mode], 1))
-    keys = np.stack([node, c.group[target], exponent, mode, repeat], 1)
-    kinds, which = np.unique(keys, axis=0, return_inverse=True)
-    which = which.reshape(-1)
+    row, to = c.index[target], c.group[target]
+    keys = np.stack([node, to, exponent, mode, repeat], 1)
+    by_matrix = np.lexsort((column, row, *keys.T[::-1]))
+    keys = keys[by_matrix]
+    first = _starts(keys)
+    parts = (
+        ("row", row, np.int32),
+        ("col", column, np.int32),
+        ("weight", mantissa, np.int16),
+        ("delay", delay, np.uint8),
+    )
+    stored = {name: values[by_matrix].astype(dtype) for name, values, dtype in parts}
     entries = []
-    for number, (k, to, e, sign_mode, _) in enumerate(kinds.tolist()):
-        mine = np.flatnonzero(which == number)
-        mine = mine[np.lexsort((column[mine], c.index[target[mine]]))]
+    for number, (begin, end) in enumerate(pairwise([*first.tolist(), len(keys)])):
+        k, target_group, e, sign_mode, _ = keys[begin].tolist()
         entries.append({
-            "from": ["ports", k] if k < len(ports) else ["neurons", k - len(ports)], "to": to, "weight_exp": e,
-            "sign_mode": sign_mode,
+            "from": ["ports", k] if k < len(ports) else ["neurons", k - len(ports)], "to": target_group,
+            "weight_exp": e, "sign_mode": sign_mode,
         })  # fmt: skip
-        for name, values, dtype in (
-            ("row", c.index[target], np.int32), ("col", column, np.int32), ("weight", mantissa, np.int16),
-            ("delay", delay, np.uint8),
-        ):  # fmt: skip
-            arrays[f"connection{number}.{name}"] = values[mine].astype(dtype)
+        arrays.update({f"connection{number}.{name}": values[begin:end] for name, values in stored.items()})
     return entries
 
 
@@ -246,13 +251,17 @@ def _sign_modes(mantissa: Array) -> Array:
 def _repetitions(keys: Array) -> Array:
     """0 for the first row of its kind, 1 for the second, ...: a matrix holds one synapse per source and target."""
     order = np.lexsort(keys.T[::-1])
-    ranked = keys[order]
-    new = np.ones(len(keys), bool)
-    new[1:] = (ranked[1:] != ranked[:-1]).any(1)
-    first = np.flatnonzero(new)
+    first = _starts(keys[order])
     out = np.empty(len(keys), np.int64)
     out[order] = np.arange(len(keys)) - np.repeat(first, np.diff(np.append(first, len(keys))))
     return out
+
+
+def _starts(ranked: Array) -> Array:
+    """Where a new row begins among sorted ones."""
+    new = np.ones(len(ranked), bool)
+    new[1:] = (ranked[1:] != ranked[:-1]).any(1)
+    return np.flatnonzero(new)
 
 
 FORMATS = {
