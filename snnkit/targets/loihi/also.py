@@ -7,8 +7,9 @@
                    (group, index)
     vectors.npz    port<k> [T, B, n], layer<j> [ticks, B, n], answer [B]
 
-lava-dl's own file (netx, .net) is not used: it has no exponents above 0, one threshold and one pair of decays per
-layer, and neither delays nor gated lines, so few descriptors would come back from it unchanged.
+lava-dl's own file (netx, .net) is not used: it clips weights of both signs to 8 bits without an exponent above 0, and
+has one threshold and one pair of decays per layer, one connection into each, and no gated lines, so few descriptors
+would come back from it unchanged (lava-dl 0.6.0, netx/hdf5.py, netx/utils.py).
 
 lava's LIF takes one du, dv and threshold, so compartments are grouped by them; its connections one exponent and sign
 mode, so synapses are grouped by these. Where the exponent is negative lava floors the sum and the chip each weight

@@ -21,6 +21,7 @@ from snnkit.graph.model import Graph, LoihiNeuron
 from snnkit.targets import also, registry
 from snnkit.targets.loihi import arithmetic, spec
 from snnkit.targets.loihi.also import SCRIPT, start
+from snnkit.targets.loihi.lava_network import apart
 from snnkit.targets.loihi.replay import replay
 from snnkit.validation.pipeline import ChipGraph, write_descriptor
 
@@ -213,23 +214,56 @@ def lava_python() -> str:
     return named or sys.executable
 
 
+def run_script(python: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([python, str(folder / "network.py"), *more], capture_output=True, text=True)
+
+
 @pytest.mark.timeout(300)
 def test_lava_gives_the_same_spikes(tmp_path: Path) -> None:
     """On the CPU, in lava's fixed-point models; a changed weight is noticed."""
     python = lava_python()
     graph = without_refractory(random_graph(3))
     folder = also.write(deploy(graph, tmp_path / "net.snnx", 3), "lava-net").folder
-    argv = [python, str(folder / "network.py"), "--samples", "1"]
-    done = subprocess.run(argv, capture_output=True, text=True)
+    done = run_script(python, folder, "--samples", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith("equal; ")
     arrays = dict(np.load(folder / "network.npz"))
     heavy = max((k for k in arrays if k.endswith(".weight")), key=lambda k: np.abs(arrays[k].astype(int)).sum())
     arrays[heavy] = -(arrays[heavy] // 2)
     np.savez(folder / "network.npz", **arrays)
-    done = subprocess.run(argv, capture_output=True, text=True)
+    done = run_script(python, folder, "--samples", "1")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "values differ" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_lava_gives_the_reference_vectors(tmp_path: Path) -> None:
+    """A network without synapses among them, and one whose parts no synapse joins."""
+    python = lava_python()
+    for result in replay(sorted(GOLDEN.glob("*.npz")), keep=tmp_path):
+        if result.name != "s05_refractory":
+            for p in result.placements:
+                done = run_script(python, also.write(p.folder, "lava-net").folder)
+                assert done.returncode == 0, result.name + done.stdout + done.stderr
+    graph = without_refractory(random_graph(0))
+    made = deploy(graph.with_(connections=graph.connections[:1] + graph.connections[4:5]), tmp_path / "parts.snnx")
+    folder = also.write(made, "lava-net").folder
+    assert apart(json.loads((folder / "network.json").read_text()))
+    done = run_script(python, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_parts_that_no_synapse_joins() -> None:
+    """Lava runs what hangs together with the process it is told to run."""
+
+    def net(*wires: tuple[str, int, int]) -> dict[str, Any]:
+        return {"ports": [{}, {}], "neurons": [{}] * 4, "connections": [{"from": [a, b], "to": c} for a, b, c in wires]}
+
+    assert apart(net()) == [1, 2, 3]
+    assert apart(net(("ports", 0, 0), ("neurons", 0, 1), ("neurons", 2, 3), ("ports", 1, 3))) == [2]
+    assert apart(net(("ports", 0, 3), ("neurons", 1, 2), ("ports", 0, 2), ("neurons", 0, 1))) == []
+    assert apart(net(("neurons", 3, 3), ("neurons", 1, 0), ("ports", 1, 1))) == [2, 3]
 
 
 def test_effective_weights_are_the_chips(tmp_path: Path) -> None:
