@@ -11,12 +11,14 @@ import importlib.util
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from snnkit._io import canonical_json, replace_folder, sha256_file
-from snnkit.descriptor import Descriptor, load
+from snnkit.descriptor import Descriptor, Vectors, load
+from snnkit.descriptor.vectors import decode
+from snnkit.emulator.host import PREFIX
 from snnkit.errors import FindingsError, InternalError, UsageError, did_you_mean
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.targets import registry
@@ -102,6 +104,34 @@ def check_folder(folder: Path) -> None:
         raise UsageError(f"{folder} exists and was not written by --also", fix="move it away, or use another name")
 
 
+def chip_part(descriptor: Descriptor) -> Descriptor:
+    """What runs on the chip: without the host's layers, its ports fed with what the vectors say that they sent.
+
+    Answers that the host's layers give are left out.
+    """
+    manifest = descriptor.manifest
+    if manifest.host is None:
+        return descriptor
+    vectors = decode(descriptor.vectors, manifest)
+    steps = len(next(iter(vectors.inputs.values()))) if vectors.inputs else 0
+    fed = {**{name: s[:steps] for name, s in vectors.spikes.items()}, **vectors.inputs}
+    chip = Vectors(
+        {p.name: fed[p.name] for p in manifest.ports if p.gate_from is None and p.name in fed},
+        {layer.name: vectors.spikes[layer.name] for layer in manifest.layers if layer.name in vectors.spikes},
+        readout=vectors.readout if manifest.host.after is None else None,
+    )
+    images = {name: a for name, a in descriptor.arrays.items() if not name.startswith(PREFIX)}
+    bare = manifest.model_copy(update={"host": None})
+    return replace(descriptor, manifest=bare, arrays=images, vectors=chip.encode())
+
+
+def _host_findings(descriptor: Descriptor) -> list[Finding]:
+    networks = descriptor.manifest.host_networks
+    layers = ", ".join(layer.name for network in networks for layer in network.layers)
+    what = f"the host runs {layers}: the files hold the chip's part, with what the host sends it in the vectors"
+    return [Finding("HOST_LAYERS", descriptor.manifest.name, what, "note")] if networks else []
+
+
 def write(descriptor: Descriptor | str | os.PathLike[str], name: str, folder: Path | None = None) -> Written:
     """Write one format of a descriptor, atomically; equal descriptors give equal bytes.
 
@@ -124,14 +154,15 @@ def write(descriptor: Descriptor | str | os.PathLike[str], name: str, folder: Pa
             raise UsageError("the descriptor was not read from a folder", fix="give the folder to write to")
         folder = folder_of(made.path, name)
     check_folder(folder)
-    target.part("emulate").open_chip(made)  # its images are checked, as for a run
-    findings = tuple(Finding(**asdict(lost)) for lost in writer.check(made))
+    chip = chip_part(made)
+    target.part("emulate").open_chip(chip)  # its images are checked, as for a run
+    findings = (*_host_findings(made), *(Finding(**asdict(lost)) for lost in writer.check(chip)))
     if has_errors(findings):
         raise FindingsError(f"{made.manifest.name} cannot be written for {writer.tool}", findings)
     files: list[str] = []
 
     def fill(place: Path) -> None:
-        for file in writer.write(made, place):
+        for file in writer.write(chip, place):
             if not file.resolve().is_relative_to(place.resolve()):
                 raise InternalError(f"the format {name} wrote {file}, outside of its folder")
             files.append(file.relative_to(place).as_posix())

@@ -10,15 +10,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from snnkit import descriptor, targets
 from snnkit._io import sha256_file
+from snnkit.descriptor.vectors import decode
 from snnkit.errors import DescriptorError, FindingsError, InternalError, UsageError
+from snnkit.graph.model import LI, LIF, Connection, Dense, Graph, Input, Population, Readout
 from snnkit.targets import also, registry
 from snnkit.targets.loihi.also import FORMATS
 from snnkit.targets.loihi.replay import replay
 from snnkit.targets.writer import NOT_RUN, Lost, Writer
+from snnkit.validation.pipeline import graph_to_chip, write_descriptor
+
+from .loihi import lava_reader
+from .truenorth import ranc_reader
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "loihi"
 ROOT = Path(targets.__file__).resolve().parents[2]
@@ -205,6 +212,63 @@ def test_chips_outside_the_package_may_have_formats(net: Path, tmp_path: Path, m
             also.find("tool-x", [registry.get("loihi")])
     finally:
         targets.unregister("theirs")
+
+
+def hybrid(chip: str, path: Path) -> descriptor.Descriptor:
+    """Counts -> a layer on the host -> two on the chip -> a read-out on the host."""
+    rng = np.random.default_rng(5)
+
+    def fire(n: int) -> LIF:
+        return LIF(np.ones(n, np.float32), np.full(n, 2, np.float32))
+
+    def trinary(n: int, m: int) -> Dense:
+        return Dense(rng.choice([-1.0, 0.0, 1.0, 1.0], (n, m)))
+
+    graph = Graph(
+        "hybrid",
+        (Input("in", (20,), 4),),
+        (
+            Population("code", (16,), fire(16)), Population("hidden", (12,), fire(12)),
+            Population("out", (8,), fire(8)), Population("read", (4,), LI(np.full(4, 0.9, np.float32))),
+        ),
+        (
+            Connection("a", "in", "code", Dense(rng.normal(0.1, 0.4, (16, 20)))),
+            Connection("b", "code", "hidden", trinary(12, 16)),
+            Connection("c", "hidden", "out", trinary(8, 12)),
+            Connection("d", "out", "read", Dense(rng.normal(0, 0.7, (4, 8)))),
+        ),
+        Readout("read", "last"),
+        steps=9,
+    )  # fmt: skip
+    samples = rng.integers(0, 5, (9, 3, 20)).astype(np.uint8)
+    made = graph_to_chip(graph, registry.get(chip), samples, host=["code", "read"])
+    return write_descriptor(path, made, registry.get(chip), samples)
+
+
+def test_layers_on_the_host(tmp_path: Path) -> None:
+    """The files hold the chip's part, fed with what the host's layers sent."""
+    made = hybrid("loihi", tmp_path / "a.snnx")
+    written = also.write(made, "lava-net")
+    assert [(f.code, f.severity) for f in written.findings] == [("HOST_LAYERS", "note")]
+    assert "code, read" in written.findings[0].what
+    lava = lava_reader.Interpreter(written.folder)
+    assert "answer" not in lava.vectors
+    trace = decode(made.vectors, made.manifest).spikes
+    for b in range(3):
+        for layer, got in zip(made.manifest.layers, lava.run(b)):
+            np.testing.assert_array_equal(got, trace[layer.name][:, b])
+    assert trace["out"].any()
+
+    made = hybrid("truenorth", tmp_path / "b.snnx")
+    written = also.write(made, "ranc")
+    assert "HOST_LAYERS" in {f.code for f in written.findings}
+    grid, stored = ranc_reader.Grid(written.folder), json.loads((written.folder / "samples.json").read_text())
+    known = set(stored["known_lines"])
+    assert len(known) == 8
+    for sample in stored["samples"]:
+        got = grid.run(sample["packets"], len(sample["outputs"]))
+        assert [sorted(set(row) & known) for row in got] == sample["outputs"]
+    assert any(map(len, stored["samples"][0]["outputs"]))
 
 
 def test_it_needs_no_torch(net: Path) -> None:
