@@ -89,9 +89,12 @@ def _of_descriptor(args: argparse.Namespace) -> int:
     no_nir_options(args)
     if not args.also:
         raise UsageError(f"{args.run} is a descriptor already", fix="--also FORMAT, or the folder of a trained run")
-    for option in ("out", "calibrate"):
+    for option in ("out", "calibrate", "host", "allow_code"):
         if getattr(args, option):
-            raise UsageError(f"--{option} is not for descriptors: formats go beside {args.run}", fix="leave it out")
+            raise UsageError(
+                f"--{option.replace('_', '-')} is not for descriptors",
+                why=f"{args.run} is written already, and formats go beside it", fix="leave it out",
+            )  # fmt: skip
     made = descriptor.load(args.run)
     target = registry.get(made.manifest.target)
     if args.target is not None and [t.name for t in registry.resolve(args.target)] != [target.name]:

@@ -124,6 +124,7 @@ def test_wrong_use(source: tuple[str, ...], kept: Path, tmp_path: Path, capsys: 
     error = refused(capsys, "export", truenorth, "--also", "ranc", "--target", "loihi")
     assert "is for truenorth, not for loihi" in error["what"]
     assert "--out is not for descriptors" in refused(capsys, "export", truenorth, "--also", "ranc", *out)["what"]
+    assert "--host is not for desc" in refused(capsys, "export", truenorth, "--also", "ranc", "--host", "a")["what"]
     assert "--dt is for NIR files" in refused(capsys, "export", truenorth, "--also", "ranc", "--dt", "1")["what"]
     error = refused(capsys, "export", str(tmp_path / "none.snnx"), "--also", "ranc")
     assert error["code"] == "DESCRIPTOR"
