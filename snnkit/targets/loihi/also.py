@@ -154,7 +154,8 @@ def check(descriptor: Descriptor) -> list[Lost]:
 
 def _lost(code: str, bad: Array, what: str, remedy: str, severity: Any = "error") -> Lost | None:
     n = int(np.count_nonzero(bad))
-    return Lost(code, f"the first is {int(bad.argmax())}", what.format(n), severity, remedy) if n else None
+    unit = "synapse" if "synapses" in what.split()[1] else "compartment"
+    return Lost(code, f"{unit} {int(bad.argmax())}", what.format(n), severity, remedy) if n else None
 
 
 # -------------------------------------------------------------------------------------------------------------- writing

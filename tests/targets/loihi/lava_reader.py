@@ -20,8 +20,8 @@ class Interpreter:
 
     def __init__(self, folder: Path) -> None:
         self.net = json.loads((folder / "network.json").read_text())
-        self.arrays = np.load(folder / "network.npz")
-        self.vectors = np.load(folder / "vectors.npz")
+        self.arrays = dict(np.load(folder / "network.npz"))
+        self.vectors = dict(np.load(folder / "vectors.npz"))
 
     def run(self, b: int) -> list[np.ndarray]:
         """Spikes [ticks, n] of every layer."""
