@@ -3,16 +3,17 @@
     network.py     builds the processes (LIF, Dense, Sparse, DelaySparse, RingBuffer) and runs them on the CPU in lava's
                    fixed-point models, whose spikes it compares with the stored ones (`lava_network.py`)
     network.json   ports, groups of compartments with equal registers, connections, layers, readout
-    network.npz    neurons<k>.v, .bias_mant, .bias_exp; connection<c>.row, .col, .weight, .delay; layer<j> [n,2] of
-                   (group, index)
+    network.npz    neurons<k>.v, .bias_mant, .bias_exp; connection<c>.row, .col, .weight, .delay; layer<j> [n], the
+                   group of each neuron
     vectors.npz    port<k> [T, B, n], layer<j> [ticks, B, n], answer [B]
 
 lava-dl's own file (netx, .net) is not used: it clips weights of both signs to 8 bits without an exponent above 0, and
 has one threshold and one pair of decays per layer, one connection into each, and no gated lines, so few descriptors
 would come back from it unchanged (lava-dl 0.6.0, netx/hdf5.py, netx/utils.py).
 
-lava's LIF takes one du, dv and threshold, so compartments are grouped by them; its connections one exponent and sign
-mode, so synapses are grouped by these. Where the exponent is negative lava floors the sum and the chip each weight
+lava's LIF takes one du, dv and threshold, so the compartments of a layer are grouped by them: a group is as wide as the
+layer, and neurons of other groups get no input in it. Connections have one exponent and sign mode, so synapses are
+grouped by these. Where the exponent is negative lava floors the sum and the chip each weight
 (options A2, A3): the low bits that the chip drops are cleared first, which makes both the same.
 
 Findings (errors are refused):
@@ -51,9 +52,10 @@ _VMIN_EXP, _VMAX_EXP, _DS_OFFSET = 23, 7, 1
 
 @dataclass(frozen=True)
 class Compartments:
-    """Registers [N] of all compartments, and the group that each is in.
+    """Registers [N] of all compartments, their place, and the group that each is in.
 
-    `group` [N], `index` [N] within it; `registers` [G,4]: layer (-1: of none), effective du, dv, vth.
+    `layer` [N] (the one after the last: of none), `index` [N] within it; `group` [N]; `registers` [G,4]: layer,
+    effective du, dv, vth.
     """
 
     refract: Array
@@ -61,8 +63,9 @@ class Compartments:
     vmax_exp: Array
     bias_mant: Array
     bias_exp: Array
-    group: Array
+    layer: Array
     index: Array
+    group: Array
     registers: Array
 
     @property
@@ -79,19 +82,19 @@ def compartments(descriptor: Descriptor) -> Compartments:
     profile = arrays["compartment_profile"][ptr[core, 1] + table[:, 0]].astype(np.int64)
     vth = arrays["threshold_profile"][ptr[core, 2] + table[:, 1]].astype(np.int64)
     registers = arrays["core"][core].astype(np.int64)
-    layer = np.full(len(table), -1, np.int64)
-    for k, entry in enumerate(descriptor.manifest.layers):
+    layers = descriptor.manifest.layers
+    layer, index = np.full(len(table), len(layers), np.int64), np.zeros(len(table), np.int64)
+    for k, entry in enumerate(layers):
         place = arrays[schema.PLACEMENT + entry.name]
-        layer[ptr[place[:, 0], 0] + place[:, 1]] = k
+        mine = ptr[place[:, 0], 0] + place[:, 1]
+        layer[mine], index[mine] = k, np.arange(len(mine))
+    rest = layer == len(layers)
+    index[rest] = np.arange(np.count_nonzero(rest))
     keys = np.stack([layer, profile[:, 0] + registers[:, 0], profile[:, 1], vth], 1)
     groups, group = np.unique(keys, axis=0, return_inverse=True)
-    group = group.reshape(-1)
-    order = np.argsort(group, kind="stable")
-    index = np.empty(len(table), np.int64)
-    index[order] = ragged(np.zeros(len(groups), np.int64), np.bincount(group, minlength=len(groups)))
     return Compartments(
         profile[:, 2], registers[:, 1], registers[:, 2], table[:, 2].astype(np.int64), table[:, 3].astype(np.int64),
-        group, index, groups,
+        layer, index, group.reshape(-1), groups,
     )  # fmt: skip
 
 
@@ -164,23 +167,25 @@ def write(descriptor: Descriptor, path: Path) -> list[Path]:
     manifest, c = descriptor.manifest, compartments(descriptor)
     v = start(c.bias_mant << c.bias_exp, c.decay[1])
     arrays: dict[str, Array] = {}
+    size = np.bincount(c.layer, minlength=len(manifest.layers)).tolist()
     neurons = []
     for k, (layer, decay_u, decay_v, vth) in enumerate(c.registers.tolist()):
         mine = np.flatnonzero(c.group == k)
-        name = manifest.layers[layer].name if layer >= 0 else None
-        neurons.append({"layer": name, "n": len(mine), "du": decay_u - _DS_OFFSET, "dv": decay_v, "vth": vth})
-        arrays[f"neurons{k}.v"] = v[mine].astype(np.int32)
-        arrays[f"neurons{k}.bias_mant"] = c.bias_mant[mine].astype(np.int16)
-        arrays[f"neurons{k}.bias_exp"] = c.bias_exp[mine].astype(np.int16)
+        neurons.append({"layer": layer, "n": size[layer], "du": decay_u - _DS_OFFSET, "dv": decay_v, "vth": vth})
+        for name, values, dtype in (
+            ("v", v, np.int32), ("bias_mant", c.bias_mant, np.int16), ("bias_exp", c.bias_exp, np.int16)
+        ):  # fmt: skip
+            arrays[f"neurons{k}.{name}"] = np.zeros(size[layer], dtype)
+            arrays[f"neurons{k}.{name}"][c.index[mine]] = values[mine]
     connections = _connections(descriptor, c, arrays)
     vectors = decode(descriptor.vectors, manifest)
     stored: dict[str, Array] = {f"port{k}": vectors.inputs[p.name] for k, p in enumerate(manifest.ports)
                                 if p.name in vectors.inputs}  # fmt: skip
     ticks = (manifest.steps or 0) + manifest.max_lag
+    for k in range(len(size)):
+        mine = np.flatnonzero(c.layer == k)
+        arrays[f"layer{k}"] = c.group[mine[np.argsort(c.index[mine])]].astype(np.int32)
     for k, entry in enumerate(manifest.layers):
-        place = descriptor.arrays[schema.PLACEMENT + entry.name]
-        neuron = descriptor.arrays["core_ptr"][place[:, 0], 0] + place[:, 1]
-        arrays[f"layer{k}"] = np.stack([c.group[neuron], c.index[neuron]], 1).astype(np.int32)
         if entry.name in vectors.spikes:
             stored[f"layer{k}"] = vectors.spikes[entry.name]
             ticks = len(stored[f"layer{k}"])
@@ -195,7 +200,8 @@ def write(descriptor: Descriptor, path: Path) -> list[Path]:
                   for p in manifest.ports],
         "neurons": neurons,
         "connections": connections,
-        "layers": [{"name": e.name, "n": e.n, "lag": e.lag} for e in manifest.layers],
+        "layers": [{"name": e.name, "n": e.n, "lag": e.lag} for e in manifest.layers]
+        + [{"name": None, "n": n, "lag": 0} for n in size[len(manifest.layers) :]],
         "readout": None if readout is None else {"rule": readout.rule, "layer": names.index(readout.layer)},
     }  # fmt: skip
     files = [path / name for name in ("network.py", "network.json", "network.npz", "vectors.npz")]
@@ -207,7 +213,10 @@ def write(descriptor: Descriptor, path: Path) -> list[Path]:
 
 
 def _connections(descriptor: Descriptor, c: Compartments, arrays: dict[str, Array]) -> list[dict[str, Any]]:
-    """Entries of `network.json`, one per source, target group, exponent, sign mode and repetition; fills `arrays`."""
+    """Entries of `network.json`, one per source port or layer, target group, exponent, sign mode and repetition.
+
+    Fills `arrays`.
+    """
     s, ports = synapses(descriptor), descriptor.manifest.ports
     keep = s["mantissa"] != 0
     source, target, mantissa, exponent, delay = (s[k][keep] for k in s)
@@ -215,9 +224,9 @@ def _connections(descriptor: Descriptor, c: Compartments, arrays: dict[str, Arra
     order += [k for k, p in enumerate(ports) if p.gate_from is not None]
     sizes = np.array([ports[k].n for k in order], np.int64)
     lines = int(sizes.sum())
-    # source as (kind and number, column): ports 0.., then groups
+    # source as (kind and number, column): ports 0.., then layers
     start_of = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    node = np.concatenate([np.repeat(np.array(order, np.int64), sizes), len(ports) + c.group])[source]
+    node = np.concatenate([np.repeat(np.array(order, np.int64), sizes), len(ports) + c.layer])[source]
     column = np.concatenate([np.arange(lines) - start_of, c.index])[source]
     mode = _sign_modes(mantissa)
     repeat = _repetitions(np.stack([source, target, exponent, mode], 1))
@@ -237,7 +246,7 @@ def _connections(descriptor: Descriptor, c: Compartments, arrays: dict[str, Arra
     for number, (begin, end) in enumerate(pairwise([*first.tolist(), len(keys)])):
         k, target_group, e, sign_mode, _ = keys[begin].tolist()
         entries.append({
-            "from": ["ports", k] if k < len(ports) else ["neurons", k - len(ports)], "to": target_group,
+            "from": ["ports", k] if k < len(ports) else ["layers", k - len(ports)], "to": target_group,
             "weight_exp": e, "sign_mode": sign_mode,
         })  # fmt: skip
         arrays.update({f"connection{number}.{name}": values[begin:end] for name, values in stored.items()})

@@ -64,21 +64,28 @@ def build(net: dict[str, Any], arrays: Any, inputs: list[Array]) -> tuple[list[A
     ]  # fmt: skip
     for number, entry in enumerate(net["connections"]):
         kind, k = entry["from"]
-        size = net[kind][k]["n"]
         counts = kind == "ports" and net["ports"][k]["max_count"] > 1
-        synapse = synapses(arrays, number, entry, (net["neurons"][entry["to"]]["n"], size), counts)
-        _join((sources if kind == "ports" else neurons)[k], synapse, neurons[entry["to"]])
+        synapse = synapses(arrays, number, entry, (net["neurons"][entry["to"]]["n"], net[kind][k]["n"]), counts)
+        _join([sources[k]] if kind == "ports" else [neurons[g] for g in groups_of(net, k)], synapse)
+        synapse.a_out.connect(neurons[entry["to"]].a_in)
     for k in apart(net):
         shape = (net["neurons"][k]["n"], net["neurons"][0]["n"])
         none = {part: np.zeros(0, np.int64) for part in ("row", "col", "weight", "delay")}
         nothing = {f"connection0.{part}": empty for part, empty in none.items()}
-        _join(neurons[0], synapses(nothing, 0, {"weight_exp": 0, "sign_mode": 1}, shape, False), neurons[k])
+        tie = synapses(nothing, 0, {"weight_exp": 0, "sign_mode": 1}, shape, False)
+        _join([neurons[0]], tie)
+        tie.a_out.connect(neurons[k].a_in)
     return sources, neurons
 
 
-def _join(source: Any, synapse: Any, target: Any) -> None:
-    source.s_out.connect(synapse.s_in)
-    synapse.a_out.connect(target.a_in)
+def _join(given: list[Any], synapse: Any) -> None:
+    for source in given:  # a port adds what it is given; a neuron is live in one group of its layer
+        source.s_out.connect(synapse.s_in)
+
+
+def groups_of(net: dict[str, Any], layer: int) -> list[int]:
+    """The groups of equal registers that make up a layer."""
+    return [k for k, entry in enumerate(net["neurons"]) if entry["layer"] == layer]
 
 
 def apart(net: dict[str, Any]) -> list[int]:
@@ -90,8 +97,9 @@ def apart(net: dict[str, Any]) -> list[int]:
     part = list(range(ports + groups))
     for entry in net["connections"]:
         kind, k = entry["from"]
-        one, other = part[k if kind == "ports" else ports + k], part[ports + entry["to"]]
-        part = [one if p == other else p for p in part]
+        for source in [k] if kind == "ports" else [ports + g for g in groups_of(net, k)]:
+            one, other = part[source], part[ports + entry["to"]]
+            part = [one if p == other else p for p in part]
     first = {part[ports + k]: k for k in reversed(range(groups))}
     return sorted(k for k in first.values() if k)
 
@@ -125,7 +133,7 @@ def simulate(net: dict[str, Any], arrays: Any, data: list[Array], ticks: int) ->
     where = [arrays[f"layer{k}"] for k in range(len(net["layers"]))]
     watched: list[int] = []
     if readout is not None and readout["rule"] not in ("count", "first"):
-        watched = sorted(set(where[readout["layer"]][:, 0].tolist()))
+        watched = sorted(set(where[readout["layer"]].tolist()))
     monitors = {k: Monitor() for k in watched}
     for k, monitor in monitors.items():
         monitor.probe(neurons[k].v, steps)
@@ -143,8 +151,9 @@ def simulate(net: dict[str, Any], arrays: Any, data: list[Array], ticks: int) ->
     return spikes, potential
 
 
-def _gathered(table: Array, traces: list[Array], ticks: int) -> Array:
-    columns = [traces[group][:, index] for group, index in table]
+def _gathered(group: Array, traces: list[Array], ticks: int) -> Array:
+    """[ticks, n] of a layer: each neuron's trace from the group that it is in."""
+    columns = [traces[g][:, index] for index, g in enumerate(group)]
     return np.stack(columns, 1) if columns else np.zeros((ticks, 0))
 
 

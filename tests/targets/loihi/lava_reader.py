@@ -26,7 +26,8 @@ class Interpreter:
     def run(self, b: int) -> list[np.ndarray]:
         """Spikes [ticks, n] of every layer."""
         net, a, steps = self.net, self.arrays, self.net["ticks"] + 1
-        kinds = {"ports": net["ports"], "neurons": net["neurons"]}
+        kinds = {"ports": net["ports"], "layers": net["layers"]}
+        live = [[g for g, e in enumerate(net["neurons"]) if e["layer"] == j] for j in range(len(net["layers"]))]
         v = [a[f"neurons{k}.v"].astype(np.int64) for k in range(len(net["neurons"]))]
         u = [x * 0 for x in v]
         bias = [a[f"neurons{k}.bias_mant"].astype(np.int64) << a[f"neurons{k}.bias_exp"] for k in range(len(v))]
@@ -42,14 +43,14 @@ class Interpreter:
             for c, entry in enumerate(net["connections"]):
                 kind, k = entry["from"]
                 assert k < len(kinds[kind])
-                out = data[k][t] if kind == "ports" else fired[k][t]
+                out = data[k][t] if kind == "ports" else np.sum([fired[g][t] for g in live[k]], 0)
                 row, col, weight, delay = (a[f"connection{c}.{x}"] for x in ("row", "col", "weight", "delay"))
                 self.programmable(weight, delay, entry)
                 unit = 2.0 ** entry["weight_exp"]
                 np.add.at(arriving[entry["to"]], (t + 1 + delay.astype(int), row),
                           (weight * unit).astype(np.int64) * out[col])  # fmt: skip
         return [
-            np.stack([fired[g][1:, i] for g, i in a[f"layer{j}"]], 1) for j in range(len(net["layers"]))
+            np.stack([fired[g][1:, i] for i, g in enumerate(a[f"layer{j}"])], 1) for j in range(len(net["layers"]))
         ]  # the first step is lava's own
 
     def rasters(self, b: int, steps: int) -> list[np.ndarray]:

@@ -190,15 +190,16 @@ def test_lava_gives_the_reference_vectors(tmp_path: Path) -> None:
 
 
 def test_parts_that_no_synapse_joins() -> None:
-    """Lava runs what hangs together with the process it is told to run."""
+    """Lava runs what hangs together with the process it is told to run; layer 1 is groups 1 and 2."""
 
     def net(*wires: tuple[str, int, int]) -> dict[str, Any]:
-        return {"ports": [{}, {}], "neurons": [{}] * 4, "connections": [{"from": [a, b], "to": c} for a, b, c in wires]}
+        neurons = [{"layer": k} for k in (0, 1, 1, 2)]
+        return {"ports": [{}, {}], "neurons": neurons, "connections": [{"from": [a, b], "to": c} for a, b, c in wires]}
 
     assert apart(net()) == [1, 2, 3]
-    assert apart(net(("ports", 0, 0), ("neurons", 0, 1), ("neurons", 2, 3), ("ports", 1, 3))) == [2]
-    assert apart(net(("ports", 0, 3), ("neurons", 1, 2), ("ports", 0, 2), ("neurons", 0, 1))) == []
-    assert apart(net(("neurons", 3, 3), ("neurons", 1, 0), ("ports", 1, 1))) == [2, 3]
+    assert apart(net(("ports", 0, 0), ("layers", 0, 1), ("layers", 2, 3), ("ports", 1, 3))) == [2, 3]
+    assert apart(net(("ports", 0, 3), ("layers", 1, 3), ("ports", 0, 0))) == []
+    assert apart(net(("layers", 2, 3), ("layers", 1, 0), ("ports", 1, 1))) == [3]
 
 
 def test_effective_weights_are_the_chips(tmp_path: Path) -> None:
