@@ -10,8 +10,12 @@
                  memory_bytes(totals) -> int                          of the chip's memories, from a descriptor's totals
     spec.py      CAPABILITIES, EVIDENCE, REFERENCES, UPDATE_ORDER, OPTIONS, SOURCES and the chip's numbers
 
-plus `schema.py` and `arithmetic.py`, which only the chip's own files use. A target object is light: nothing of the chip
-is imported before it is asked for. `_template` is a complete small chip to copy.
+plus `schema.py` and `arithmetic.py`, which only the chip's own files use. A chip may add
+
+    also.py      FORMATS: dict[str, writer.Writer]                    descriptor -> files of the platform's own tools
+
+A target object is light: nothing of the chip is imported before it is asked for. `_template` is a complete small chip
+to copy.
 """
 
 from __future__ import annotations

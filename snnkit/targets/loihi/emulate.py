@@ -87,17 +87,13 @@ def open_chip(descriptor: Descriptor) -> LoihiChip:
     arrays = descriptor.arrays
     schema.check_images(arrays, section)
     placement = _placement(descriptor)
-    line_of, n_lines, n_gates = _lines(descriptor)
-    n = len(arrays["compartment"])
-    lists, list_of, base = _decode_lists(arrays)
-
-    host, out, ptr = arrays["host_input"], arrays["output_axon"], arrays["core_ptr"]
-    owner = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr[:, 5]))
-    source = np.concatenate([line_of, n_lines + n_gates + ptr[owner, 0] + out[:, 0]])
-    target = np.concatenate([host[:, 2:5], out[:, 1:4]]).astype(np.int64)
-    axon = ptr[target[:, 0], 4] + target[:, 1]
+    wires = decode_wires(descriptor)
+    n, n_lines, n_gates = len(arrays["compartment"]), wires.n_lines, wires.n_gates
+    weight = instantiate(arithmetic, where=np.where).effective_weight(wires.mantissa.astype(np.int64), wires.wgt_exp)
     n_sources = n_lines + n_gates + n
-    rows = build(lists, source, list_of[axon] + target[:, 2], base[axon], n_sources)
+    lists = Lists(wires.ptr, weight, wires.target, wires.delay)
+    rows = build(lists, wires.source, wires.list_of, wires.base, n_sources)
+    source = wires.source
     return LoihiChip(
         n_neurons=n,
         n_lines=n_lines,
@@ -106,7 +102,7 @@ def open_chip(descriptor: Descriptor) -> LoihiChip:
         rows=rows,
         packets=np.bincount(source, minlength=n_sources).astype(np.int64),
         neurons=_neurons(arrays),
-        noise_at_membrane=np.repeat(arrays["core"][:, 3], np.diff(ptr[:, 0])).astype(bool),
+        noise_at_membrane=np.repeat(arrays["core"][:, 3], np.diff(arrays["core_ptr"][:, 0])).astype(bool),
     )
 
 
@@ -125,12 +121,53 @@ def _neurons(arrays: Mapping[str, Array]) -> tuple[Array, ...]:
     return tuple(np.ascontiguousarray(part, dtype) for part, dtype in zip(parts, types))
 
 
-def _decode_lists(arrays: Mapping[str, Array]) -> tuple[Lists, Array, Array]:
-    """All synapse lists, one per atom; the first list [A] and the first global target [A] of every input axon."""
+@dataclass(frozen=True)
+class Wires:
+    """All synapses: lists, one per atom, and which source uses which list on which compartments.
+
+    List l holds synapses `ptr[l]` to `ptr[l + 1]` of `mantissa`, `wgt_exp`, `target` (offset from the base) and `delay`
+    (register). Connection e [E]: `source` (data lines, gate lines, then compartments) triggers `list_of` from the
+    global compartment `base` on.
+    """
+
+    ptr: Array
+    mantissa: Array
+    wgt_exp: Array
+    target: Array
+    delay: Array
+    source: Array
+    list_of: Array
+    base: Array
+    n_lines: int
+    n_gates: int
+
+
+def decode_wires(descriptor: Descriptor) -> Wires:
+    """The synapse memory and the axon tables of a descriptor whose images were checked.
+
+    Raises:
+        DescriptorError: a list leaves the memory, an axon reaches a compartment that its core does not have, or the
+            host's table names a line that there is not.
+    """
+    arrays = descriptor.arrays
+    line_of, n_lines, n_gates = _lines(descriptor)
+    ptr, mantissa, wgt_exp, target, delay, first_list, base = _decode_lists(arrays)
+    host, out, core = arrays["host_input"], arrays["output_axon"], arrays["core_ptr"]
+    owner = np.repeat(np.arange(len(core) - 1), np.diff(core[:, 5]))
+    source = np.concatenate([line_of, n_lines + n_gates + core[owner, 0] + out[:, 0]])
+    to = np.concatenate([host[:, 2:5], out[:, 1:4]]).astype(np.int64)
+    axon = core[to[:, 0], 4] + to[:, 1]
+    return Wires(
+        ptr, mantissa, wgt_exp, target, delay, source, first_list[axon] + to[:, 2], base[axon], n_lines, n_gates
+    )
+
+
+def _decode_lists(arrays: Mapping[str, Array]) -> tuple[Array, ...]:
+    """ptr, mantissa, wgt_exp, target and delay of all lists (see `Wires`); first list and first global target [A] of
+    every input axon."""
     ptr, inputs = arrays["core_ptr"], arrays["input_axon"].astype(np.int64)
-    arithmetic_np = instantiate(arithmetic, where=np.where)
     first_list = np.zeros(len(inputs), np.int64)
-    lengths, weights, targets, delays = [], [], [], []
+    lengths, mantissas, exponents, targets, delays = [], [], [], [], []
     n_lists = 0
     for core in range(len(ptr) - 1):
         mine = slice(ptr[core, 4], ptr[core + 1, 4])
@@ -160,18 +197,18 @@ def _decode_lists(arrays: Mapping[str, Array]) -> tuple[Lists, Array, Array]:
             )
         n_lists += len(length)
         lengths.append(length)
-        weights.append(arithmetic_np.effective_weight(decoded.mantissa.astype(np.int64), decoded.wgt_exp))
+        mantissas.append(decoded.mantissa)
+        exponents.append(decoded.wgt_exp)
         targets.append(target)
         delays.append(decoded.delay)
     length = np.concatenate(lengths) if lengths else np.zeros(0, np.int64)
-    lists = Lists(
-        np.concatenate([[0], np.cumsum(length)]).astype(np.int64),
-        np.concatenate(weights) if weights else np.zeros(0, np.int64),
-        np.concatenate(targets).astype(np.int32) if targets else np.zeros(0, np.int32),
-        np.concatenate(delays).astype(np.int32) if delays else np.zeros(0, np.int32),
+    mantissa, wgt_exp, target, delay = (
+        np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype)
+        for dtype, parts in ((np.int32, mantissas), (np.int8, exponents), (np.int32, targets), (np.int32, delays))
     )
     core_of = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr[:, 4]))
-    return lists, first_list, ptr[core_of, 0] + inputs[:, 4]
+    ends = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    return ends, mantissa, wgt_exp, target, delay, first_list, ptr[core_of, 0] + inputs[:, 4]
 
 
 def _lines(descriptor: Descriptor) -> tuple[Array, int, int]:
