@@ -20,8 +20,11 @@ def test_rows(monkeypatch) -> None:
         for w in emulator.workloads(True)
     ]  # fmt: skip
     monkeypatch.setattr(emulator, "workloads", lambda quick: small)
+    export = emulator.truenorth.export
+    monkeypatch.setattr(emulator.truenorth, "CORES", 2)
+    monkeypatch.setattr(emulator.truenorth, "export", lambda folder: export(folder, cores=2))
     rows = emulator.run(quick=True)
-    assert [r["chip"] for r in rows] == ["loihi", "spinnaker"]
+    assert [r["target"] for r in rows] == ["loihi", "spinnaker", "truenorth"]
     assert all(r["events_per_s"] > 0 and r["updates_per_s"] > 0 and r["best_ms"] <= r["median_ms"] for r in rows)
 
 

@@ -101,8 +101,8 @@ def _connection(graph: Graph, c: Connection) -> Iterator[Finding]:
         bound = 1 << (spec.WEIGHT_BITS - 1)
         if w.size and (w.dtype.kind not in "iu" or w.min() < -bound or w.max() >= bound):
             yield Finding(
-                "WEIGHT_RANGE", c.name, f"weights from {w.min()} to {w.max()}", resource="weight", needed=float(abs(w).max()),
-                available=bound - 1, remedy=f"use integers of {spec.WEIGHT_BITS} bits",
+                "WEIGHT_RANGE", c.name, f"weights from {w.min()} to {w.max()}", resource="weight",
+                needed=float(abs(w).max()), available=bound - 1, remedy=f"use integers of {spec.WEIGHT_BITS} bits",
             )  # fmt: skip
     if graph.timeline == "chip":
         low, high = spec.CAPABILITIES.input_delays if _of_host(graph, c) else spec.CAPABILITIES.delays

@@ -225,7 +225,6 @@ FORMATS = {
         write,
         title="configuration and input of RANC's software simulator",
         tool="RANC, commit 08ae4bd",
-        compared="equal in its simulator, built without the logging (optional test)",
         check=check,
     )
 }
