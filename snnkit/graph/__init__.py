@@ -5,6 +5,7 @@ from snnkit.graph.findings import errors as finding_errors
 from snnkit.graph.model import (
     LI,
     LIF,
+    BrainScales2Neuron,
     Chain,
     ChipNeuron,
     Connection,
@@ -36,6 +37,7 @@ from snnkit.graph.model import (
 __all__ = [
     "LI",
     "LIF",
+    "BrainScales2Neuron",
     "Chain",
     "ChipNeuron",
     "Connection",
