@@ -151,19 +151,19 @@ class BrainScales2Neuron:
     """Calibrated targets of BrainScaleS-2 neurons in continuous time, each int64 [n]; the rule is in
     `graph/rules/brainscales2.py`.
 
-    Times in ps of hardware time: tau_mem, tau_syn_e, tau_syn_i, refractory (the membrane is held at reset). Potentials in
-    1e-6 codes of the ADC: leak, reset, threshold. `gain`: 1e-6 codes per us for a weight of 1, by which an event changes
-    the current. `fires`: False for a membrane that is read out. `step`: ps of a step.
+    Times in ps of hardware time: tau_mem, tau_syn_e, tau_syn_i, t_hold (the membrane is held at reset after a spike).
+    Potentials in 1e-6 codes of the ADC: v_leak, v_reset, v_thresh. `gain`: 1e-6 codes per us for a weight of 1, by
+    which an event changes the current. `fires`: False for a membrane that is read out. `step`: ps of a step.
     """
 
     tau_mem: Array
     tau_syn_e: Array
     tau_syn_i: Array
-    leak: Array
-    reset: Array
-    threshold: Array
+    v_leak: Array
+    v_reset: Array
+    v_thresh: Array
     gain: Array
-    refractory: Array
+    t_hold: Array
     fires: bool = True
     step: int = 1_000_000
 
@@ -193,7 +193,15 @@ Neuron = (
     | BrainScales2Neuron
     | ChipNeuron
 )
-INTEGER_NEURONS = (LoihiNeuron, SpinnakerNeuron, TrueNorthNeuron, TrueNorthAxon, TrueNorthOutput, BrainScales2Neuron, ChipNeuron)
+INTEGER_NEURONS = (
+    LoihiNeuron,
+    SpinnakerNeuron,
+    TrueNorthNeuron,
+    TrueNorthAxon,
+    TrueNorthOutput,
+    BrainScales2Neuron,
+    ChipNeuron,
+)
 """Those of chips: their registers are integers."""
 
 

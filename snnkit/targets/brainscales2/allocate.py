@@ -3,7 +3,7 @@
 Signed inputs take a driver: its even row excitatory, its odd row inhibitory. Sources from outside the chip are sent by
 the FPGA with a label that names half, bus, driver and a synapse label below `OUTSIDE_LABELS`; their drivers compare all
 bits of the row select. A neuron's event keeps only 8 free bits: bits 6-7 choose a quarter of the drivers of its bus
-(drivers of such sources compare those two bits only), bits 0-5 are a synapse label of its own, from `OUTSIDE_LABELS` on.
+(drivers of such sources compare those two bits only), bits 0-5 are a synapse label of its own, from `OUTSIDE_LABELS`.
 
 A neuron of m joined columns has m synapses per row: up to m sources then share a driver, each heard by another column
 (its `offset`). Joined over both halves, a neuron hears the drivers of both.
@@ -123,7 +123,8 @@ def _columns(items: Sequence[Item], made: Allocation) -> bool:
         order = np.arange(spec.COLUMNS // item.columns)
         begin = order % spec.OUTPUTS * spec.OUTPUT_COLUMNS + order // spec.OUTPUTS * item.columns
         taken = used[halves].any(0)
-        free = begin[~taken[begin[:, None] + np.arange(item.columns)].any(1)][: len(item.neurons)]
+        busy = np.asarray(taken)[begin[:, None] + np.arange(item.columns)].any(1)
+        free = begin[~busy][: len(item.neurons)]
         if len(free) < len(item.neurons):
             share = spec.NEURONS if item.mode != JOINED else spec.COLUMNS // item.columns
             made.reason = ("neurons", len(item.neurons), min(share, len(begin)))

@@ -52,7 +52,7 @@ def _of_part(config: Mapping[str, Array], arrays: Mapping[str, Array], p: int) -
     synapse = (acting.half * spec.ROWS + acting.row) * spec.COLUMNS + acting.column
     order = np.lexsort((acting.event, synapse))
     synapse, event = synapse[order], acting.event[order]
-    for k in np.flatnonzero(np.diff(synapse) == 0):
+    for k in np.flatnonzero(np.diff(synapse) == 0).tolist():
         one, two = names[event[k]], names[event[k + 1]]
         if one != two:
             half, rest = divmod(int(synapse[k]), spec.ROWS * spec.COLUMNS)

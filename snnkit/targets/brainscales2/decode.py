@@ -1,4 +1,4 @@
-"""Memory images -> synapses by source, for each part: labels, crossbar, drivers and switches are followed to neurons."""
+"""Memory images -> synapses by source, for each part: follows labels, crossbar, drivers and switches to neurons."""
 
 from __future__ import annotations
 

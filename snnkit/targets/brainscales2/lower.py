@@ -102,8 +102,8 @@ def lower(
     costs = tuple(_cost(k, part, arrays) for k, part in enumerate(planned.parts))
     if len(planned.parts) > 1:
         findings.append(
-            Finding("PARTS", graph.name, f"runs in {len(planned.parts)} parts, one after the other; spikes between them "
-                    "are recorded and replayed with their time stamps", "note")
+            Finding("PARTS", graph.name, f"runs in {len(planned.parts)} parts, one after the other; spikes between "
+                    "them are recorded and replayed with their time stamps", "note")
         )  # fmt: skip
     section = BrainScales2Section(parts=len(planned.parts), step_ps=step)
     return Lowered(arrays, section, tuple(findings), costs)
@@ -184,7 +184,7 @@ def _neurons(
     address = [allocation.address[j, i] for i in range(len(base))]
     table[circuit, 0 if neuron.fires else 1] = 1
     table[circuit, 2] = [(quarter << spec.ROW_SELECT_SHIFT) | label for quarter, label in address]
-    table[circuit, 3:5] = [refractory_register(int(t)) for t in neuron.refractory[item.neurons]]
+    table[circuit, 3:5] = [refractory_register(int(t)) for t in neuron.t_hold[item.neurons]]
     if item.mode == JOINED:
         for offset in range(item.columns):
             table[base + offset, 6] = 1
@@ -225,9 +225,7 @@ def _own_label(part: PartPlan, planned: Plan, source: int) -> int:
 
 def _crossbar(part: PartPlan) -> Array:
     """Links go to the bus that their label names, neurons to their link, and to a bus with drivers for neurons."""
-    hears = {
-        half * spec.BUSES + d % spec.BUSES for half, d in zip(*np.nonzero(part.allocation.kind == INSIDE))
-    }
+    hears = {half * spec.BUSES + d % spec.BUSES for half, d in zip(*np.nonzero(part.allocation.kind == INSIDE))}
     rows = []
     for source, output in digital.nodes().tolist():
         if source < spec.OUTPUTS:

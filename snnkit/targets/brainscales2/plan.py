@@ -238,7 +238,7 @@ class _Planner:
         self.findings.append(
             Finding(
                 "FAN_IN", f"{p.name}[{int(count.argmax()) if count.size else 0}]",
-                f"{most} sources of one neuron; a circuit hears {spec.SIGNED_INPUTS} signed inputs, joined circuits up to "
+                f"{most} sources of one neuron; a circuit hears {spec.SIGNED_INPUTS} signed inputs, joined ones up to "
                 f"{limit}", resource="signed inputs", needed=most, available=limit,
                 remedy="reduce the input (pool or bin it coarser), or make the connection sparse",
             )

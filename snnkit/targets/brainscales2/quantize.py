@@ -1,18 +1,18 @@
 """Real weights, thresholds and decays -> 6-bit weights and calibrated targets of neurons in continuous time.
 
-A step is `step_us` of hardware time (1 us). tau = -step/ln(decay), moved into what can be calibrated. An event of weight
-w changes a current that decays with tau_syn, so the membrane k + 1 steps later is at
+A step is `step_us` of hardware time (1 us). tau = -step/ln(decay), moved into what can be calibrated. An event of
+weight w changes a current that decays with tau_syn, so the membrane k + 1 steps later is at
 
     v = leak + U w (dm^(k+1) - ds^(k+1)) / (dm - ds),   dm = e^(-step/tau_mem), ds = e^(-step/tau_syn)
 
-which is a CubaLIF's response to an input of step k = 0, exactly, at the end of every step. An LIF has no current: it gets
-the shortest tau_syn, with the same response in the first step (a read-out: with the same response in later ones); what
-differs is reported. U codes are the model's unit: threshold - reset = U * threshold. What no step-wise model shows
+which is a CubaLIF's response to an input of step k = 0, exactly, at the end of every step. An LIF has no current: it
+gets the shortest tau_syn, with the same response in the first step (a read-out: with the same response in later ones);
+what differs is reported. U codes are the model's unit: threshold - reset = U * threshold. What no step-wise model shows
 remains: a neuron fires, and its spike acts, when v reaches the threshold and not at the end of the step.
 
 One scale per population makes the largest weights 63; it may clip the largest if that makes the others more exact. A
 bias of an LIF or LI is a leak potential, shifted by U b / (1 - dm), exactly; where that is no calibrated potential, and
-for a CubaLIF, whose bias passes through its current, it stays a line of the host, a signed input with an event per step.
+for a CubaLIF, whose bias passes through its current, it stays a line of the host: a signed input, an event per step.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ CLIP_CHOICES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 RATE = 0.2
 """Firing rate of sources whose rate is not known, for the range of a read-out."""
 DEVIATIONS = 4.0
-REFRACTORY_SHIFT = 0.5
-"""A spike comes half a step before the end of its step, on average: r steps are r + 1/2."""
+REFRACTORY_SHIFT = 0.9
+"""A model's neuron rests from its spike to the end of the step, and r steps more: a strongly driven one, whose spike
+comes early in the step, for nearly r + 1 steps. Of the values tried, this one changed the fewest spikes."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def quantize(graph: Graph, rates: Mapping[str, Array] | None = None, *, step_us:
 
 
 def first_response(dm: Array, ds: Array) -> Array:
-    """(dm - ds) / (1/tau_syn - 1/tau_mem) in steps: the membrane one step after a current of 1; dm if they are equal."""
+    """(dm - ds) / (1/tau_syn - 1/tau_mem) in steps, dm if they are equal: v one step after a current of 1."""
     rate = np.log(dm) - np.log(ds)
     near = np.abs(rate) < 1e-6
     return np.where(near, dm * (1 - rate / 2), (dm - ds) / np.where(near, 1.0, rate))
@@ -138,8 +139,8 @@ class _Layer:
             self.findings.append(
                 Finding(
                     "TIME_CONSTANT", self.p.name,
-                    f"{name} of {clipped} neurons becomes the nearest that can be calibrated; their decay changes by up "
-                    f"to {moved.max():.3g}", "note", resource=f"{name} in us",
+                    f"{name} of {clipped} neurons becomes the nearest that can be calibrated; their decay changes by "
+                    f"up to {moved.max():.3g}", "note", resource=f"{name} in us",
                     needed=float(wanted.max() if wanted.max() > limits[1] else wanted.min()) * 1e-6,
                     available=(limits[1] if wanted.max() > limits[1] else limits[0]) * 1e-6,
                     remedy=f"train with decays from {np.exp(-step / limits[0]):.3f} to {np.exp(-step / limits[1]):.3f}",
@@ -177,14 +178,14 @@ class _Layer:
             return np.rint(np.asarray(x, np.float64) * 1e6).astype(np.int64)
 
         return BrainScales2Neuron(
-            tau_mem=self.tau_mem, tau_syn_e=self.tau_syn, tau_syn_i=self.tau_syn, leak=micro(leak),
-            reset=micro(np.full(n, float(rest))), threshold=micro(level), gain=micro(gain),
-            refractory=np.full(n, nearest_refractory(hold * self.step_us * 1e6), np.int64), fires=fires,
+            tau_mem=self.tau_mem, tau_syn_e=self.tau_syn, tau_syn_i=self.tau_syn, v_leak=micro(leak),
+            v_reset=micro(np.full(n, float(rest))), v_thresh=micro(level), gain=micro(gain),
+            t_hold=np.full(n, nearest_refractory(hold * self.step_us * 1e6), np.int64), fires=fires,
             step=round(self.step_us * 1e6),
         )  # fmt: skip
 
     def _unit(self, incoming: list[Connection], matrices: Mapping[str, sp.csr_matrix]) -> Array:
-        """Codes for 1 in the model: what puts the threshold where it is, or a read-out's range into the trusted codes."""
+        """Codes for 1 in the model: puts the threshold where it is, or a read-out's range into the trusted codes."""
         n = self.p.n
         if isinstance(self.neuron, LIF | CubaLIF):
             return (spec.THRESHOLD_CODE - spec.LEAK_CODE) / np.asarray(self.neuron.threshold, np.float64)
@@ -205,7 +206,7 @@ class _Layer:
         if self.current:
             sums, squares = sums / (1 - self.ds), squares / (1 - self.ds) ** 2
         reach = np.abs(mean) * sums + DEVIATIONS * np.sqrt(var * squares) + top
-        return np.full(n, spec.READOUT_SPAN / max(float(reach.max(initial=0)), 1e-12))
+        return np.full(n, spec.READOUT_SPAN / (float(reach.max(initial=0)) or 1.0))
 
     def _leak_shift(self, incoming: list[Connection], matrices: dict[str, sp.csr_matrix], unit: Array) -> Array:
         """Codes by which the leak potential moves for a bias; removes the lines that it replaces."""

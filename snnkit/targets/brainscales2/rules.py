@@ -11,7 +11,8 @@ DECAY_RANGE         a decay outside 0 to 1                                      
 REFRACTORY_RANGE    a refractory period that the counter cannot count                           both
 LI_NOT_READOUT      an LI that is not the read-out: its v would have to leave the chip          float
 READOUT             a read-out that does not fit its population                                 both
-DELAY_RANGE         a delay between neurons: there is no programmable one                       both
+DELAY_RANGE         a delay above 1 step between neurons: there is no programmable one          both
+DELAY_OF_ONE        as a note, a delay of 1 step, which becomes none                            float
 LOOP_TOO_SHORT      a loop with less delay than connections                                     float
 CHIP                a virtual chip that there is not                                            both
 WEIGHT_RANGE        weights outside -63..63, or no integers                                     integer
@@ -164,8 +165,8 @@ def _population(graph: Graph, p: Population) -> Iterator[Finding]:
 def _registers(p: Population, neuron: BrainScales2Neuron) -> Iterator[Finding]:
     ranges = {
         "tau_mem": spec.TAU_MEM_PS, "tau_syn_e": spec.TAU_SYN_PS, "tau_syn_i": spec.TAU_SYN_PS,
-        "leak": (-(10**12), 10**12), "reset": (0, spec.CODE_MAX * 10**6), "threshold": (0, spec.CODE_MAX * 10**6),
-        "gain": (0, 10**12), "refractory": (0, registers.LONGEST_PS),
+        "v_leak": (-(10**12), 10**12), "v_reset": (0, spec.CODE_MAX * 10**6), "v_thresh": (0, spec.CODE_MAX * 10**6),
+        "gain": (0, 10**12), "t_hold": (0, registers.LONGEST_PS),
     }  # fmt: skip
     for key, (low, high) in ranges.items():
         value = getattr(neuron, key)
@@ -176,7 +177,7 @@ def _registers(p: Population, neuron: BrainScales2Neuron) -> Iterator[Finding]:
                 "REGISTER_RANGE", f"{p.name}[{bad[0]}]", f"{key} = {worst} in {bad.size} neurons", resource=key,
                 needed=worst, available=high if worst > high else low, remedy=f"use {low} to {high}",
             )  # fmt: skip
-    wrong = [t for t in np.unique(neuron.refractory).tolist() if registers.nearest_refractory(t) != t]
+    wrong = [t for t in np.unique(neuron.t_hold).tolist() if registers.nearest_refractory(t) != t]
     if neuron.fires and wrong:
         yield Finding(
             "REFRACTORY_RANGE", p.name, f"a refractory time of {wrong[0]} ps, which the counter cannot count",
@@ -207,29 +208,16 @@ def _connection(graph: Graph, c: Connection, quantised: bool) -> Iterator[Findin
             "DELAY_RANGE", c.name, f"a delay of {high} steps; events travel at once", resource="delay", needed=high,
             available=most, remedy="leave the delay out: only the host can delay events",
         )  # fmt: skip
-    elif not host and high == 1 and graph.timeline == "chip" and not quantised and not _in_loop(graph, c):
+    elif not host and high == 1:
         yield Finding(
-            "DELAY_RANGE", c.name, "a delay of 1 step between layers; events travel at once", resource="delay",
-            needed=1, available=0, remedy="leave the delay out: only the host can delay events",
+            "DELAY_OF_ONE", c.name, "a delay of 1 step becomes none: events act half a step early, on average", "note",
+            resource="delay", needed=1, available=0, remedy="nothing: the difference is part of the residual",
         )  # fmt: skip
     elif host and low != high:
         yield Finding(
             "DELAY_RANGE", c.name, f"delays from {low} to {high} steps from one line of the host", resource="delays",
             needed=high - low + 1, available=1, remedy="give each delay a connection of its own",
         )  # fmt: skip
-
-
-def _in_loop(graph: Graph, c: Connection) -> bool:
-    """Whether a path leads back from where the connection ends."""
-    seen, todo = set(), [c.dst]
-    while todo:
-        name = todo.pop()
-        if name == c.src:
-            return True
-        if name not in seen:
-            seen.add(name)
-            todo += [o.dst for o in graph.outgoing(name)]
-    return False
 
 
 def _finite(where: str, what: str, value: Array) -> Iterator[Finding]:

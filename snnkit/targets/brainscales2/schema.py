@@ -8,7 +8,7 @@
     neuron              int32   [P, 512, 8]         NEURON_COLUMNS; neuron = 256 * half + column
     target              int64   [P, 512, 7]         TARGET_COLUMNS: what calibration has to reach, not codes of a chip
     host_input          int32   [L, 5]              HOST_COLUMNS: what the FPGA sends for a line of a port
-    replay              int32   [R, 5]              REPLAY_COLUMNS: what it sends for a recorded event of an earlier part
+    replay              int32   [R, 5]              REPLAY_COLUMNS: what it sends for an event of an earlier part
     placement.<layer>   int32   [n, 2]              (part, neuron): labels probes, routes nothing
 
 Neurons that switches join are one membrane; its head is the circuit whose events are on or that the ADC reads.
@@ -31,7 +31,7 @@ from snnkit.targets.brainscales2.digital import DRIVER_COLUMNS
 Array = np.ndarray[Any, Any]
 
 NEURON_COLUMNS = ("on", "adc", "label", "counter", "clock_scale", "hold_off", "join_vertical", "join_right")
-TARGET_COLUMNS = ("tau_mem", "tau_syn_e", "tau_syn_i", "leak", "reset", "threshold", "gain")
+TARGET_COLUMNS = ("tau_mem", "tau_syn_e", "tau_syn_i", "v_leak", "v_reset", "v_thresh", "gain")
 HOST_COLUMNS = ("part", "port", "line", "delay", "label")
 REPLAY_COLUMNS = ("from_part", "link", "link_label", "part", "label")
 PLACEMENT = "placement."
