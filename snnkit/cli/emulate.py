@@ -81,6 +81,8 @@ def _binning(manifest: Any) -> tuple[dict[str, Any], Any]:
     data = manifest.provenance.get("data")
     frames = data.get("frames") if isinstance(data, dict) else None
     known: dict[str, Any] = {"T": int, "by": str, "binary": bool, "window_us": int | None}
+    if isinstance(frames, dict) and frames.get("grid") is not None:
+        known["grid"] = int
     if isinstance(frames, dict) and frames.get("encoding") is not None:
         known |= {"encoding": dict, "full_count": int, "seed": int}
     size = data.get("sensor_size") if isinstance(data, dict) else None
@@ -120,7 +122,7 @@ def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
         )
     stream = read_atis(args.events, sensor_size=tuple(data["sensor_size"]))
     binary = f.binary and f.encoding is None
-    binned = to_frames(stream, T=f.T, by=f.by, binary=binary, duration_us=f.window_us)
+    binned = to_frames(stream, T=f.T, by=f.by, binary=binary, duration_us=f.window_us, grid=f.grid)
     x = f.encode(binned, data["frames"].get("seed", 0), 0, 0).astype("uint8").reshape(f.steps, 1, -1)
     return {"count": 1, "batches": iter([(x, [-1])]), "classes": data.get("classes")}
 
