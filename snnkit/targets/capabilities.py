@@ -32,6 +32,8 @@ class Capabilities:
         exactness: "integer": spikes equal those of `graph/run.py`; "tolerance": the chip's
             `replay.compare(graph, inputs, result)` judges a run and returns what is wrong, as a list of sentences.
         rounding: the share of spikes that rounding may change in random networks; what they compute must survive.
+        virtual_chips: seeds of virtual chips, with the mismatch of an analogue chip, that `draws=SEED` of the emulator
+            runs; 0 for none.
         variants: other arguments of `lower.LowerOptions` under which every network must give the same spikes.
     """
 
@@ -50,4 +52,5 @@ class Capabilities:
     readouts: tuple[str, ...] = ("count", "first")
     exactness: Exactness = "integer"
     rounding: float = 0.02
+    virtual_chips: int = 0
     variants: tuple[Mapping[str, Any], ...] = ()

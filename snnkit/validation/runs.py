@@ -25,6 +25,7 @@ from snnkit.validation.pipeline import (
 )
 from snnkit.validation.report import write_reports
 from snnkit.validation.threeway import validate
+from snnkit.validation.virtual import CHIPS
 
 if TYPE_CHECKING:
     from snnkit.data.module import FrameDataModule
@@ -187,6 +188,7 @@ def validate_run(
     limit: int | None = None,
     data: FrameDataModule | None = None,
     chip: ChipGraph | None = None,
+    chips: int = CHIPS,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Compare a run and a descriptor on a split, write report.json, report.md and report.html into the descriptor.
@@ -198,6 +200,7 @@ def validate_run(
         limit: at most so many samples.
         data: the run's data where they were opened already; None opens them.
         chip: saves making the integer graph again where it was just made.
+        chips: virtual chips of an analogue target.
         progress: told how many samples are done.
 
     Raises:
@@ -217,7 +220,7 @@ def validate_run(
     if chip is None:
         bias: Bias = "register" if made.provenance.get("bias") == "register" else "gated"
         chip = chip_graph(run, target, data, bias=bias, host=hosted(made))
-    result = validate(run.model, chip, path, batches(data, split, limit), progress=progress)
+    result = validate(run.model, chip, path, batches(data, split, limit), chips=chips, progress=progress)
     return summarise(result, run, path, data, split)
 
 

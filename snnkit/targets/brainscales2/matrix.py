@@ -43,7 +43,7 @@ def matrix_product(
         ("x", x, 0, spec.MATRIX_INPUT_MAX), ("weight", weight, -spec.WEIGHT_MAX, spec.WEIGHT_MAX)
     ):  # fmt: skip
         if a.dtype.kind not in "iu" or (a.size and (a.min() < low or a.max() > high)):
-            raise ParameterError(f"{name} is no array of integers from {low} to {high}", fix="quantise and clip it first")
+            raise ParameterError(f"{name} is no array of integers from {low} to {high}", fix="quantise it first")
     if sends < 1:
         raise ParameterError(f"sends is {sends}", fix="give at least 1")
     total = np.zeros((x.shape[0], weight.shape[0]), np.int64)

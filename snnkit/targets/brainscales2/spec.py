@@ -88,6 +88,7 @@ CAPABILITIES = Capabilities(
     readouts=("count", "first", "mean", "max", "last"),
     exactness="tolerance",
     rounding=0.15,
+    virtual_chips=CHIP_SEEDS,
 )
 
 _HALCO = "halco vx/{synapse,synram,neuron,padi,event,routing_crossbar}.h"
