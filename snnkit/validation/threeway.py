@@ -120,7 +120,7 @@ def validate(
 
     The emulator reads the descriptor at `path`; the integer graph is `chip.graph`, made anew from the model, so a
     descriptor of another model shows as differing spikes. `progress` is told how many samples are done.
-    For an analogue chip the emulator is the ideal one; `virtual_chips` of the result has the accuracies on `chips` others.
+    For an analogue chip the emulator is the ideal one; `virtual_chips` holds the accuracies on `chips` others.
 
     Returns:
         The validation result (see `snnkit.validation.report`): plain values.

@@ -1,8 +1,9 @@
 """One chip's loop over events for one sample: neurons are moved only when something happens to them. Compiled.
 
 The next thing to happen is an event from outside (a step of the host, a replayed spike) or the earliest predicted
-crossing. Whatever an event touches is moved to its time in closed form, its currents change, and its next crossing is
-predicted anew. Equal times: crossings before events from outside, the lowest neuron first.
+crossing. Whatever an event touches is moved to its time in closed form, its currents change, and its next crossing up
+to the next event from outside is predicted anew; after that one, everybody's. Equal times: crossings before events from
+outside, the lowest neuron first.
 """
 
 # mypy: disable-error-code="no-untyped-def,assignment"
@@ -57,8 +58,8 @@ def _look(i, t, par, v, ie, ii, last, hold):
 
 
 @njit(**_numba.OPTIONS)
-def _predict(i, end, par, v, ie, ii, last, hold):
-    """When a neuron will cross if nothing more arrives, or infinity."""
+def _predict(i, now, end, par, v, ie, ii, last, hold):
+    """When from now on a neuron will cross, if nothing more arrives before `end`, or infinity."""
     if par[LEVEL, i] == np.inf:
         return np.inf
     te, ti = par[TE, i], par[TI, i]
@@ -71,7 +72,7 @@ def _predict(i, end, par, v, ie, ii, last, hold):
         begin = hold[i]
     leak = par[LEAK, i]
     s = crossing(par[LEVEL, i] - leak, v[i] - leak, e, h, par[TM, i], te, ti, end - begin)
-    return begin + s if s >= 0.0 else np.inf
+    return max(begin + s, now) if s >= 0.0 else np.inf
 
 
 @njit(**_numba.OPTIONS)
@@ -90,6 +91,24 @@ def _receive(source, times, t, mark, net, par, state, touched, n_touched, counte
         ii[i] += amp_i[k] * times
     counters[1] += (ptr[source + 1] - ptr[source]) * times
     return n_touched
+
+
+@njit(**_numba.OPTIONS)
+def _skip(replayed, replay_time, replay_neuron, replay_ptr):
+    """The next replayed spike that this part hears."""
+    while replayed < len(replay_time):
+        neuron = replay_neuron[replayed]
+        if replay_ptr[neuron] < replay_ptr[neuron + 1]:
+            break
+        replayed += 1
+    return replayed
+
+
+@njit(**_numba.OPTIONS)
+def _outside(tick, ticks, step, replayed, replay_time):
+    """When something arrives from outside."""
+    t = tick * step if tick < ticks else np.inf
+    return min(t, replay_time[replayed]) if replayed < len(replay_time) else t
 
 
 @njit(**_numba.OPTIONS)
@@ -113,19 +132,11 @@ def run_part(
     stamp, touched = np.full(n, -1, np.int64), np.zeros(n, np.int64)
     state = (v, ie, ii, last, hold, stamp)
     end = ticks * step
-    due = np.empty(n)
-    for i in range(n):
-        due[i] = _predict(i, end, par, v, ie, ii, last, hold)
+    due = np.full(n, np.inf)
     tick, replayed, sampled, spikes, mark = 0, 0, 0, 0, 0
     while True:
-        while replayed < len(replay_time):
-            neuron = replay_neuron[replayed]
-            if replay_ptr[neuron] < replay_ptr[neuron + 1]:
-                break
-            replayed += 1
-        outside = tick * step if tick < ticks else np.inf
-        if replayed < len(replay_time):
-            outside = min(outside, replay_time[replayed])
+        replayed = _skip(replayed, replay_time, replay_neuron, replay_ptr)
+        outside = _outside(tick, ticks, step, replayed, replay_time)
         first, inside = 0, np.inf
         for i in range(n):
             if due[i] < inside:
@@ -169,8 +180,14 @@ def run_part(
                     counters[3] += 1
                 replayed += 1
         counters[2] += count
-        for k in range(count):
-            i = touched[k]
-            due[i] = _predict(i, end, par, v, ie, ii, last, hold)
+        if inside <= outside:
+            for k in range(count):
+                i = touched[k]
+                due[i] = _predict(i, t, min(outside, end), par, v, ie, ii, last, hold)
+        else:
+            replayed = _skip(replayed, replay_time, replay_neuron, replay_ptr)
+            until = min(_outside(tick, ticks, step, replayed, replay_time), end)
+            for i in range(n):
+                due[i] = _predict(i, t, until, par, v, ie, ii, last, hold)
     counters[0] += spikes
     return spikes

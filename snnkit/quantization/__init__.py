@@ -1,0 +1,1 @@
+"""Hardware-aware training: chips' weights, neurons and mismatch inside torch layers."""
