@@ -145,7 +145,7 @@ def validate(
         clock = time.perf_counter()
         said["emulator"], counted = emulator_answers(engine, chip.float_graph, samples)
         seconds["emulator"] += time.perf_counter() - clock
-        virtual.add(engine, rasters(chip.graph, samples), labels)
+        virtual.add(engine, rasters(chip.float_graph, samples), labels)
         said["emulator"] = Answers(
             said["emulator"].spikes, said["emulator"].answer, said["emulator"].v, said["graph"].threshold
         )

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Quality = Literal["measured", "simulated", "secondary", "assumed"]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One cost: `value` in `unit`."""
-
-    value: float
-    unit: str
-    source: str
-    quality: Quality
-
+from snnkit.targets import costs
+from snnkit.targets.brainscales2 import spec
+from snnkit.targets.costs import Figure
 
 _C22 = "Cramer et al. 2022, PNAS, doi:10.1073/pnas.2109194119 (abstract): below 200 mW, up to 85 000 frames/s"
 FIGURES: dict[str, Figure] = {
@@ -49,3 +39,19 @@ def estimate(counters: Mapping[str, int], *, samples: int = 1) -> dict[str, Any]
         },
         "not_included": "configuration between parts, pauses, FPGA, host; energy per event is unknown",
     }
+
+
+def latency(counters: Mapping[str, int], *, samples: int = 1, ticks: int, cores: int) -> dict[str, Any]:
+    """Time of a sample in ms on the chip: its steps, once for each part; writing a part's configuration is left out.
+
+    Args:
+        counters, samples: not needed. ticks: of a sample. cores: parts.
+    """
+    time_ms = ticks * max(cores, 1) * spec.STEP_PS * 1e-9
+    return costs.latency(time_ms, time_ms, "assumed", "1 us per step; without the configuration of parts")
+
+
+def memory_bytes(totals: Mapping[str, int]) -> int:
+    """Synapses of all parts at 2 bytes (6-bit weight, 6-bit label), and entries of the FPGA at 4, from a descriptor's
+    totals."""
+    return 2 * totals["synapses"] + 4 * totals["fpga_entries"]

@@ -5,7 +5,8 @@ GRAPH               an inconsistent graph                                       
 NEURON              a neuron without a counterpart                                              both
 SUBTRACT_RESET      reset by subtraction: the reset potential is a constant                     float
 INPUT_COUNT         counts above 255 in an input; below, the FPGA sends one event each          both
-NOT_FINITE          NaN or infinity in a weight, bias, decay or threshold                       float
+NOT_FINITE          NaN or infinity in a bias, decay or threshold                               float
+WEIGHT_NOT_FINITE   NaN or infinity in a weight                                                 float
 THRESHOLD_RANGE     a threshold that is not positive                                            float
 DECAY_RANGE         a decay outside 0 to 1                                                      float
 REFRACTORY_RANGE    a refractory period that the counter cannot count                           both
@@ -31,10 +32,10 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LI, LIF, BrainScales2Neuron, Chain, Connection, CubaLI, CubaLIF, Graph, Population
+from snnkit.graph.model import LI, LIF, BrainScales2Neuron, Connection, CubaLI, CubaLIF, Graph, Population
 from snnkit.passes import loop_findings
+from snnkit.targets import checks
 from snnkit.targets.brainscales2 import registers, spec
 from snnkit.targets.brainscales2.timing import model_delay, real_time
 
@@ -52,12 +53,11 @@ def check(graph: Graph, *, resources: bool = True, chip: int | None = None, **op
         chip: the virtual chip that will run it.
         options: those of other chips; ignored.
     """
-    try:
-        graph.validate()
-    except GraphError as error:
-        return [Finding("GRAPH", graph.name, error.what, remedy=error.fix or "names, sizes and delays must agree")]
-    findings = [*_chip(chip), *_inputs(graph), *_readout(graph)]
     quantised = any(isinstance(p.neuron, BrainScales2Neuron) for p in graph.populations)
+    wrong = checks.consistent(graph)
+    if wrong:
+        return wrong
+    findings = [*_chip(chip), *checks.inputs(graph, COUNT_MAX), *checks.readout(graph), *_silent(graph)]
     if not quantised:
         findings += loop_findings(graph)
     for p in graph.populations:
@@ -90,31 +90,16 @@ def _chip(chip: int | None) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _inputs(graph: Graph) -> Iterator[Finding]:
-    for node in graph.inputs:
-        if node.max_count > COUNT_MAX:
-            yield Finding(
-                "INPUT_COUNT", node.name, f"values up to {node.max_count}", resource="events per step",
-                needed=node.max_count, available=COUNT_MAX, remedy="bin the events in more and shorter steps",
-            )  # fmt: skip
-
-
-def _readout(graph: Graph) -> Iterator[Finding]:
+def _silent(graph: Graph) -> Iterator[Finding]:
+    """A read-out that does not fit a quantised population."""
     readout = graph.readout
-    if readout is None:
+    target = None if readout is None else graph.node(readout.population)
+    if readout is None or not isinstance(target, Population) or not isinstance(target.neuron, BrainScales2Neuron):
         return
-    target = graph.node(readout.population)
-    if not isinstance(target, Population):
-        yield Finding("READOUT", target.name, "the read-out names an input", remedy="read a population out")
-        return
-    silent = isinstance(target.neuron, LI | CubaLI) or getattr(target.neuron, "fires", True) is False
-    if readout.of_spikes and silent:
+    if readout.of_spikes and not target.neuron.fires:
         yield Finding("READOUT", target.name, "it does not fire", remedy="read out the mean, maximum or last v")
-    elif not readout.of_spikes and not silent:
-        yield Finding(
-            "READOUT", target.name, f"v of a firing neuron is read out by {readout.rule!r}",
-            remedy="end the network with an LI, or count spikes",
-        )  # fmt: skip
+    elif not readout.of_spikes and target.neuron.fires:
+        yield Finding("READOUT", target.name, "v of a firing neuron is read out", remedy="count its spikes")
 
 
 def _population(graph: Graph, p: Population) -> Iterator[Finding]:
@@ -122,61 +107,21 @@ def _population(graph: Graph, p: Population) -> Iterator[Finding]:
     if not isinstance(neuron, LIF | CubaLIF | LI | CubaLI):
         yield Finding("NEURON", p.name, f"no circuit for {type(neuron).__name__}", remedy="use LIF, CubaLIF or LI")
         return
-    for key in ("decay", "decay_syn", "decay_mem"):
-        value = getattr(neuron, key, None)
-        if value is not None:
-            yield from _finite(p.name, key, value)
-            wrong = value[((value < 0) | (value > 1)) & np.isfinite(value)]
-            if wrong.size:
-                yield Finding(
-                    "DECAY_RANGE", p.name, f"{key} is {float(wrong[0]):g}", resource=key, needed=float(wrong[0]),
-                    available=1, remedy="use decays from 0 to 1",
-                )  # fmt: skip
-    if p.bias is not None:
-        yield from _finite(p.name, "bias", p.bias)
+    yield from checks.numbers(p)
     if isinstance(neuron, LI | CubaLI):
-        if graph.outgoing(p.name):
-            yield Finding(
-                "LI_NOT_READOUT", p.name, "an LI sends its v to other neurons; only spikes travel",
-                remedy="make it the last layer, or use a firing neuron",
-            )  # fmt: skip
-        elif graph.readout is None or graph.readout.population != p.name:
-            yield Finding("LI_NOT_READOUT", p.name, "an LI that is not read out", remedy="read it out, or leave it out")
+        yield from checks.membrane_is_read(graph, p)
         return
-    yield from _finite(p.name, "threshold", neuron.threshold)
-    low = neuron.threshold[neuron.threshold <= 0]
-    if low.size:
-        yield Finding(
-            "THRESHOLD_RANGE", p.name, f"the threshold is {float(low[0]):g}", remedy="use a threshold above 0"
-        )
-    if neuron.reset == "subtract":
-        yield Finding(
-            "SUBTRACT_RESET", p.name, "the threshold is subtracted on a spike; the membrane is pulled to one potential",
-            remedy='train with reset="zero"',
-        )  # fmt: skip
     most = registers.LONGEST_PS // spec.STEP_PS - 1
-    if not 0 <= neuron.refractory <= most:
-        yield Finding(
-            "REFRACTORY_RANGE", p.name, f"{neuron.refractory} steps are skipped after a spike", resource="refractory",
-            needed=neuron.refractory, available=most, remedy=f"use 0 to {most}",
-        )  # fmt: skip
+    yield from checks.firing(p, refractory=most, reset="the membrane is pulled to one potential")
 
 
 def _registers(p: Population, neuron: BrainScales2Neuron) -> Iterator[Finding]:
-    ranges = {
-        "tau_mem": spec.TAU_MEM_PS, "tau_syn_e": spec.TAU_SYN_PS, "tau_syn_i": spec.TAU_SYN_PS,
-        "v_leak": (-(10**12), 10**12), "v_reset": (0, spec.CODE_MAX * 10**6), "v_thresh": (0, spec.CODE_MAX * 10**6),
-        "gain": (0, 10**12), "t_hold": (0, registers.LONGEST_PS),
-    }  # fmt: skip
-    for key, (low, high) in ranges.items():
-        value = getattr(neuron, key)
-        bad = np.flatnonzero((value < low) | (value > high))
-        if bad.size:
-            worst = int(value[bad[0]])
-            yield Finding(
-                "REGISTER_RANGE", f"{p.name}[{bad[0]}]", f"{key} = {worst} in {bad.size} neurons", resource=key,
-                needed=worst, available=high if worst > high else low, remedy=f"use {low} to {high}",
-            )  # fmt: skip
+    for key, low, high in (
+        ("tau_mem", *spec.TAU_MEM_PS), ("tau_syn_e", *spec.TAU_SYN_PS), ("tau_syn_i", *spec.TAU_SYN_PS),
+        ("v_leak", -(10**12), 10**12), ("v_reset", 0, spec.CODE_MAX * 10**6), ("v_thresh", 0, spec.CODE_MAX * 10**6),
+        ("gain", 0, 10**12), ("t_hold", 0, registers.LONGEST_PS),
+    ):  # fmt: skip
+        yield from checks.register(p.name, key, getattr(neuron, key), low, high)
     wrong = [t for t in np.unique(neuron.t_hold).tolist() if registers.nearest_refractory(t) != t]
     if neuron.fires and wrong:
         yield Finding(
@@ -187,10 +132,7 @@ def _registers(p: Population, neuron: BrainScales2Neuron) -> Iterator[Finding]:
 
 
 def _connection(graph: Graph, c: Connection, quantised: bool) -> Iterator[Finding]:
-    for op in c.synapse.ops if isinstance(c.synapse, Chain) else (c.synapse,):
-        weight = getattr(op, "weight", getattr(op, "factor", None))
-        if weight is not None:
-            yield from _finite(c.name, "the weights", np.asarray(getattr(weight, "data", weight)))
+    yield from checks.weights_finite(c)
     if quantised:
         w = np.asarray(c.synapse.matrix().data)
         if w.size and (w.dtype.kind not in "iu" or np.abs(w.astype(np.int64)).max() > spec.WEIGHT_MAX):
@@ -218,9 +160,3 @@ def _connection(graph: Graph, c: Connection, quantised: bool) -> Iterator[Findin
             "DELAY_RANGE", c.name, f"delays from {low} to {high} steps from one line of the host", resource="delays",
             needed=high - low + 1, available=1, remedy="give each delay a connection of its own",
         )  # fmt: skip
-
-
-def _finite(where: str, what: str, value: Array) -> Iterator[Finding]:
-    bad = int(np.size(value) - np.isfinite(value).sum())
-    if bad:
-        yield Finding("NOT_FINITE", where, f"{bad} values of {what} are NaN or infinite", remedy="retrain")
