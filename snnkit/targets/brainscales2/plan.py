@@ -197,7 +197,8 @@ class _Planner:
         rest = order
         while len(rest):
             best, size = self._largest(self.parts[-1], p, rest)
-            if size < len(rest) and self.parts[-1].items:
+            begun = any(i.layer == p.name for i in self.parts[-1].items)
+            if size < len(rest) and self.parts[-1].items and (size == 0 or not begun):
                 other, more = self._largest(PartPlan(), p, rest)
                 if more == len(rest) or size == 0:  # a whole layer in a part of its own, rather than a cut
                     self.parts.append(PartPlan())
@@ -207,8 +208,6 @@ class _Planner:
                 return
             self.parts[-1] = best
             rest = rest[size:]
-            if len(rest):
-                self.parts.append(PartPlan())
 
     def _largest(self, part: PartPlan, p: Population, rest: Array) -> tuple[PartPlan | None, int]:
         """The longest run of neurons that fits, over all ways to join them."""

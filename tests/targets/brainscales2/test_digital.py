@@ -1,4 +1,4 @@
-"""The digital layer against a brute-force evaluation of its rules, written out event by event and synapse by synapse."""
+"""The digital layer against a brute-force evaluation of its rules, event by event and synapse by synapse."""
 
 from __future__ import annotations
 

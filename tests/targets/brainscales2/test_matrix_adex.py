@@ -70,7 +70,9 @@ def integrated(n: AdEx, time: Any, excite: Any, inhibit: Any, end: float) -> lis
         while t < stop:
             if t < until:
                 held = min(until, stop)
-                done = solve_ivp(lambda s, z: [0.0, *free(s, z)[1:]], (t, held), y, method="DOP853", rtol=1e-11, atol=1e-11)
+                done = solve_ivp(
+                    lambda s, z: [0.0, *free(s, z)[1:]], (t, held), y, method="DOP853", rtol=1e-11, atol=1e-11
+                )
                 y, t = done.y[:, -1], held
                 continue
             done = solve_ivp(free, (t, stop), y, method="DOP853", rtol=1e-11, atol=1e-11, events=peak)

@@ -1,4 +1,4 @@
-"""Spike times of the event-driven solver: closed forms, roots to high precision, and nothing missed. The bar is 1 ns."""
+"""Spike times of the event-driven solver: closed forms, roots to high precision, nothing missed. The bar is 1 ns."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_leak_above_the_threshold_fires_at_equal_intervals() -> None:
 
 @pytest.mark.parametrize(("weight", "gain"), [(63, 1.5), (20, 3.0), (40, 2.05)])
 def test_a_current_with_half_the_membrane_time_constant(weight: int, gain: float) -> None:
-    """tau_syn = tau_mem/2: u = I tau_mem (x - x^2), x = e^(-t/tau_mem), so the time is -tau ln((1 + sqrt(1 - 4q))/2)."""
+    """tau_syn = tau_mem/2: u = I tau_mem (x - x^2), x = e^(-t/tau_mem): the time is -tau ln((1 + sqrt(1 - 4q))/2)."""
     graph = layer([[weight]], gain=gain, t_hold=60.0)
     raster = np.zeros((20, 1, 1))
     raster[3] = 1
