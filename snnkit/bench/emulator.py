@@ -1,4 +1,4 @@
-"""Speed of the Loihi emulator, all updates and counters on, after load and compilation.
+"""Speed of the emulators, all updates and counters on, after load and compilation: Loihi's, and BrainScaleS-2's.
 
 The peer is timed in its own environment, because nengo-loihi needs numpy < 2:
 
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from snnkit import descriptor, emulator
+from snnkit.bench import brainscales2
 from snnkit.errors import FindingsError
 from snnkit.graph import Connection, Conv, Dense, Graph, Input, LoihiNeuron, LoihiWeightFormat, Population, Readout
 from snnkit.targets.loihi import TARGET
@@ -143,4 +144,4 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
                     "times_nengo_loihi": round(work.peer / best) if work.peer else None,
                 }
             )
-    return rows
+    return [*rows, *brainscales2.rows(quick)]

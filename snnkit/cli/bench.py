@@ -9,7 +9,7 @@ from snnkit.errors import UsageError
 
 WORKS = {
     "neurons": "LIF forward + backward against the memory floor, the eager loop and installed peers",
-    "emulator": "the Loihi emulator: dense, wide and convolutional layers",
+    "emulator": "the Loihi emulator: dense, wide and convolutional layers; BrainScaleS-2 on virtual chips",
     "training": "a whole training step of a small convolutional network",
     "plasticity": "STDP on 784 → 400 against installed peers; bindsnet if SNNKIT_BINDSNET_PYTHON names its Python",
     "nir": "which of our NIR files other readers take, and how many of their spikes differ",
