@@ -60,9 +60,7 @@ def _road(recipe: str, seed: int, folder: Path, settings: Mapping[str, Any]) -> 
     }
 
 
-def _analogue(
-    recipe: str, seeds: tuple[int, ...]
-) -> Callable[[Path, Mapping[str, Any], Progress], dict[str, Any]]:
+def _analogue(recipe: str, seeds: tuple[int, ...]) -> Callable[[Path, Mapping[str, Any], Progress], dict[str, Any]]:
     """Train a recipe, go on through the mismatch of BrainScaleS-2, export, and run on virtual chips not trained on."""
 
     def measure(folder: Path, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
@@ -85,7 +83,7 @@ def _analogue(
 
 
 def _analogue_road(recipe: str, seed: int, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    from snnkit.quantization.prepare import mismatch_training
+    from snnkit.quantization.analogue import mismatch_training
     from snnkit.targets import registry
     from snnkit.training import fit
     from snnkit.training.fitting import finetune
@@ -96,7 +94,7 @@ def _analogue_road(recipe: str, seed: int, folder: Path, settings: Mapping[str, 
     clock = time.perf_counter()
     start = fit(recipe, folder / f"seed{seed}", {"seed_everything": seed, **changes}, progress=False)
     data = opened(start)
-    training = mismatch_training(start.model, chip_graph(start, target, data), target)
+    training = mismatch_training(chip_graph(start, target, data), target)
     run = finetune(start, folder / f"seed{seed}-chip", ROBUST, False, prepare=training,
                    hardware={"target": target.name, "chip": None})  # fmt: skip
     minutes = (time.perf_counter() - clock) / 60

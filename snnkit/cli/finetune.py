@@ -77,7 +77,7 @@ def _hardware(start: Any, name: str | None, chip: int | None) -> tuple[Any, dict
         if chip is not None:
             raise UsageError("--chip needs --target", fix="add --target brainscales2")
         return None, None
-    from snnkit.quantization.prepare import mismatch_training
+    from snnkit.quantization.analogue import mismatch_training
     from snnkit.targets import registry
     from snnkit.validation.runs import chip_graph, opened
 
@@ -85,5 +85,5 @@ def _hardware(start: Any, name: str | None, chip: int | None) -> tuple[Any, dict
     if not target.capabilities.virtual_chips:
         raise UsageError(f"{name} has no mismatch to train through", fix="leave --target out")
     made = chip_graph(start, target, opened(start))
-    training = mismatch_training(start.model, made, target, chip)
+    training = mismatch_training(made, target, chip)
     return training, {"target": name, "chip": chip}

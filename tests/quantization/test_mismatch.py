@@ -14,7 +14,7 @@ from snnkit import nn as snn
 from snnkit.errors import FindingsError, UsageError
 from snnkit.models import DenseClassifier
 from snnkit.quantization.mismatch import FIRST_TRAINING_CHIP, MismatchTraining, fake_quantise
-from snnkit.quantization.prepare import mismatch_training
+from snnkit.quantization.analogue import mismatch_training
 from snnkit.targets import registry
 from snnkit.targets.brainscales2 import spec
 from snnkit.targets.brainscales2.mismatch import Mismatch, virtual_chip
@@ -34,7 +34,7 @@ def prepared(net: torch.nn.Module, chip: int | None = None) -> MismatchTraining:
     rng = np.random.default_rng(0)
     samples = (rng.random((8, 20, 2, 5, 5)) < 0.3).astype(np.float32)
     made = to_chip(net, (2, 5, 5), "brainscales2", samples, steps=8, readout="last", name="net")
-    return mismatch_training(net, made, registry.get("brainscales2"), chip)
+    return mismatch_training(made, registry.get("brainscales2"), chip)
 
 
 def frames(seed: int = 1) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,13 +14,16 @@ from snnkit.quantization.wiring import wiring
 from snnkit.targets.base import Target
 from snnkit.targets.manifest import build_manifest
 
+if TYPE_CHECKING:
+    from snnkit.validation.pipeline import ChipGraph
 
-def mismatch_training(model: Any, made: Any, target: Target, chip: int | None = None) -> MismatchTraining:
+
+def mismatch_training(made: ChipGraph, target: Target, chip: int | None = None) -> MismatchTraining:
     """Training of a model through the mismatch of a target.
 
     Args:
-        model: a `torch.nn.Sequential` of linear layers, norms and neurons.
-        made: the `ChipGraph` of the model.
+        made: the model in the chip's integers; layers are linear, norms and neurons.
+        target: an analogue chip.
         chip: seed of the virtual chip; None to be robust to all.
 
     Raises:
