@@ -13,8 +13,8 @@ import torch
 from snnkit import nn as snn
 from snnkit.errors import FindingsError, UsageError
 from snnkit.models import DenseClassifier
-from snnkit.quantization.mismatch import FIRST_TRAINING_CHIP, MismatchTraining, fake_quantise
 from snnkit.quantization.analogue import mismatch_training
+from snnkit.quantization.mismatch import FIRST_TRAINING_CHIP, MismatchTraining, fake_quantise
 from snnkit.targets import registry
 from snnkit.targets.brainscales2 import spec
 from snnkit.targets.brainscales2.mismatch import Mismatch, virtual_chip
