@@ -3,12 +3,14 @@ time constants, gains and potentials in every layer; one chip, or a new one for 
 
 Each layer becomes its twin on the chip, at the ends of steps:
 
-    x = (W_q * driver gain) s * neuron gain * K(dm', ds')/K(dm, ds) + (1 - dm')[(1 - ds')] leak shift/unit
+    x = ((W_q+ * driver gain) s * charge_e - (W_q- * driver gain) s * charge_i) * neuron gain + shift
 
-with decays dm' = dm^(1/f) of a time constant f times as long, K the response of the first step (see the quantiser), and
-thresholds shifted in units of the model. W_q = round(63 W/(share max|W|)) clipped to 63, with the gradient of W. Batch
-norms after a synapse are frozen and folded into W before it is rounded. What the twin leaves out: that neurons fire
-within a step, and the rounding of biases. The weights that are saved are the network's own: it stays a plain network.
+with decays dm' = dm^(1/f) of a time constant f times as long, thresholds shifted in units of the model, and the charge
+of an event, which grows with the synaptic time constant: excitatory and inhibitory ones deviate apart and no longer
+cancel. shift = (1 - dm')[(1 - ds')] * leak/unit. W_q = round(63 W/(share max|W|)) clipped to 63, with the gradient
+of W. Batch norms after a synapse are frozen and folded into W and a bias, which has the gain of its line. What the twin
+leaves out: that neurons fire within a step, that the two currents decay apart, and the rounding of biases. The weights
+that are saved are the network's own: it stays a plain network.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ class _Layer:
     wiring: LayerWiring
     twin: Any = None
     gains: Tensor | None = None
-    scale: Tensor | None = None
+    bias_gain: float = 1.0
+    charge: tuple[Tensor, Tensor] | None = None
     shift: Tensor | None = None
     read: Tensor | None = None
 
@@ -93,7 +96,8 @@ class MismatchTraining:
             if layer.norm is not None:
                 layer.norm.eval()
                 layer.norm.train = lambda mode=True, norm=layer.norm: norm  # type: ignore[method-assign,misc]
-            layer.synapse.forward = lambda x, it=layer: F.linear(x, _weight(it), it.synapse.bias)  # type: ignore[method-assign,misc]
+                layer.norm.forward = lambda x: x  # folded into the synapse
+            layer.synapse.forward = lambda x, it=layer: F.linear(x, *_weight(it))  # type: ignore[method-assign,misc]
             layer.neuron.forward = lambda x, it=layer: _neuron(it, x)
         chip = None if self.chip is None else virtual_chip(self.chip, self.sigma)
         self._tune(layers, chip)
@@ -155,14 +159,24 @@ def _tune(layer: _Layer, chip: VirtualChip | None) -> None:
     if current:
         ds = np.clip(np.broadcast_to(neuron.decay_syn.detach().cpu().double().numpy(), (n,)), low, high)
     ones, zeros = np.ones(n), np.zeros(n)
-    mem, syn = (ones, ones) if chip is None else (chip.tau_mem[at], chip.tau_syn_e[at])
-    gain, leak, reset, level = (ones, zeros, zeros, zeros)
+    mem, e, i, gain, leak, reset, level = (ones, ones, ones, ones, zeros, zeros, zeros)
     if chip is not None:
-        gain, leak, reset, level = chip.gain[at], chip.leak[at], chip.reset[at], chip.threshold[at]
+        mem, e, i, gain = chip.tau_mem[at], chip.tau_syn_e[at], chip.tau_syn_i[at], chip.gain[at]
+        leak, reset, level = chip.leak[at], chip.reset[at], chip.threshold[at]
         drivers = layer.wiring.drivers
         layer.gains = f32(np.where(drivers < 0, 1.0, chip.driver[np.maximum(drivers, 0)]))
+        layer.bias_gain = float(chip.driver[layer.wiring.bias_driver]) if layer.wiring.bias_driver >= 0 else 1.0
+    syn = (e + i) / 2
     dm_now, ds_now = dm ** (1 / mem), ds ** (1 / syn)
-    layer.scale = f32(gain * first_response(dm_now, ds_now) / first_response(dm, ds))
+    if current:
+        gain = gain * first_response(dm_now, ds_now) / first_response(dm, ds)
+        layer.charge = (f32(gain * e / syn), f32(gain * i / syn))
+    else:  # events of short currents: what they leave on the membrane in the end
+
+        def left(f: Any) -> Any:
+            return gain * (np.log(dm) - np.log(ds)) / (np.log(dm_now) - np.log(ds) / f)
+
+        layer.charge = (f32(left(e)), f32(left(i)))
     if isinstance(neuron, snn.LI):
         reset = zeros
     shift = (1 - dm_now) * (leak - reset) / unit
@@ -186,26 +200,32 @@ def _tune(layer: _Layer, chip: VirtualChip | None) -> None:
     layer.twin.to(device)
 
 
-def _weight(layer: _Layer) -> Tensor:
-    """The synapse's weights as the chip has them, before the norm that follows."""
-    weight = layer.synapse.weight
-    norm: Any = layer.norm
-    factor = None
+def _weight(layer: _Layer) -> tuple[Tensor, Tensor | None]:
+    """The synapse's weights as the chip has them, and the bias, the norm that follows folded in."""
+    weight: Tensor = layer.synapse.weight
+    bias: Any = layer.synapse.bias
+    norm = layer.norm
     if norm is not None:
-        factor = torch.rsqrt(norm.running_var + norm.eps)
-        factor = (factor * norm.gain if norm.gain is not None else factor)[:, None]
-        factor = torch.where(factor.abs() < 1e-12, torch.full_like(factor, 1e-12), factor)
-        weight = weight * factor
+        held: Any = norm
+        factor = torch.rsqrt(held.running_var + held.eps)
+        factor = factor if held.gain is None else factor * held.gain
+        bias = (0.0 if bias is None else bias * factor) - held.running_mean * factor
+        bias = bias if held.bias is None else bias + held.bias
+        weight = weight * factor[:, None]
     weight = fake_quantise(weight, layer.wiring.share)
     if layer.gains is not None:
         weight = weight * layer.gains
-    return weight if factor is None else weight / factor
+    assert layer.charge is not None
+    up, down = layer.charge
+    weight = weight.clamp(min=0) * up[:, None] + weight.clamp(max=0) * down[:, None]
+    if bias is not None and layer.wiring.bias_driver >= 0:
+        bias = layer.bias_gain * (bias.clamp(min=0) * up + bias.clamp(max=0) * down)
+    return weight, bias
 
 
 def _neuron(layer: _Layer, x: Tensor) -> Tensor:
-    assert layer.scale is not None
     assert layer.shift is not None
-    out: Tensor = layer.twin(x * layer.scale + layer.shift)
+    out: Tensor = layer.twin(x + layer.shift)
     if layer.read is not None and layer.neuron.training:
         out = out + layer.read * torch.randn_like(out)
     return out

@@ -22,12 +22,14 @@ class LayerWiring:
         drivers: driver of each synapse from the layer before, [n, sources]; -1 where none is known.
         unit: codes of the ADC for 1 in the model, [n].
         share: how much of the largest weight 63 stands for.
+        bias_driver: driver of the line that carries the bias; -1 where the bias is a leak potential, or none.
     """
 
     circuits: Array
     drivers: Array
     unit: Array
     share: float
+    bias_driver: int = -1
 
 
 def wiring(
@@ -75,5 +77,7 @@ def wiring(
         unit = np.broadcast_to(units[p.name], (p.n,)) if p.name in units else np.full(p.n, (low + high) / 2)
         share = 63.0 / (row["scale"] * largest[p.name]) if largest[p.name] else 1.0
         placed = chip.placement[p.name]
-        found[p.name] = LayerWiring(circuits[placed], to[np.ix_(placed, before)], unit, share)
+        lines_of_bias = [starts[c.src] for c in graph.incoming(p.name) if c.src in gates]
+        bias = int(to[placed][:, lines_of_bias[0]].max()) if lines_of_bias else -1
+        found[p.name] = LayerWiring(circuits[placed], to[np.ix_(placed, before)], unit, share, bias)
     return found

@@ -26,6 +26,7 @@ class Capabilities:
         weights: the values of a connection's weights, up to a factor; None for any.
         synapses: kinds of connections.
         recurrent: populations may feed back, to themselves and to earlier ones where the delays allow it.
+        loop: the most neurons of a population that feeds back; None for any number.
         skips: connections may pass over layers (balanced by delays, so only where `delays` has room).
         biases: ways to give a bias: "gated" (a line of the host), "register", both or none.
         readouts: read-out rules.
@@ -47,6 +48,7 @@ class Capabilities:
     weights: tuple[float, ...] | None = None
     synapses: tuple[Kind, ...] = ("dense", "sparse", "conv")
     recurrent: bool = True
+    loop: int | None = None
     skips: bool = True
     biases: tuple[Literal["gated", "register"], ...] = ("gated",)
     readouts: tuple[str, ...] = ("count", "first")

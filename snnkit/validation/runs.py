@@ -167,8 +167,9 @@ def deploy(
 def host_input(described: Mapping[str, Any]) -> str:
     """What the host does with a sample before it sends it, from what the data say of themselves."""
     code = described["frames"].get("encoding")
+    grid = described["frames"].get("grid")
     if code is None:
-        return BINNING
+        return BINNING if grid is None else BINNING.replace("pixel", f"cell of {grid} x {grid}")
     settings = ", ".join(f"{k}={v}" for k, v in code["init_args"].items() if v is not None)
     return f"send each sample's values in the code {code['class_path']}({settings})"
 

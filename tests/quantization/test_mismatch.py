@@ -113,6 +113,22 @@ def test_one_chip_is_always_the_same_and_gains_act_as_on_the_chip() -> None:
     weight = fake_quantise(net.head.weight, training.wirings["readout"].share) * factor
     with torch.no_grad():
         torch.testing.assert_close(head.head(spikes), spikes @ weight.T)
+    late = copy.deepcopy(net)
+    taus = Mismatch(0, 0.1, 0, 0, 0, 0, 0, 0, 0)  # what an event leaves grows with the time constant of its sign
+    MismatchTraining(training.wirings, 7, taus).attach(late, fresh=False)
+    at = training.wirings["readout"].circuits
+    weight = fake_quantise(net.head.weight, training.wirings["readout"].share)
+    with torch.no_grad():
+        ratio = late.head(spikes) / (spikes @ weight.T)
+        positive = (torch.eye(24) @ weight.T > 0).T
+        left = late.head(torch.eye(24)[:, None]).squeeze(1).T / weight
+    assert ratio.isfinite().all()
+    made = virtual_chip(7, taus)
+    for k in range(4):
+        for sign, factor in ((True, made.tau_syn_e[at][k]), (False, made.tau_syn_i[at][k])):
+            values = left[k][(positive[k] == sign) & (weight[k] != 0)]
+            assert (values - values.mean()).abs().max() < 1e-4
+            assert abs(float(values.mean()) / factor - 1) < 0.03
     assert chip.seed == 7
 
 

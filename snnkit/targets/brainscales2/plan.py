@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Graph, Population
+from snnkit.graph.model import Connection, Graph, Population
 from snnkit.targets.brainscales2 import spec
 from snnkit.targets.brainscales2.allocate import JOINED, Allocation, Item, allocate
 
@@ -114,13 +114,18 @@ def plan(graph: Graph, *, ignore: Sequence[str] = (), parts: int | None = None) 
     return Plan(tuple(made), planner.sources, tuple(planner.findings))
 
 
+def _acting(graph: Graph) -> list[Connection]:
+    """Connections with a weight that is not zero."""
+    return [c for c in graph.connections if np.any(c.synapse.matrix().data)]
+
+
 def _units(graph: Graph) -> Iterator[list[Population]]:
     """Populations that feed each other, sources first."""
     number = {p.name: k for k, p in enumerate(graph.populations)}
     n = len(number)
     if not n:
         return
-    edges = [(number[c.src], number[c.dst]) for c in graph.connections if c.src in number]
+    edges = [(number[c.src], number[c.dst]) for c in _acting(graph) if c.src in number]
     rows, cols = zip(*edges) if edges else ((), ())
     adjacency = sp.csr_matrix((np.ones(len(edges)), (rows, cols)), shape=(n, n))
     _, member = connected_components(adjacency, connection="strong")
@@ -141,7 +146,7 @@ class _Planner:
         self.graph, self.sources = graph, sources
         self.parts = [PartPlan()]
         self.findings: list[Finding] = []
-        self.loops = {c.src for c in graph.connections if c.src == c.dst}
+        self.loops = {c.src for c in _acting(graph) if c.src == c.dst}
 
     def add(self, unit: list[Population]) -> None:
         if len(unit) > 1 or unit[0].name in self.loops:

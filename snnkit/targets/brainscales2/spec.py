@@ -83,6 +83,7 @@ CAPABILITIES = Capabilities(
     fan_in=SIGNED_INPUTS,
     synapses=("dense", "sparse", "conv"),
     recurrent=True,
+    loop=64,
     skips=False,
     biases=("gated", "register"),
     readouts=("count", "first", "mean", "max", "last"),
