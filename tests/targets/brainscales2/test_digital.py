@@ -52,7 +52,8 @@ def brute_force(config: dict[str, Array], source: int, label: int, event: int) -
 def random_config(rng: np.random.Generator) -> dict[str, Array]:
     """Any registers; labels from few values, masks and weights of every size, so that all rules decide something."""
     labels = rng.integers(0, 64, rng.integers(1, 6))
-    weight = np.where(rng.random((2, 256, 256)) < 0.3, rng.integers(0, 64, (2, 256, 256)), 0).astype(np.uint8)
+    weight = rng.integers(0, 200, (2, 256, 256), np.uint8)
+    weight[weight > 63] = 0
     driver = np.stack(
         [rng.integers(0, 2, (2, 128)), rng.integers(0, 4, (2, 128)), rng.integers(0, 4, (2, 128)),
          rng.choice([0, 3, 24, 31, 30, 15], (2, 128))], 2,
@@ -62,7 +63,7 @@ def random_config(rng: np.random.Generator) -> dict[str, Array]:
     target = np.where(rng.random(76) < 0.3, 0, target)
     return {
         "synapse_weight": weight,
-        "synapse_label": rng.choice(labels, (2, 256, 256)).astype(np.uint8),
+        "synapse_label": labels.astype(np.uint8)[rng.integers(0, len(labels), (2, 256, 256), np.uint8)],
         "driver": driver,
         "crossbar": np.stack([mask, target], 1).astype(np.int32),
         "labels": labels,
