@@ -20,6 +20,7 @@ PACKAGES = (
     "snnkit.models",
     "snnkit.data",
     "snnkit.training",
+    "snnkit.quantization",
     "snnkit.export",
     "snnkit.export.nir",
     "snnkit.graph",

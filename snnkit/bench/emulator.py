@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from snnkit import descriptor, emulator
-from snnkit.bench import truenorth
+from snnkit.bench import brainscales2, truenorth
 from snnkit.errors import FindingsError
 from snnkit.graph import Connection, Conv, Dense, Graph, Input, LoihiNeuron, LoihiWeightFormat, Population, Readout
 from snnkit.graph.model import SpinnakerNeuron, SpinnakerWeightFormat
@@ -199,4 +199,4 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
         rows.append(
             _measure("truenorth", f"{truenorth.CORES} full cores, half the bits", path, raster, repeats, probes=())
         )
-    return rows
+    return [*rows, *brainscales2.rows(quick)]

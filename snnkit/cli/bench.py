@@ -9,7 +9,7 @@ from snnkit.errors import UsageError
 
 WORKS = {
     "neurons": "LIF forward + backward against the memory floor, the eager loop and installed peers",
-    "emulator": "the emulators: dense, wide and convolutional layers on Loihi and SpiNNaker, full cores on TrueNorth",
+    "emulator": "the emulators: layers on Loihi and SpiNNaker, full cores on TrueNorth, virtual chips of BrainScaleS-2",
     "training": "a whole training step of a small convolutional network",
     "plasticity": "STDP on 784 → 400 against installed peers; bindsnet if SNNKIT_BINDSNET_PYTHON names its Python",
     "nir": "which of our NIR files other readers take, and how many of their spikes differ",

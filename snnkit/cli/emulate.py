@@ -20,16 +20,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N recordings")
     parser.add_argument("--continuous", action="store_true",
                         help="do not reset between recordings: state carries over, one after another")  # fmt: skip
+    parser.add_argument(
+        "--chip", type=int, metavar="SEED", help="of an analogue target: this virtual chip, not the ideal one"
+    )
+    parser.add_argument(
+        "--chips", type=int, metavar="N", help="of an analogue target: also N virtual chips, from seed 0 on"
+    )
     parser.add_argument("--batch", type=int, default=64, help="recordings at a time (default 64)")
 
 
 def run(args: argparse.Namespace) -> int:
+    import numpy as np
+
     from snnkit import emulator
     from snnkit.cli.common import at_least_one, print_json, print_table, progress_bars
     from snnkit.errors import UsageError
+    from snnkit.validation.virtual import VirtualChips, describe, seeds_of
 
     at_least_one("--limit", args.limit)
     at_least_one("--batch", args.batch)
+    at_least_one("--chips", args.chips)
     chip = emulator.open(args.descriptor)
     ports = chip.manifest.inputs
     if len(ports) != 1:
@@ -38,6 +48,11 @@ def run(args: argparse.Namespace) -> int:
             fix="use `snnkit verify` for its own vectors",
         )
     port = ports[0]
+    target = chip.manifest.target
+    draws = seeds_of(target, 1, args.chip) if args.chip is not None else []
+    virtual = VirtualChips(seeds_of(target, args.chips) if args.chips is not None else [])
+    if (args.chip is not None and not draws) or (args.chips is not None and not virtual.seeds):
+        raise UsageError(f"{target} has no virtual chips", fix="leave --chip and --chips out")
     source = _recording(args, chip) if args.events else _data_set(args, chip)
     count = source["count"]
     answers: list[int] = []
@@ -45,7 +60,10 @@ def run(args: argparse.Namespace) -> int:
     counters: dict[str, int] = {}
     with progress_bars(args.json) as progress:
         for x, y in source["batches"]:
-            result = chip.run({port.name: x}, probes=("s",), continuous=args.continuous)
+            result = chip.run(
+                {port.name: x}, probes=("s",), continuous=args.continuous, draws=draws[0] if draws else None
+            )
+            virtual.add(chip, {port.name: x}, np.asarray(y))
             answers += [] if result.answer is None else [int(a) for a in result.answer]
             labels += [int(k) for k in y]
             for key, value in result.totals().items():
@@ -61,9 +79,13 @@ def run(args: argparse.Namespace) -> int:
         "answers": answers,
         "counters": counters,
     }
+    if virtual.seeds:
+        out["virtual_chips"] = virtual.summary()
     if args.json:
         print_json(out)
         return 0
+    if virtual.seeds:
+        print(describe(out["virtual_chips"]))
     if len(answers) == 1:
         print(f"answer: class {classes[answers[0]] if classes and answers[0] < len(classes) else answers[0]}")
     if out["accuracy"] is not None:
@@ -81,6 +103,8 @@ def _binning(manifest: Any) -> tuple[dict[str, Any], Any]:
     data = manifest.provenance.get("data")
     frames = data.get("frames") if isinstance(data, dict) else None
     known: dict[str, Any] = {"T": int, "by": str, "binary": bool, "window_us": int | None}
+    if isinstance(frames, dict) and frames.get("grid") is not None:
+        known["grid"] = int
     if isinstance(frames, dict) and frames.get("encoding") is not None:
         known |= {"encoding": dict, "full_count": int, "seed": int}
     size = data.get("sensor_size") if isinstance(data, dict) else None
@@ -120,7 +144,7 @@ def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
         )
     stream = read_atis(args.events, sensor_size=tuple(data["sensor_size"]))
     binary = f.binary and f.encoding is None
-    binned = to_frames(stream, T=f.T, by=f.by, binary=binary, duration_us=f.window_us)
+    binned = to_frames(stream, T=f.T, by=f.by, binary=binary, duration_us=f.window_us, grid=f.grid)
     x = f.encode(binned, data["frames"].get("seed", 0), 0, 0).astype("uint8").reshape(f.steps, 1, -1)
     return {"count": 1, "batches": iter([(x, [-1])]), "classes": data.get("classes")}
 

@@ -84,6 +84,10 @@ def print_result(result: dict[str, Any], path: str) -> None:
         ["torch model", "integer graph", "emulator"],
         [[f"{accuracy[k] * 100:.2f} %" for k in ("torch", "graph", "emulator")]],
     )
+    if "virtual_chips" in result:
+        from snnkit.validation.virtual import describe
+
+        print("the emulator above is the ideal chip; " + describe(result["virtual_chips"]))
     print_pairs(result)
     print(f"report: {path}/report.html")
 

@@ -39,6 +39,14 @@ def bin_index(t: NDArray[np.integer], T: int, by: By, window_us: int | None) -> 
     return np.repeat(np.arange(T), np.diff(edges, prepend=0, append=n))
 
 
+def to_cells(
+    x: NDArray[np.integer], y: NDArray[np.integer], sensor_size: tuple[int, int], grid: int
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Columns [N] of pixels as cells of a coarser sensor: ⌊x · grid / width⌋, ⌊y · grid / height⌋."""
+    width, height = sensor_size
+    return x.astype(np.int64) * grid // width, y.astype(np.int64) * grid // height
+
+
 def frames_from_columns(
     t: NDArray[np.integer],
     x: NDArray[np.integer],
@@ -81,6 +89,7 @@ def to_frames(
     by: By = "time",
     binary: bool = False,
     duration_us: int | None = None,
+    grid: int | None = None,
 ) -> NDArray[np.float32]:
     """Bin a stream into frames `[T, 2, H, W]`, float32; channel 0 = OFF, 1 = ON. No event is lost.
 
@@ -95,6 +104,7 @@ def to_frames(
         binary: whether cells are 0/1 instead of counts.
         duration_us: by time only: a fixed window [0, duration_us) of the recording's clock, cut into T equal bins;
             events after it go to the last bin. None: from the recording's first to its last event.
+        grid: count in grid × grid cells instead of pixels, `[T, 2, grid, grid]`; None: pixels.
 
     Raises:
         DataError: an event outside the sensor, time that runs back, or no sensor size.
@@ -113,4 +123,9 @@ def to_frames(
     else:
         size, array = (int(sensor_size[0]), int(sensor_size[1])), events
         check_columns(array["t"], array["x"], array["y"], array["p"], size)
-    return frames_from_columns(array["t"], array["x"], array["y"], array["p"], size, T, by, binary, duration_us)
+    x, y = array["x"], array["y"]
+    if grid is not None:
+        if grid < 1:
+            raise ParameterError(f"grid is {grid}", fix="give at least 1 cell, or None for pixels")
+        (x, y), size = to_cells(x, y, size, grid), (grid, grid)
+    return frames_from_columns(array["t"], x, y, array["p"], size, T, by, binary, duration_us)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.data.augment import Augment, augment_columns
-from snnkit.data.binning import By, check_bin_settings, frames_from_columns
+from snnkit.data.binning import By, check_bin_settings, frames_from_columns, to_cells
 from snnkit.data.store import EventStore
 from snnkit.errors import ParameterError
 
@@ -49,6 +49,8 @@ class FrameSettings:
         window_us: the window that is cut into T bins; None: the whole recording.
         encoding: the code; None: the frames themselves.
         full_count: the count that the value 1 stands for.
+        grid: events are counted in grid × grid cells instead of pixels, in cell ⌊x · grid / width⌋ of each row; None:
+            pixels.
     """
 
     T: int = 10
@@ -57,9 +59,12 @@ class FrameSettings:
     window_us: int | None = None
     encoding: Encoder | None = None
     full_count: int = 1
+    grid: int | None = None
 
     def __post_init__(self) -> None:
         check_bin_settings(self.T, self.by, self.window_us)
+        if self.grid is not None and self.grid < 1:
+            raise ParameterError(f"grid is {self.grid}", fix="give at least 1 cell, or null for pixels")
         if self.full_count < 1:
             raise ParameterError(f"full_count is {self.full_count}", fix="give the count that the value 1 stands for")
 
@@ -80,7 +85,8 @@ class FrameSettings:
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of one step's frame for samples of this shape."""
-        return tuple(shape) if self.encoding is None else self.encoding.output_shape(tuple(shape))
+        shape = tuple(shape) if self.grid is None else (*shape[:-2], self.grid, self.grid)
+        return shape if self.encoding is None else self.encoding.output_shape(shape)
 
     def encode(self, counts: NDArray[np.number], seed: int, epoch: int, index: int) -> NDArray[np.float32]:
         """Frames of counts `[T, …]`. What a random code draws derives from (seed, epoch, index) alone."""
@@ -97,6 +103,8 @@ class FrameSettings:
     def describe(self, seed: int) -> dict[str, Any]:
         """The settings as JSON values, with the seed of a code's draws; `from_description` reads them."""
         plain: dict[str, Any] = {"T": self.T, "by": self.by, "binary": self.binary, "window_us": self.window_us}
+        if self.grid is not None:
+            plain["grid"] = self.grid
         if self.encoding is not None:
             from snnkit.encoding import describe
 
@@ -110,7 +118,7 @@ class FrameSettings:
         Raises:
             ParameterError: values of no use, or a code that is not snnkit's own.
         """
-        settings = cls(plain["T"], plain["by"], plain["binary"], plain["window_us"])
+        settings = cls(plain["T"], plain["by"], plain["binary"], plain["window_us"], grid=plain.get("grid"))
         if plain.get("encoding") is None:
             return settings
         from snnkit.encoding import from_description
@@ -202,7 +210,11 @@ class EventDataset(FrameDataset):
             columns = augment_columns(*columns, self.store.sensor_size, self.augment, rng)
         f = self.frames
         binary = f.binary and f.encoding is None
-        return frames_from_columns(*columns, self.store.sensor_size, f.T, f.by, binary, f.window_us)
+        size = self.store.sensor_size
+        if f.grid is not None:
+            t, x, y, p = columns
+            columns, size = (t, *to_cells(x, y, size, f.grid), p), (f.grid, f.grid)
+        return frames_from_columns(*columns, size, f.T, f.by, binary, f.window_us)
 
 
 class ImageDataset(FrameDataset):

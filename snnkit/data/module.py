@@ -171,6 +171,7 @@ class EventDataModule(FrameDataModule):
         seed: seed of order, augmentation and a random code.
         encoding: send each bin's counts in this code: a bin becomes `encoding.T` steps; None: the frames themselves.
         full_count: with a code, the count that the value 1 stands for; larger ones are 1 as well.
+        grid: events are counted in grid × grid cells instead of pixels; None: pixels.
     """
 
     source: EventSource
@@ -188,9 +189,10 @@ class EventDataModule(FrameDataModule):
         seed: int = 0,
         encoding: Encoder | None = None,
         full_count: int = 1,
+        grid: int | None = None,
     ) -> None:
         window = window_us if window_us is not None else source.window_us
-        frames = FrameSettings(T, by, binary, window, encoding, full_count)
+        frames = FrameSettings(T, by, binary, window, encoding, full_count, grid)
         super().__init__(source, frames, batch_size, augment, num_workers, seed)
 
     def stream(self, split: str, index: int) -> EventStream:

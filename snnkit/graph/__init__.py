@@ -5,6 +5,7 @@ from snnkit.graph.findings import errors as finding_errors
 from snnkit.graph.model import (
     LI,
     LIF,
+    BrainScales2Neuron,
     Chain,
     ChipNeuron,
     Connection,
@@ -38,6 +39,7 @@ from snnkit.graph.model import (
 __all__ = [
     "LI",
     "LIF",
+    "BrainScales2Neuron",
     "Chain",
     "ChipNeuron",
     "Connection",

@@ -160,6 +160,28 @@ class TrueNorthOutput:
     """Lines that leave the chip: how many spikes each carries, in the tick in which they were fired."""
 
 
+@dataclass(frozen=True, eq=False)
+class BrainScales2Neuron:
+    """Calibrated targets of BrainScaleS-2 neurons in continuous time, each int64 [n]; the rule is in
+    `graph/rules/brainscales2.py`.
+
+    Times in ps of hardware time: tau_mem, tau_syn_e, tau_syn_i, t_hold (the membrane is held at reset after a spike).
+    Potentials in 1e-6 codes of the ADC: v_leak, v_reset, v_thresh. `gain`: 1e-6 codes per us for a weight of 1, by
+    which an event changes the current. `fires`: False for a membrane that is read out. `step`: ps of a step.
+    """
+
+    tau_mem: Array
+    tau_syn_e: Array
+    tau_syn_i: Array
+    v_leak: Array
+    v_reset: Array
+    v_thresh: Array
+    gain: Array
+    t_hold: Array
+    fires: bool = True
+    step: int = 1_000_000
+
+
 class ChipNeuron(ABC):
     """Base of the integer neurons that a chip brings along, with the plain rule by which `graph/run.py` runs them.
 
@@ -183,10 +205,19 @@ Neuron = (
     | TrueNorthNeuron
     | TrueNorthAxon
     | TrueNorthOutput
+    | BrainScales2Neuron
     | ChipNeuron
 )
-INTEGER_NEURONS = (LoihiNeuron, SpinnakerNeuron, TrueNorthNeuron, TrueNorthAxon, TrueNorthOutput, ChipNeuron)
-"""Those whose input and state are integers."""
+INTEGER_NEURONS = (
+    LoihiNeuron,
+    SpinnakerNeuron,
+    TrueNorthNeuron,
+    TrueNorthAxon,
+    TrueNorthOutput,
+    BrainScales2Neuron,
+    ChipNeuron,
+)
+"""Those of chips: their registers are integers."""
 
 
 # --------------------------------------------------------------------------------------------------------- synapses
@@ -597,7 +628,7 @@ class Graph:
                     f"but {c.src!r} has {src.n} and {c.dst!r} has {dst.n} neurons"
                 )
             low = int(np.min(c.delay)) if np.size(c.delay) else 0
-            inside = isinstance(dst.neuron, TrueNorthOutput) or (
+            inside = isinstance(dst.neuron, TrueNorthOutput | BrainScales2Neuron) or (
                 isinstance(src, Population) and isinstance(src.neuron, TrueNorthAxon)
             )
             least = 1 if self.timeline == "chip" and c.src not in inputs and not inside else 0

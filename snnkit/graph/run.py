@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from snnkit.errors import GraphError, UsageError
-from snnkit.graph.model import INTEGER_NEURONS, Graph, LoihiNeuron, SpinnakerNeuron
+from snnkit.graph.model import INTEGER_NEURONS, BrainScales2Neuron, Graph, LoihiNeuron, SpinnakerNeuron
 from snnkit.graph.rules import LoihiReading, Part, Reading, TrueNorthDraws, connection_parts, neuron_rule
+from snnkit.graph.rules.brainscales2 import run_network
 from snnkit.graph.rules.spinnaker_stdp import Learning
 from snnkit.graph.rules.truenorth import DrawnPart
 
@@ -114,6 +115,8 @@ def run(
         raster = np.zeros((length, batch, gate.n), np.uint8)
         raster[gate.gate_from : int(gate.gate_from or 0) + steps] = 1
         rasters[gate.name] = raster
+    if any(isinstance(p.neuron, BrainScales2Neuron) for p in graph.populations):
+        return _continuous(graph, rasters, steps, length, batch, record)
 
     drawn = draws or {}
     parts = _wire(graph, reading)
@@ -148,6 +151,32 @@ def run(
             learning.after(t, sent | {name: spikes[t] for name, spikes in trace.spikes.items()})
         if progress is not None:
             progress(t + 1, length)
+    return trace
+
+
+def _continuous(
+    graph: Graph, rasters: Mapping[str, Array], steps: int, length: int, batch: int, record: Sequence[str]
+) -> Trace:
+    """Neurons in continuous time: spikes per step (possibly several), v as the ADC reads it at the end of a step."""
+    mixed = [p.name for p in graph.populations if not isinstance(p.neuron, BrainScales2Neuron)]
+    if mixed:
+        raise GraphError(f"population {mixed[0]!r} is in discrete time, others are not", fix="quantise the whole graph")
+    done = run_network(graph, rasters, length, batch)
+    total = sum(p.n for p in graph.populations)
+    spikes = np.zeros((length, batch, total), np.uint8)
+    step = graph.populations[0].neuron.step * 1e-6  # type: ignore[union-attr]
+    for b, times in enumerate(done.times):
+        for time, neuron in times:
+            spikes[min(int(time / step), length - 1), b, neuron] += 1
+    trace = Trace(graph, steps, length, {})
+    readout = graph.readout
+    at = 0
+    for p in graph.populations:
+        mine = slice(at, at + p.n)
+        trace.spikes[p.name] = spikes[:, :, mine]
+        if "v" in record or (readout is not None and not readout.of_spikes and readout.population == p.name):
+            trace.v[p.name] = done.codes[:, :, mine].astype(np.int32)
+        at += p.n
     return trace
 
 

@@ -24,6 +24,7 @@ class DenseClassifier(torch.nn.Sequential):
         surrogate: name of the surrogate gradient.
         dropout: share of each hidden layer's outputs dropped in training.
         readout_decay: decay of the read-out's membrane; 1 sums up over time.
+        decay_syn: makes the hidden neurons CubaLIF, whose current has this decay; None: LIF.
 
     Shapes: [T, B, *input_shape] → [T, B, num_classes].
 
@@ -41,6 +42,7 @@ class DenseClassifier(torch.nn.Sequential):
         surrogate: str = "arctan",
         dropout: float = 0.3,
         readout_decay: float = 1.0,
+        decay_syn: float | None = None,
     ) -> None:
         if min([num_classes, *hidden, *input_shape]) < 1:
             raise ParameterError(
@@ -52,7 +54,10 @@ class DenseClassifier(torch.nn.Sequential):
             layers[f"linear{k}"] = snn.Linear(n, m, bias=not norm)
             if norm:
                 layers[f"norm{k}"] = snn.BatchNorm(m)
-            layers[f"lif{k}"] = snn.LIF(decay=decay, surrogate=surrogate)
+            if decay_syn is None:
+                layers[f"lif{k}"] = snn.LIF(decay=decay, surrogate=surrogate)
+            else:
+                layers[f"lif{k}"] = snn.CubaLIF(decay_syn=decay_syn, decay_mem=decay, surrogate=surrogate)
             layers[f"dropout{k}"] = snn.Dropout(dropout)
             n = m
         layers["head"] = snn.Linear(n, num_classes, bias=False)

@@ -1,4 +1,4 @@
-"""Hardware-aware training: the chips' integers inside torch layers. The one bridge of training to the targets.
+"""Hardware-aware training: chips' integers and mismatch inside torch layers. The one bridge of training to the targets.
 
 Names load when first used, so that a model of trinary layers brings no chip's exporter along.
 """
@@ -18,14 +18,20 @@ _WHERE = {
     "convert": "bridge",
     "fold_norms": "bridge",
     "prepare": "bridge",
+    "MismatchTraining": "mismatch",
+    "fake_quantise": "mismatch",
+    "mismatch_training": "analogue",
 }
 
 __all__ = [
     "GridWeights",
+    "MismatchTraining",
     "RowWeights",
     "WholeUnits",
     "convert",
+    "fake_quantise",
     "fold_norms",
+    "mismatch_training",
     "prepare",
     "quantize_threshold",
     "quantize_weights",

@@ -26,12 +26,15 @@ class Capabilities:
         weights: the values of a connection's weights, up to a factor; None for any.
         synapses: kinds of connections.
         recurrent: populations may feed back, to themselves and to earlier ones where the delays allow it.
+        loop: the most neurons of a population that feeds back; None for any number.
         skips: connections may pass over layers (balanced by delays, so only where `delays` has room).
         biases: ways to give a bias: "gated" (a line of the host), "register", both or none.
         readouts: read-out rules.
         exactness: "integer": spikes equal those of `graph/run.py`; "tolerance": the chip's
             `replay.compare(graph, inputs, result)` judges a run and returns what is wrong, as a list of sentences.
         rounding: the share of spikes that rounding may change in random networks; what they compute must survive.
+        virtual_chips: seeds of virtual chips, with the mismatch of an analogue chip, that `draws=SEED` of the emulator
+            runs; 0 for none.
         variants: other arguments of `lower.LowerOptions` under which every network must give the same spikes.
     """
 
@@ -45,9 +48,11 @@ class Capabilities:
     weights: tuple[float, ...] | None = None
     synapses: tuple[Kind, ...] = ("dense", "sparse", "conv")
     recurrent: bool = True
+    loop: int | None = None
     skips: bool = True
     biases: tuple[Literal["gated", "register"], ...] = ("gated",)
     readouts: tuple[str, ...] = ("count", "first")
     exactness: Exactness = "integer"
     rounding: float = 0.02
+    virtual_chips: int = 0
     variants: tuple[Mapping[str, Any], ...] = ()

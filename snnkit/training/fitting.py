@@ -7,7 +7,7 @@ import csv
 import os
 import random
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -143,6 +143,8 @@ def finetune(
     freeze: Sequence[str] = (),
     resume: bool = False,
     threads: int | None = None,
+    prepare: Callable[[Any], None] | None = None,
+    hardware: Mapping[str, Any] | None = None,
 ) -> Run:
     """Train on from a run's weights: the same settings with `overrides`, other data, or a new head.
 
@@ -153,6 +155,8 @@ def finetune(
         run: where to start.
         out_dir, overrides, progress, resume, threads: as in `fit`.
         freeze: layers to keep as they are; see `SpikingClassifier.freeze_layers`.
+        prepare: changes the module before training, such as `snnkit.quantization.mismatch.MismatchTraining`.
+        hardware: what the record says of that.
 
     Raises:
         As `fit`; ParameterError for a pattern that matches no layer.
@@ -169,7 +173,7 @@ def finetune(
     net_args = settings["model"]["net"].get("init_args", {})
     if not any(key.endswith("num_classes") for key, _ in changes):
         net_args.pop("num_classes", None)  # taken from the data again
-    start = Start(run, tuple(freeze))
+    start = Start(run, tuple(freeze), prepare, hardware)
     return fit(
         settings,
         out_dir,
@@ -254,6 +258,8 @@ def _prepare_module(
     module: SpikingClassifier = construct(SpikingClassifier, rest, reader, net=net)
     if start is not None and start.freeze:
         module.freeze_layers(start.freeze)
+    if start is not None and start.prepare is not None:
+        start.prepare(module)
     return module
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,10 +25,15 @@ FREE_KEYS = ("data.init_args.num_workers", "data.init_args.progress", "data.init
 
 @dataclass(frozen=True)
 class Start:
-    """Weights to start from: of a run, with some layers frozen."""
+    """Weights to start from: of a run, with some layers frozen.
+
+    `prepare` changes the module before training, such as `snnkit.quantization.MismatchTraining`; `hardware` names that.
+    """
 
     run: Run
     freeze: tuple[str, ...] = ()
+    prepare: Callable[[Any], None] | None = None
+    hardware: Mapping[str, Any] | None = None
 
 
 def versions() -> dict[str, str]:
@@ -72,6 +77,8 @@ def make_record(
     }
     if start is not None:
         record["start"] = {"weights": start.run.digest, "run": start.run.name, "freeze": list(start.freeze)}
+        if start.hardware is not None:
+            record["start"]["hardware"] = dict(start.hardware)
     return record
 
 

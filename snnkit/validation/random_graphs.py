@@ -156,6 +156,7 @@ class _Maker:
         count = self.rng.randint(0 if bias is not None else 1, min(3, len(before)))
         chosen = self.rng.sample(before, count)
         again = not isinstance(model, LI) and self.can.recurrent and self.chance(0.3)
+        again = again and (self.can.loop is None or n <= self.can.loop)
         share = None
         if self.can.fan_in is not None:
             share = (self.can.fan_in - 2) // max(count + 2 * again, 1)  # a bias may take two lines

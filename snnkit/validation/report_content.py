@@ -115,7 +115,9 @@ def _limits(result: Mapping[str, Any]) -> tuple[Text, ...]:
     references = ", ".join(str(r) for r in sequence(result, "references"))
     spans: list[Any] = [Strong("Evidence: "), Code(grade), ". "] if grade else [Strong("Evidence. ")]
     spans.append(meaning + (f" ({references})." if references else "."))
-    if references:
+    if mapping(result, "virtual_chips"):
+        spans += [" “Bit-accurate” holds for the digital part alone; the neurons are equations in continuous time."]
+    elif references:
         spans += [
             " “Bit-accurate” is claimed only to these references, on their recorded vectors; ",
             Code(f"snnkit replay --target {result['target']} FILE…"),
@@ -170,6 +172,10 @@ def _tiles(result: Mapping[str, Any]) -> tuple[Tile, ...]:
     if value is not None:
         note = "" if torch is None else f"torch model {percent(torch)}"
         tiles.append(Tile("accuracy, emulated", percent(value), note))
+    virtual = mapping(result, "virtual_chips")
+    if figure(virtual, "mean") is not None:
+        note = f"mean of {number(part(virtual, 'chips'))}; worst {percent(figure(virtual, 'worst') or 0.0)}"
+        tiles.append(Tile("accuracy, virtual chips", percent(figure(virtual, "mean") or 0.0), note))
     changed = figure(result, "changed", "torch-emulator", "changed")
     if changed is not None:
         samples = figure(result, "samples")
@@ -214,6 +220,14 @@ def _accuracy(result: Mapping[str, Any], pictures: Mapping[str, str]) -> Section
         rows.append([_pair(pair), *(number(part(counts, name)) for name in names)])
     if rows:
         blocks.append(table(["predictions", "changed", "right → wrong", "wrong → right"], rows, numbers=3))
+    virtual = mapping(result, "virtual_chips")
+    if virtual:
+        blocks.append(Text.of("The emulator is the ideal chip; virtual chips have the mismatch of the specification."))
+        shown = [percent(v) for k in ("mean", "worst", "best") if (v := figure(virtual, k)) is not None]
+        spread = figure(virtual, "spread")
+        points = "–" if spread is None else f"{100 * spread:.2f} points"
+        blocks.append(table(["virtual chips", "mean", "worst", "best", "spread"],
+                            [[number(part(virtual, "chips")), *shown, points]], numbers=4))  # fmt: skip
     return Section("Accuracy", tuple(blocks))
 
 

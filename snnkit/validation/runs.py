@@ -25,6 +25,7 @@ from snnkit.validation.pipeline import (
 )
 from snnkit.validation.report import write_reports
 from snnkit.validation.threeway import validate
+from snnkit.validation.virtual import CHIPS
 
 if TYPE_CHECKING:
     from snnkit.data.module import FrameDataModule
@@ -166,8 +167,9 @@ def deploy(
 def host_input(described: Mapping[str, Any]) -> str:
     """What the host does with a sample before it sends it, from what the data say of themselves."""
     code = described["frames"].get("encoding")
+    grid = described["frames"].get("grid")
     if code is None:
-        return BINNING
+        return BINNING if grid is None else BINNING.replace("pixel", f"cell of {grid} x {grid}")
     settings = ", ".join(f"{k}={v}" for k, v in code["init_args"].items() if v is not None)
     return f"send each sample's values in the code {code['class_path']}({settings})"
 
@@ -187,6 +189,7 @@ def validate_run(
     limit: int | None = None,
     data: FrameDataModule | None = None,
     chip: ChipGraph | None = None,
+    chips: int = CHIPS,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Compare a run and a descriptor on a split, write report.json, report.md and report.html into the descriptor.
@@ -198,6 +201,7 @@ def validate_run(
         limit: at most so many samples.
         data: the run's data where they were opened already; None opens them.
         chip: saves making the integer graph again where it was just made.
+        chips: virtual chips of an analogue target.
         progress: told how many samples are done.
 
     Raises:
@@ -217,7 +221,7 @@ def validate_run(
     if chip is None:
         bias: Bias = "register" if made.provenance.get("bias") == "register" else "gated"
         chip = chip_graph(run, target, data, bias=bias, host=hosted(made))
-    result = validate(run.model, chip, path, batches(data, split, limit), progress=progress)
+    result = validate(run.model, chip, path, batches(data, split, limit), chips=chips, progress=progress)
     return summarise(result, run, path, data, split)
 
 

@@ -17,6 +17,7 @@ from snnkit.descriptor import Descriptor
 from snnkit.graph.model import LI, Graph
 from snnkit.validation.compare import Answers, PairCounts
 from snnkit.validation.pipeline import ChipGraph, Samples, rasters
+from snnkit.validation.virtual import CHIPS, VirtualChips, seeds_of
 
 Array = np.ndarray[Any, Any]
 PAIRS = (("torch", "graph"), ("graph", "emulator"), ("torch", "emulator"))
@@ -112,17 +113,20 @@ def validate(
     path: str | Path,
     batches: Iterable[tuple[Samples, Array]],
     *,
+    chips: int = CHIPS,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Compare the three on `batches` of (samples [T, B, …], or such a dict by input name, and labels [B]).
 
     The emulator reads the descriptor at `path`; the integer graph is `chip.graph`, made anew from the model, so a
     descriptor of another model shows as differing spikes. `progress` is told how many samples are done.
+    For an analogue chip the emulator is the ideal one; `virtual_chips` holds the accuracies on `chips` others.
 
     Returns:
         The validation result (see `snnkit.validation.report`): plain values.
     """
     engine = emulator.open(path)
+    virtual = VirtualChips(seeds_of(engine.manifest.target, chips))
     pairs = {pair: PairCounts() for pair in PAIRS}
     order = chip.layers
     right, total, steps = dict.fromkeys(("torch", "graph", "emulator"), 0), 0, 0
@@ -141,6 +145,7 @@ def validate(
         clock = time.perf_counter()
         said["emulator"], counted = emulator_answers(engine, chip.float_graph, samples)
         seconds["emulator"] += time.perf_counter() - clock
+        virtual.add(engine, rasters(chip.float_graph, samples), labels)
         said["emulator"] = Answers(
             said["emulator"].spikes, said["emulator"].answer, said["emulator"].v, said["graph"].threshold
         )
@@ -157,6 +162,7 @@ def validate(
             progress(len(labels))
     manifest = engine.manifest
     return {
+        **({"virtual_chips": virtual.summary()} if virtual.seeds else {}),
         "name": manifest.name,
         "target": manifest.target,
         "revision": manifest.revision,

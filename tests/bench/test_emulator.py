@@ -24,7 +24,7 @@ def test_rows(monkeypatch) -> None:
     monkeypatch.setattr(emulator.truenorth, "CORES", 2)
     monkeypatch.setattr(emulator.truenorth, "export", lambda folder: export(folder, cores=2))
     rows = emulator.run(quick=True)
-    assert [r["target"] for r in rows] == ["loihi", "spinnaker", "truenorth"]
+    assert [r["target"] for r in rows] == ["loihi", "spinnaker", "truenorth", "brainscales2"]
     assert all(r["events_per_s"] > 0 and r["updates_per_s"] > 0 and r["best_ms"] <= r["median_ms"] for r in rows)
 
 

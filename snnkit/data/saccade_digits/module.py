@@ -30,6 +30,7 @@ class SaccadeDigits(EventDataModule):
         progress: show a progress bar while recordings are made.
         encoding: send each bin's counts in this code, `encoding.T` steps a bin; None: the frames themselves.
         full_count: with a code, the count that the value 1 stands for.
+        grid: events are counted in grid × grid cells instead of pixels.
     """
 
     def __init__(
@@ -48,6 +49,9 @@ class SaccadeDigits(EventDataModule):
         progress: bool = True,
         encoding: Encoder | None = None,
         full_count: int = 1,
+        grid: int | None = None,
     ) -> None:
         source = SaccadeDigitsSource(data_seed, subset, cache_dir, progress)
-        super().__init__(source, batch_size, T, by, binary, window_us, augment, num_workers, seed, encoding, full_count)
+        super().__init__(
+            source, batch_size, T, by, binary, window_us, augment, num_workers, seed, encoding, full_count, grid
+        )

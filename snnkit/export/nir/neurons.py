@@ -19,6 +19,7 @@ from snnkit.graph.findings import Finding
 from snnkit.graph.model import (
     LI,
     LIF,
+    BrainScales2Neuron,
     ChipNeuron,
     CubaLI,
     CubaLIF,
@@ -51,7 +52,9 @@ def encode(neuron: Neuron, shape: tuple[int, ...], way: Dialect, dt: float, meta
     drive: Array | None = None
     if isinstance(neuron, LoihiNeuron):
         neuron, drive = _real(neuron)
-    if isinstance(neuron, ChipNeuron | SpinnakerNeuron | TrueNorthNeuron | TrueNorthAxon | TrueNorthOutput):
+    if isinstance(
+        neuron, BrainScales2Neuron | ChipNeuron | SpinnakerNeuron | TrueNorthNeuron | TrueNorthAxon | TrueNorthOutput
+    ):
         raise NirError(
             f"the integers of a {neuron.__class__.__name__} are not written as NIR",
             fix="write the float graph that they come from",
