@@ -52,6 +52,7 @@ def on_every_chip(run: Run, folder: Path, targets: Sequence[str] | None = None) 
                 "differing_spikes": differing["graph-emulator"]["total"],
                 "differing_from_torch": differing["torch-emulator"]["total"],
                 "spikes": differing["torch-emulator"]["of"],
+                "virtual_chips": result.get("virtual_chips"),
                 "lag": max(layer.lag for layer in made.manifest.layers),
                 "resources": dict(made.manifest.resources.totals),
             }
@@ -75,6 +76,7 @@ def summary(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             "of the model": round(100 * statistics.mean(r["torch_accuracy"] for r in mine[name]), 2),
             "spikes that differ from the model's": sum(r["differing_from_torch"] for r in mine[name]),
             "of": sum(r["spikes"] for r in mine[name]),
+            "virtual chips": _virtual(mine[name]),
             "predictions changed": sum(r["predictions_changed"] for r in mine[name]),
             "cores": max(r["resources"].get("cores", 0) for r in mine[name]),
             "lag": max(r["lag"] for r in mine[name]),
@@ -90,3 +92,12 @@ def summary(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "digital_spread": max(digital) - min(digital) if digital else 0.0,
         "not_fitting": sorted({str(r["target"]) for r in rows if not r["fits"]}),
     }
+
+
+def _virtual(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Mean and worst accuracy of the virtual chips over the seeds, where a target has such."""
+    found = [r["virtual_chips"] for r in rows if r.get("virtual_chips")]
+    if not found:
+        return ""
+    mean, worst = statistics.mean(v["mean"] for v in found), min(v["worst"] for v in found)
+    return f"{100 * mean:.2f}, worst {100 * worst:.2f}"

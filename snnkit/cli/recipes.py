@@ -11,7 +11,7 @@ from snnkit.errors import UsageError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `snnkit recipes`."""
     parser.add_argument("action", choices=["list", "show", "copy"], help="what to do")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="the recipe, such as nmnist/conv (show, copy)")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the recipe, such as nmnist/loihi (show, copy)")
     parser.add_argument(
         "target", nargs="?", type=Path, metavar="FILE", help="where to copy it (default: NAME.yaml here)"
     )

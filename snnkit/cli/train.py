@@ -2,11 +2,11 @@
 
 RECIPE is a YAML file or a shipped name (`snnkit recipes list`). Any setting can be changed:
 
-  snnkit train nmnist/conv --data.root data/nmnist --trainer.max_epochs 20 --seed_everything 1
+  snnkit train nmnist/loihi --data.root data/nmnist --trainer.max_epochs 20 --seed_everything 1
 
 A run that was stopped goes on after its last complete epoch:
 
-  snnkit train --resume --out runs/nmnist-conv
+  snnkit train --resume --out runs/nmnist-loihi
 """
 
 from __future__ import annotations

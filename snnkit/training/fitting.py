@@ -86,7 +86,7 @@ def fit(
     """Train a recipe and report on its test data, which are read once, at the end.
 
     Args:
-        recipe: a YAML file, a shipped name such as "nmnist/conv", or a mapping with the same keys.
+        recipe: a YAML file, a shipped name such as "nmnist/loihi", or a mapping with the same keys.
         out_dir: the run's folder; new, or an interrupted run's with `resume`.
         overrides: settings to change, by dotted key.
         progress: show progress bars; or a callback that is told of every batch and epoch.

@@ -46,7 +46,7 @@ def recipes_folder() -> Path:
 
 
 def names() -> list[str]:
-    """Names of the shipped recipes, such as `nmnist/conv`."""
+    """Names of the shipped recipes, such as `nmnist/loihi`."""
     root = recipes_folder()
     return sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.rglob("*.yaml"))
 

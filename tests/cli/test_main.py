@@ -105,13 +105,13 @@ def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) ->
         (["quickstart", "--smok"], "'--smoke'"),
         (["bench", "neuron"], "'neurons'"),
         (["recipes", "lst"], "'list'"),
-        (["recipes", "show", "nmnist/cnv"], "'nmnist/conv'"),
+        (["recipes", "show", "nmnist/lohi"], "'nmnist/loihi'"),
         (["emulate", "x.snnx", "--split", "tset"], "'test'"),
         (["export", "x", "--target", "lohi", "--out", "a.snnx"], "'loihi'"),
         (["check", "x", "--target", "lohi"], "'loihi'"),
         (["quickstart", "--target", "lohi"], "'loihi'"),
         (["replay", "--target", "lohi", "x.npz"], "'loihi'"),
-        (["reproduce", "nmnist-con"], "'nmnist-conv'"),
+        (["reproduce", "nmnist-loih"], "'nmnist-loihi'"),
         (["train", "saccade_digits/con"], "'saccade_digits/conv'"),
     ],
 )
@@ -157,7 +157,7 @@ def test_wrong_things_for_commands_with_two_arguments(
         ["emulate", "bad.snnx", "--limit", "x"],
         ["validate", "odd_run", "bad.snnx", "--limit", "-1"],
         ["eval", "odd_run", "--threads", "0"],
-        ["recipes", "copy", "nmnist/conv", "text.txt/below.yaml"],
+        ["recipes", "copy", "nmnist/loihi", "text.txt/below.yaml"],
     ],
 )
 def test_wrong_use(argv: list[str], junk: Path, capsys: pytest.CaptureFixture[str]) -> None:

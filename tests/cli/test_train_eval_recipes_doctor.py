@@ -101,10 +101,10 @@ def test_overrides_and_resume_without_recipe(recipe: Path, tmp_path: Path, capsy
     ("words", "message"),
     [
         (["train"], "no recipe given"),
-        (["train", "nmnist/cnv"], "did you mean 'nmnist/conv'"),
-        (["train", "nmnist/conv", "--resume"], "--resume needs --out"),
-        (["train", "nmnist/conv"], "--data.root VALUE"),
-        (["train", "nmnist/conv", "--model.net.chanels", "[1]", "--data.root", "x"], "did you mean 'channels'"),
+        (["train", "nmnist/lohi"], "did you mean 'nmnist/loihi'"),
+        (["train", "nmnist/loihi", "--resume"], "--resume needs --out"),
+        (["train", "nmnist/loihi"], "--data.root VALUE"),
+        (["train", "nmnist/loihi", "--model.net.chanels", "[1]", "--data.root", "x"], "did you mean 'channels'"),
         (["train", "saccade_digits/conv", "--trainer.max_epoch", "3"], "did you mean 'max_epochs'"),
         (["train", "saccade_digits/conv", "--trainer.max_epochs", "many"], "must be a whole number"),
         (["train", "saccade_digits/conv", "--modle.ema", "0"], "did you mean 'model'"),
@@ -160,14 +160,14 @@ def test_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.chdir(tmp_path)
     assert main(["recipes", "list", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert {"nmnist/conv", "saccade_digits/conv"} <= set(found)
+    assert {"nmnist/loihi", "saccade_digits/conv"} <= set(found)
     assert all(found.values())
-    assert main(["recipes", "show", "nmnist/conv"]) == 0
+    assert main(["recipes", "show", "nmnist/loihi"]) == 0
     text = capsys.readouterr().out
-    assert main(["recipes", "copy", "nmnist/conv"]) == 0
-    assert (tmp_path / "conv.yaml").read_text() == text
-    assert main(["recipes", "copy", "nmnist/conv"]) == 2
-    assert main(["recipes", "copy", "nmnist/conv", "mine.yaml"]) == 0
+    assert main(["recipes", "copy", "nmnist/loihi"]) == 0
+    assert (tmp_path / "loihi.yaml").read_text() == text
+    assert main(["recipes", "copy", "nmnist/loihi"]) == 2
+    assert main(["recipes", "copy", "nmnist/loihi", "mine.yaml"]) == 0
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def test_recipe_resolves_and_its_network_fits(name: str, tmp_path: Path) -> None
     recipe = recipes.load(name)
     reader = Reader()
     data = data_module(recipe, tmp_path)
-    assert data.frames.max_count == 1, "the shipped recipes are made for chips, whose input is binary"
+    counts = name == "nmnist/spinnaker"  # the one chip that takes several events of a line in a step
+    assert (data.frames.max_count > 1) == counts, "the shipped recipes are made for chips, whose input is binary"
     links = {"num_classes": data.num_classes, "input_shape": list(data.input_shape)}
     model = dict(recipe["model"])
     spec = reader.spec(model.pop("net"), torch.nn.Module, "model.net", links)
@@ -48,15 +49,15 @@ def test_recipe_resolves_and_its_network_fits(name: str, tmp_path: Path) -> None
 
 
 def test_find_by_path_and_by_name() -> None:
-    path = recipes.find("nmnist/conv")
+    path = recipes.find("nmnist/loihi")
     assert recipes.find(path) == path
-    assert recipes.find("nmnist/conv.yaml") == path
-    with pytest.raises(RecipeError, match="did you mean 'nmnist/conv'"):
-        recipes.find("nmnist/cnv")
+    assert recipes.find("nmnist/loihi.yaml") == path
+    with pytest.raises(RecipeError, match="did you mean 'nmnist/loihi'"):
+        recipes.find("nmnist/lohi")
 
 
 def test_a_dumped_recipe_reads_back() -> None:
-    recipe = recipes.load("nmnist/conv")
+    recipe = recipes.load("nmnist/loihi")
     assert recipes.parse(recipes.dump(recipe)) == recipe
 
 
