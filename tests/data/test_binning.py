@@ -90,3 +90,29 @@ def test_wrong_use_is_refused():
     outside["x"] = 5
     with pytest.raises(DataError, match="outside the 5x3"):
         to_frames(outside, (5, 3))
+
+
+@pytest.mark.parametrize("grid", [1, 4, 11, 34, 50])
+def test_coarser_cells_lose_no_event(grid: int) -> None:
+    """Pixel x is in cell ⌊x · grid / width⌋: equal parts of the sensor where the width allows, and every event once."""
+    from snnkit.data.dataset import FrameSettings
+
+    rng = np.random.default_rng(grid)
+    n = 500
+    events = np.zeros(n, [("t", np.int64), ("x", np.int16), ("y", np.int16), ("p", np.int8)])
+    events["t"], events["p"] = np.sort(rng.integers(0, 1000, n)), rng.integers(0, 2, n)
+    events["x"], events["y"] = rng.integers(0, 34, n), rng.integers(0, 34, n)
+    coarse = to_frames(events, (34, 34), T=4, grid=grid)
+    assert coarse.shape == (4, 2, grid, grid)
+    assert coarse.sum() == n
+    expected = np.zeros((2, grid, grid))
+    for e in events:
+        expected[e["p"], int(e["y"]) * grid // 34, int(e["x"]) * grid // 34] += 1
+    np.testing.assert_array_equal(coarse.sum(0), expected)
+    settings = FrameSettings(T=4, grid=grid)
+    assert settings.shape((2, 34, 34)) == (2, grid, grid)
+    assert FrameSettings.from_description(settings.describe(0)) == settings
+    with pytest.raises(ParameterError, match="grid is 0"):
+        FrameSettings(grid=0)
+    with pytest.raises(ParameterError, match="grid is 0"):
+        to_frames(events, (34, 34), grid=0)

@@ -146,7 +146,7 @@ def run_part(
             for k in range(len(read)):
                 x = _look(read[k], (sampled + 1) * step, par, v, ie, ii, last, hold) + read_noise[sampled, k]
                 code = math.floor(x + 0.5)
-                if code < 0.0 or code > 255.0:
+                if par[LEVEL, read[k]] == np.inf and (code < 0.0 or code > 255.0):  # read-outs, not probes
                     counters[5] += 1
                 codes[sampled, k] = min(max(code, 0.0), 255.0)
             sampled += 1

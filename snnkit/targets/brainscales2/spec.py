@@ -144,5 +144,6 @@ OPTIONS: dict[str, str] = {
     "B4": "time stamps of recorded and replayed events are not rounded, and events travel in no time",
     "B5": "events of one step arrive together at its begin; v starts at the reset potential, reset by the host",
     "B6": "calibrated targets hold for a joined neuron as for a single one",
+    "B7": "a membrane has no rails: strong inhibition may take it below code 0, where a circuit would saturate",
 }
 """The reading taken where documents disagree or are silent."""

@@ -49,7 +49,7 @@ def test_fan_in_beyond_a_circuit_joins_circuits(sources: int) -> None:
 
 def test_more_neurons_than_a_part_holds_split_outputs() -> None:
     rng = np.random.default_rng(5)
-    graph = chain([weights(rng, 600, 60, 8), weights(rng, 40, 600, 3)], gain=0.5)
+    graph = chain([weights(rng, 600, 60, 8), weights(rng, 40, 600, 3)], steps=5, gain=0.5)
     emu = open_graph(graph)
     parts = len(emu.descriptor.arrays["neuron"])
     assert parts > 1
@@ -57,7 +57,7 @@ def test_more_neurons_than_a_part_holds_split_outputs() -> None:
     assert len(np.unique(placed, axis=0)) == 600
     assert np.bincount(placed[:, 0]).max() == 512
     assert len(emu.descriptor.arrays["replay"]) >= 512
-    x = {"in": spikes_of(rng, 8, 2, 60)}
+    x = {"in": spikes_of(rng, 5, 1, 60)}
     result = emu.run(x)
     assert min(int(s.sum()) for s in result.spikes.values()) > 20
     assert compare(graph, x, result) == []
