@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import Graph
 from snnkit.mapping import partition, place
-from snnkit.targets import lowered
+from snnkit.targets import checks, lowered
 from snnkit.targets._template import rules, spec
 from snnkit.targets._template.neuron import ToyNeuron
 from snnkit.targets._template.schema import PLACEMENT, ToySection
@@ -144,14 +144,7 @@ def lower(
     Args:
         progress: called with what is being done.
     """
-    findings = rules.check(graph, resources=False)
-    findings += [
-        Finding("NEURON", p.name, f"{type(p.neuron).__name__} is not quantised", remedy="quantise the graph")
-        for p in graph.populations
-        if not isinstance(p.neuron, ToyNeuron)
-    ]
-    if graph.timeline != "chip":
-        findings.append(Finding("GRAPH", graph.name, "the graph is on the model timeline", remedy="apply the lag pass"))
+    findings = [*rules.check(graph, resources=False), *checks.quantised(graph, ToyNeuron)]
     nothing = ToySection(n_cores=0, n_chips=0)
     if has_errors(findings):
         return Lowered({}, nothing, tuple(findings))
