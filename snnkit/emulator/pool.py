@@ -7,6 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
 
 _CHUNKS_PER_THREAD = 2
 
@@ -54,3 +59,9 @@ def spread(work: Callable[[int, int], None], n: int) -> None:
 def _pool(process: int, count: int) -> ThreadPoolExecutor:
     """One pool per process (a fork must not inherit it) and size."""
     return ThreadPoolExecutor(count, thread_name_prefix="snnkit-emulator")
+
+
+def writable(raster: Array) -> Array:
+    """A raster as kernels take it, contiguous and writable: a copy where it is not, so that one compilation serves."""
+    raster = np.ascontiguousarray(raster)
+    return raster if raster.flags.writeable else raster.copy()

@@ -14,6 +14,9 @@ plus `schema.py` and `arithmetic.py`, which only the chip's own files use. A chi
 
     also.py      FORMATS: dict[str, writer.Writer]                    descriptor -> files of the platform's own tools
 
+What chips have in common lies beside this file: `checks` for rules, `quantized`, `lowered` and `manifest` for exports,
+`images` for schemas and decoding, `vector_file`, `replaying` and `comparison` for replays, `costs` for energy.
+
 A target object is light: nothing of the chip is imported before it is asked for. `_template` is a complete small chip
 to copy.
 """

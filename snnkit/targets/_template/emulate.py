@@ -18,6 +18,7 @@ from snnkit._dialect import instantiate
 from snnkit.descriptor import Descriptor
 from snnkit.emulator.chip import Stimulus, Traces
 from snnkit.targets._template import arithmetic, schema, spec
+from snnkit.targets.images import first_lines
 
 Array = np.ndarray[Any, Any]
 
@@ -80,7 +81,7 @@ def open_chip(descriptor: Descriptor) -> ToyChip:
     used = arrays["neuron"][:, :, 1] > 0
     number = np.cumsum(used.reshape(-1)).reshape(used.shape) - 1  # global neuron of each used slot
     n = int(used.sum())
-    starts, lines, gates = _first_lines(manifest.ports)
+    starts, lines, gates = first_lines(manifest.ports)
     host, route = arrays["host_input"].astype(np.int64), arrays["route"].astype(np.int64)
     route = route[used[route[:, 0], route[:, 1]]]  # an entry of a slot that is not used never sends
     source = np.concatenate([starts[host[:, 0]] + host[:, 1], lines + gates + number[route[:, 0], route[:, 1]]])
@@ -103,13 +104,3 @@ def open_chip(descriptor: Descriptor) -> ToyChip:
         routes=np.bincount(source, minlength=n_sources).astype(np.int64)[lines + gates :],
         registers=(registers[:, 0], registers[:, 1], registers[:, 2]),
     )
-
-
-def _first_lines(ports: Any) -> tuple[Array, int, int]:
-    """First source of each port (data ports first, then gate ports), and the numbers of data and gate lines."""
-    data = sum(p.n for p in ports if p.gate_from is None)
-    starts, at, gate = [], 0, data
-    for p in ports:
-        starts.append(at if p.gate_from is None else gate)
-        at, gate = (at + p.n, gate) if p.gate_from is None else (at, gate + p.n)
-    return np.array(starts, np.int64), data, gate - data

@@ -7,7 +7,7 @@ give equal bytes. Never raises for a network that does not fit: findings say why
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ import scipy.sparse as sp
 
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import Graph
-from snnkit.mapping import partition, place, total
+from snnkit.mapping import partition, place
+from snnkit.targets import checks, lowered
 from snnkit.targets._template import rules, spec
 from snnkit.targets._template.neuron import ToyNeuron
 from snnkit.targets._template.schema import PLACEMENT, ToySection
@@ -63,28 +64,12 @@ class Plan:
 
 
 @dataclass(frozen=True, eq=False)
-class Lowered:
-    """Memory images (empty if a finding is an error), the manifest's section, and the findings."""
-
-    arrays: dict[str, Array]
-    section: ToySection
-    findings: tuple[Finding, ...]
-    cores: tuple[dict[str, Any], ...] = field(default=())
-
-    @property
-    def ok(self) -> bool:
-        """Whether it fits."""
-        return not has_errors(self.findings)
+class Lowered(lowered.Lowered[ToySection]):
+    """Memory images with what they cost."""
 
     def resources(self) -> dict[str, Any]:
         """Totals, and per core beside a core's limits."""
-        return {
-            "cores": len(self.cores),
-            "chips": self.section.n_chips,
-            "limits": dict(LIMITS),
-            "total": total(c["usage"] for c in self.cores),
-            "per_core": [dict(c) for c in self.cores],
-        }
+        return {**super().resources(), "limits": dict(LIMITS)}
 
 
 def plan(graph: Graph, options: LowerOptions | None = None) -> Plan:
@@ -159,14 +144,7 @@ def lower(
     Args:
         progress: called with what is being done.
     """
-    findings = rules.check(graph, resources=False)
-    findings += [
-        Finding("NEURON", p.name, f"{type(p.neuron).__name__} is not quantised", remedy="quantise the graph")
-        for p in graph.populations
-        if not isinstance(p.neuron, ToyNeuron)
-    ]
-    if graph.timeline != "chip":
-        findings.append(Finding("GRAPH", graph.name, "the graph is on the model timeline", remedy="apply the lag pass"))
+    findings = [*rules.check(graph, resources=False), *checks.quantised(graph, ToyNeuron)]
     nothing = ToySection(n_cores=0, n_chips=0)
     if has_errors(findings):
         return Lowered({}, nothing, tuple(findings))

@@ -9,28 +9,18 @@ network equals the float one), otherwise the s that makes its largest weight WEI
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.errors import GraphError
-from snnkit.graph.findings import Finding
 from snnkit.graph.model import LIF, Connection, Dense, Graph, IntegerFormat, Population, Sparse
 from snnkit.targets._template import spec
 from snnkit.targets._template.neuron import ToyNeuron
+from snnkit.targets.quantized import Quantized, on_chip_timeline
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """An integer graph, what it cost (one dict per layer), and findings."""
-
-    graph: Graph
-    report: list[dict[str, Any]] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
 
 
 def quantize(graph: Graph, rates: Mapping[str, Array] | None = None) -> Quantized:
@@ -40,8 +30,7 @@ def quantize(graph: Graph, rates: Mapping[str, Array] | None = None) -> Quantize
         graph: see above; biases are gated.
         rates: firing probability per step of each source; not needed by this quantiser.
     """
-    if graph.timeline != "chip":
-        raise GraphError("quantize needs a graph on the chip timeline", fix="run snnkit.passes.add_lag first")
+    on_chip_timeline(graph)
     populations: list[Population] = []
     connections: dict[str, Connection] = {}
     report: list[dict[str, Any]] = []

@@ -17,9 +17,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,12 @@ from snnkit.graph.findings import Finding
 from snnkit.graph.model import Connection, Dense, Graph, Input, IntegerFormat, Population
 from snnkit.graph.run import run
 from snnkit.targets._template import TARGET, spec
-from snnkit.targets._template.lower import lower
+from snnkit.targets._template.lower import Lowered, lower
 from snnkit.targets._template.neuron import ToyNeuron
 from snnkit.targets.comparison import ArrayVerdict, judge
-from snnkit.targets.fresh import Job, run_fresh
+from snnkit.targets.fresh import Job
 from snnkit.targets.manifest import build_manifest
+from snnkit.targets.replaying import Paths, Replayed, reasons, replay_files
 
 Array = np.ndarray[Any, Any]
 
@@ -53,9 +53,23 @@ class Case:
     expected: dict[str, Array]
     unknown: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.path.stem
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A case on its way: lowered, and its job if it fits."""
+
+    case: Case
+    made: Lowered
+    job: Job | None
+
 
 @dataclass(frozen=True)
-class ReplayResult:
+class ReplayResult(Replayed):
     """What became of one file."""
 
     path: str
@@ -65,29 +79,10 @@ class ReplayResult:
     error: str = ""
     unknown: tuple[str, ...] = ()
 
-    @property
-    def refused(self) -> bool:
-        """True if a finding or an error kept the network off the chip."""
-        return bool(self.error) or any(f.severity == "error" for f in self.findings)
-
-    @property
-    def ok(self) -> bool:
-        """True if every value is equal and nothing was refused."""
-        return not self.refused and bool(self.verdicts) and all(v.equal for v in self.verdicts)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        plain = asdict(replace(self, findings=()))
-        return {**plain, "findings": [f.to_dict() for f in self.findings], "ok": self.ok, "refused": self.refused}
-
-    def __str__(self) -> str:
-        verdict = "equal" if self.ok else "REFUSED" if self.refused else "DIFFERS"
-        equal = sum(v.equal for v in self.verdicts)
-        text = [f"{verdict}  {self.path}: {equal}/{len(self.verdicts)} arrays ({self.cores} cores)"]
-        text += [f"  {v}" for v in self.verdicts if not v.equal]
-        text += [f"  {self.error}"] if self.error else []
-        text += [f"  {f}" for f in self.findings] + [f"  unknown field, ignored: {u}" for u in self.unknown]
-        return "\n".join(text)
+    def lines(self) -> list[str]:
+        """The result as text."""
+        text = self.headline(self.path, f"{self.cores} cores")
+        return text + reasons(self.error, self.findings) + self.ignored()
 
 
 def recognise(path: str | os.PathLike[str]) -> bool:
@@ -146,7 +141,7 @@ def load(path: str | os.PathLike[str]) -> Case:
 
 
 def replay(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    paths: Paths,
     *,
     resources: bool = False,
     keep: str | os.PathLike[str] | None = None,
@@ -164,30 +159,26 @@ def replay(
     Raises:
         ReplayFormatError: a file is of a format that is not known here.
     """
-    cases = [load(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
-    lowered = [lower(case.graph) for case in cases]
-    with tempfile.TemporaryDirectory(prefix="snnkit-replay-") as temp:
-        jobs: dict[int, Job] = {}
-        for k, (case, made) in enumerate(zip(cases, lowered)):
-            if not made.ok:
-                continue
-            folder = Path(temp) / str(k) / f"{case.path.stem}.snnx"
-            folder.parent.mkdir()
-            manifest = build_manifest(TARGET, case.graph, made, provenance={"vectors": case.path.name})
-            descriptor.write(folder, manifest, made.arrays, {})
-            names = tuple(p.name for p in case.graph.populations)
-            jobs[k] = Job(folder, folder.parent / "result.npz", case.inputs, case.graph.steps or 0, names)
-            if keep is not None:
-                shutil.copytree(folder, Path(keep) / folder.name, dirs_exist_ok=True)
-            if alter is not None:
-                alter(folder)
-        if progress is not None:
-            progress(f"emulating {len(jobs)} descriptors in a fresh process")
-        run_fresh(list(jobs.values()), Path(temp))
-        return [_result(case, made, jobs.get(k)) for k, (case, made) in enumerate(zip(cases, lowered))]
+
+    def place(case: Case, folder: Path) -> tuple[_Work, list[Job]]:
+        made = lower(case.graph)
+        if not made.ok:
+            return _Work(case, made, None), []
+        written = folder / f"{case.path.stem}.snnx"
+        manifest = build_manifest(TARGET, case.graph, made, provenance={"vectors": case.path.name})
+        descriptor.write(written, manifest, made.arrays, {})
+        if keep is not None:
+            shutil.copytree(written, Path(keep) / written.name, dirs_exist_ok=True)
+        names = tuple(p.name for p in case.graph.populations)
+        job = Job(written, folder / "result.npz", case.inputs, case.graph.steps or 0, names)
+        return _Work(case, made, job), [job]
+
+    done = replay_files(paths, load=load, place=place, judge=_result, progress=progress, alter=alter)
+    return [result for _, result in done]
 
 
-def _result(case: Case, made: Any, job: Job | None) -> ReplayResult:
+def _result(work: _Work) -> ReplayResult:
+    case, made, job = work.case, work.made, work.job
     traces, error = ({}, "") if job is None else job.outcome()
     verdicts = []
     second = run(case.graph, case.inputs, ticks=case.graph.steps) if made.ok else None

@@ -17,11 +17,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from snnkit.descriptor import Manifest
 from snnkit.errors import DescriptorError
 from snnkit.targets._template import spec
+from snnkit.targets.images import FIX, bad, check_columns, check_shapes, typed_section
 
 Array = np.ndarray[Any, Any]
 
@@ -29,7 +30,6 @@ NEURON_COLUMNS = ("leak", "threshold", "reset")
 ROUTE_COLUMNS = ("core", "slot", "to_core", "axon")
 HOST_COLUMNS = ("port", "line", "to_core", "axon")
 PLACEMENT = "placement."
-FIX = "the file is damaged; export it again"
 
 
 class ToySection(BaseModel):
@@ -49,12 +49,7 @@ def read_section(manifest: Manifest) -> ToySection:
     Raises:
         DescriptorError: it is of another version, or not this chip's.
     """
-    try:
-        return ToySection.model_validate(manifest.chip)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise DescriptorError(f"manifest.json: chip.{where}: {first['msg']}", fix=FIX) from None
+    return typed_section(ToySection, manifest)
 
 
 def check_images(arrays: Mapping[str, Array], manifest: Manifest) -> None:
@@ -67,21 +62,12 @@ def check_images(arrays: Mapping[str, Array], manifest: Manifest) -> None:
         "host_input": ("int32", (None, len(HOST_COLUMNS))),
         **{PLACEMENT + layer.name: ("int32", (layer.n, 2)) for layer in manifest.layers},
     }
-    for name in {*shapes, *arrays}:
-        if name not in shapes:
-            raise bad(name, "is not a memory image of this chip")
-        if name not in arrays:
-            raise bad(name, "is missing")
-        dtype, shape = shapes[name]
-        a = arrays[name]
-        same = a.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, a.shape))
-        if a.dtype != np.dtype(dtype) or not same:
-            raise bad(name, f"has type {a.dtype} and shape {list(a.shape)}, expected {dtype} and {list(shape)}")
+    check_shapes(arrays, shapes)
     core, slot, axon = (n_cores - 1, spec.NEURONS_PER_CORE - 1, spec.AXONS_PER_CORE - 1)
-    _in_range("neuron", NEURON_COLUMNS, arrays["neuron"], (spec.LEAK_NONE, spec.THRESHOLD_MAX, spec.RESET_SUBTRACT))
-    _in_range("route", ROUTE_COLUMNS, arrays["route"], (core, slot, core, axon))
+    _fits("neuron", NEURON_COLUMNS, arrays["neuron"], (spec.LEAK_NONE, spec.THRESHOLD_MAX, spec.RESET_SUBTRACT))
+    _fits("route", ROUTE_COLUMNS, arrays["route"], (core, slot, core, axon))
     host = arrays["host_input"]
-    _in_range("host_input", HOST_COLUMNS, host, (len(manifest.ports) - 1, 2**27, core, axon))
+    _fits("host_input", HOST_COLUMNS, host, (len(manifest.ports) - 1, 2**27, core, axon))
     lines = np.array([p.n for p in manifest.ports], np.int64)
     if len(host) and (host[:, 1] >= lines[host[:, 0]]).any():
         raise bad("host_input", "names a line that its port does not have")
@@ -89,7 +75,7 @@ def check_images(arrays: Mapping[str, Array], manifest: Manifest) -> None:
     used = arrays["neuron"][:, :, 1] > 0
     for name in (PLACEMENT + layer.name for layer in manifest.layers):
         table = arrays[name]
-        _in_range(name, ("core", "slot"), table, (core, slot))
+        _fits(name, ("core", "slot"), table, (core, slot))
         if not used[table[:, 0], table[:, 1]].all():
             raise bad(name, "names a slot that is not used")
     if any(p.max_count > 1 for p in manifest.ports):
@@ -102,13 +88,6 @@ def _check_routes(route: Array) -> None:
         raise bad("route", f"has {count.max()} entries for one neuron, {spec.ROUTES_PER_NEURON} are there")
 
 
-def _in_range(name: str, columns: tuple[str, ...], table: Array, highest: tuple[int, ...]) -> None:
-    for k, (column, high) in enumerate(zip(columns, highest)):
-        wrong = (table[..., k] < 0) | (table[..., k] > high)
-        if wrong.any():
-            raise bad(name, f"has {column} {int(table[..., k][wrong][0])}, expected 0..{high}")
-
-
-def bad(name: str, what: str) -> DescriptorError:
-    """An error about one image."""
-    return DescriptorError(f"arrays.safetensors: {name} {what}", fix=FIX)
+def _fits(name: str, columns: tuple[str, ...], table: Array, highest: tuple[int, ...]) -> None:
+    """Every column from 0 to its highest value."""
+    check_columns(name, columns, table, (0,) * len(columns), highest)

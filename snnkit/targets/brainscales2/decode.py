@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,13 +110,3 @@ def _part(
         hold, arrays["target"][p][heads],
     )  # fmt: skip
     return part, links, labels
-
-
-def first_lines(ports: Sequence[Any]) -> Array:
-    """First raster line of each port: data ports in order, then gate ports."""
-    data = sum(p.n for p in ports if p.gate_from is None)
-    starts, at, gate = [], 0, data
-    for p in ports:
-        starts.append(at if p.gate_from is None else gate)
-        at, gate = (at + p.n, gate) if p.gate_from is None else (at, gate + p.n)
-    return np.array(starts, np.int64)

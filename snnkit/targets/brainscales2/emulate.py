@@ -17,9 +17,10 @@ from snnkit.emulator.chip import Stimulus, Traces
 from snnkit.emulator.pool import spread
 from snnkit.errors import UsageError
 from snnkit.targets.brainscales2 import schema, spec
-from snnkit.targets.brainscales2.decode import Part, decode, first_lines
+from snnkit.targets.brainscales2.decode import Part, decode
 from snnkit.targets.brainscales2.kernel import COUNTERS, run_part
 from snnkit.targets.brainscales2.mismatch import Mismatch, VirtualChip, virtual_chip
+from snnkit.targets.images import first_lines
 
 Array = np.ndarray[Any, Any]
 Spikes = tuple[Array, Array]
@@ -169,7 +170,7 @@ def open_chip(descriptor: Descriptor) -> BrainScales2Chip:
     """
     arrays, manifest = descriptor.arrays, descriptor.manifest
     schema.check_images(arrays, manifest)
-    parts = decode(arrays, first_lines(manifest.ports))
+    parts = decode(arrays, first_lines(manifest.ports)[0])
     number = np.full((len(parts), spec.NEURONS), -1, np.int64)
     for p, part in enumerate(parts):
         number[p, part.circuits] = part.first + np.arange(part.n)

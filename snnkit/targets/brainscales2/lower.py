@@ -6,14 +6,14 @@ Deterministic: equal graphs give equal bytes. Never raises for a network that do
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import BrainScales2Neuron, Graph
-from snnkit.mapping import total
+from snnkit.targets import lowered
 from snnkit.targets.brainscales2 import digital, rules, schema, spec
 from snnkit.targets.brainscales2.allocate import INSIDE, JOINED, OUTSIDE, QUARTERS, Item
 from snnkit.targets.brainscales2.collisions import label_collisions
@@ -48,28 +48,12 @@ class LowerOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class Lowered:
-    """Memory images (empty if a finding is an error), the manifest's section, and the findings."""
-
-    arrays: dict[str, Array]
-    section: BrainScales2Section
-    findings: tuple[Finding, ...]
-    cores: tuple[dict[str, Any], ...] = field(default=())
-
-    @property
-    def ok(self) -> bool:
-        """Whether it fits."""
-        return not has_errors(self.findings)
+class Lowered(lowered.Lowered[BrainScales2Section]):
+    """Memory images with what they cost; a core is a part."""
 
     def resources(self) -> dict[str, Any]:
         """Totals, and per part beside what a run of the chip has."""
-        return {
-            "cores": len(self.cores),
-            "chips": min(len(self.cores), 1),
-            "limits": dict(LIMITS),
-            "total": total(c["usage"] for c in self.cores),
-            "per_core": [dict(c) for c in self.cores],
-        }
+        return {**super().resources(), "limits": dict(LIMITS)}
 
 
 def lower(

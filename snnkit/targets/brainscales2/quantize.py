@@ -18,13 +18,12 @@ for a CubaLIF, whose bias passes through its current, it stays a line of the hos
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding
 from snnkit.graph.model import (
     LI,
@@ -42,6 +41,7 @@ from snnkit.graph.model import (
 from snnkit.targets.brainscales2 import spec
 from snnkit.targets.brainscales2.registers import nearest_refractory
 from snnkit.targets.brainscales2.timing import real_time
+from snnkit.targets.quantized import Quantized, on_chip_timeline
 
 Array = np.ndarray[Any, Any]
 
@@ -55,15 +55,6 @@ REFRACTORY_SHIFT = 0.9
 comes early in the step, for nearly r + 1 steps. Of the values tried, this one changed the fewest spikes."""
 
 
-@dataclass(frozen=True)
-class Quantized:
-    """A graph of BrainScaleS-2 neurons, what it cost (one dict per layer), and findings."""
-
-    graph: Graph
-    report: list[dict[str, Any]] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-
-
 def quantize(graph: Graph, rates: Mapping[str, Array] | None = None, *, step_us: float = 1.0) -> Quantized:
     """Quantise a float graph on the chip timeline that passed `rules.check`.
 
@@ -74,8 +65,7 @@ def quantize(graph: Graph, rates: Mapping[str, Array] | None = None, *, step_us:
         rates: firing probability per step of each source; set the range of a read-out.
         step_us: hardware time of a step.
     """
-    if graph.timeline != "chip":
-        raise GraphError("quantize needs a graph on the chip timeline", fix="run snnkit.passes.add_lag first")
+    on_chip_timeline(graph)
     graph = real_time(graph)
     populations: list[Population] = []
     connections: dict[str, Connection] = {}

@@ -21,12 +21,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from snnkit.descriptor import Manifest
-from snnkit.errors import DescriptorError
 from snnkit.targets.brainscales2 import spec
 from snnkit.targets.brainscales2.digital import DRIVER_COLUMNS
+from snnkit.targets.images import bad, check_columns, check_shapes, typed_section
 
 Array = np.ndarray[Any, Any]
 
@@ -35,7 +35,6 @@ TARGET_COLUMNS = ("tau_mem", "tau_syn_e", "tau_syn_i", "v_leak", "v_reset", "v_t
 HOST_COLUMNS = ("part", "port", "line", "delay", "label")
 REPLAY_COLUMNS = ("from_part", "link", "link_label", "part", "label")
 PLACEMENT = "placement."
-FIX = "the file is damaged; export it again"
 PARTS_MAX = 4096
 DELAY_MAX = 65535
 POTENTIAL_MAX, GAIN_MAX = 10**12, 10**12
@@ -59,12 +58,7 @@ def read_section(manifest: Manifest) -> BrainScales2Section:
     Raises:
         DescriptorError: it is of another version, or not this chip's.
     """
-    try:
-        return BrainScales2Section.model_validate(manifest.chip)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise DescriptorError(f"manifest.json: chip.{where}: {first['msg']}", fix=FIX) from None
+    return typed_section(BrainScales2Section, manifest)
 
 
 def check_images(arrays: Mapping[str, Array], manifest: Manifest) -> None:
@@ -82,33 +76,26 @@ def check_images(arrays: Mapping[str, Array], manifest: Manifest) -> None:
         "replay": ("int32", (None, len(REPLAY_COLUMNS))),
         **{PLACEMENT + layer.name: ("int32", (layer.n, 2)) for layer in manifest.layers},
     }
-    for name in {*shapes, *arrays}:
-        if name not in shapes:
-            raise bad(name, "is not a memory image of this chip")
-        if name not in arrays:
-            raise bad(name, "is missing")
-        dtype, shape = shapes[name]
-        a = arrays[name]
-        same = a.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, a.shape))
-        if a.dtype != np.dtype(dtype) or not same:
-            raise bad(name, f"has type {a.dtype} and shape {list(a.shape)}, expected {dtype} and {list(shape)}")
+    check_shapes(arrays, shapes)
     for name, high in (("synapse_weight", spec.WEIGHT_MAX), ("synapse_label", spec.LABEL_MAX)):
         if arrays[name].size and arrays[name].max() > high:
             raise bad(name, f"has {arrays[name].max()}, expected 0..{high}")
     label = 2**spec.LABEL_BITS - 1
-    _in_range("driver", DRIVER_COLUMNS, arrays["driver"], (0,) * 4, (1, 3, 3, spec.ROW_SELECT_MASK))
-    _in_range("crossbar", ("mask", "target"), arrays["crossbar"], (0, 0), (spec.LINK_LABEL_MASK,) * 2)
+    check_columns("driver", DRIVER_COLUMNS, arrays["driver"], (0,) * 4, (1, 3, 3, spec.ROW_SELECT_MASK))
+    check_columns("crossbar", ("mask", "target"), arrays["crossbar"], (0, 0), (spec.LINK_LABEL_MASK,) * 2)
     most = (1, 1, spec.NEURON_LABEL_MAX, spec.REFRACTORY_MAX, spec.CLOCK_SCALE_MAX, spec.HOLD_OFF_MAX, 1, 1)
-    _in_range("neuron", NEURON_COLUMNS, arrays["neuron"], (0,) * 8, most)
+    check_columns("neuron", NEURON_COLUMNS, arrays["neuron"], (0,) * 8, most)
     ports = len(manifest.ports) - 1
-    _in_range("host_input", HOST_COLUMNS, arrays["host_input"], (0,) * 5, (parts - 1, ports, 2**27, DELAY_MAX, label))
+    check_columns(
+        "host_input", HOST_COLUMNS, arrays["host_input"], (0,) * 5, (parts - 1, ports, 2**27, DELAY_MAX, label)
+    )
     last = (parts - 1, spec.LINKS - 1, spec.LINK_LABEL_MASK, parts - 1, label)
-    _in_range("replay", REPLAY_COLUMNS, arrays["replay"], (0,) * 5, last)
+    check_columns("replay", REPLAY_COLUMNS, arrays["replay"], (0,) * 5, last)
     _tables(arrays, manifest)
     heads = check_neurons(arrays["neuron"], arrays["target"])
     for name in (PLACEMENT + layer.name for layer in manifest.layers):
         table = arrays[name]
-        _in_range(name, ("part", "neuron"), table, (0, 0), (parts - 1, spec.NEURONS - 1))
+        check_columns(name, ("part", "neuron"), table, (0, 0), (parts - 1, spec.NEURONS - 1))
         if not heads[table[:, 0], table[:, 1]].all():
             raise bad(name, "names a circuit that is no neuron's head")
 
@@ -140,7 +127,7 @@ def check_neurons(neuron: Array, target: Array) -> Array:
             raise bad("neuron", f"joins circuits of part {part} that have two heads")
     low = (*(spec.TAU_MEM_PS[0], spec.TAU_SYN_PS[0], spec.TAU_SYN_PS[0]), *(-POTENTIAL_MAX,) * 3, 0)
     high = (*(spec.TAU_MEM_PS[1], spec.TAU_SYN_PS[1], spec.TAU_SYN_PS[1]), *(POTENTIAL_MAX,) * 3, GAIN_MAX)
-    _in_range("target", TARGET_COLUMNS, target[heads], low, high)
+    check_columns("target", TARGET_COLUMNS, target[heads], low, high)
     return heads
 
 
@@ -165,15 +152,3 @@ def groups(neuron: Array) -> Array:
         x, y = top(int(a)), top(int(b))
         found[max(x, y)] = min(x, y)
     return np.array([top(c) for c in range(spec.NEURONS)], np.int64)
-
-
-def _in_range(name: str, columns: tuple[str, ...], table: Array, low: tuple[int, ...], high: tuple[int, ...]) -> None:
-    for k, column in enumerate(columns):
-        wrong = (table[..., k] < low[k]) | (table[..., k] > high[k])
-        if wrong.any():
-            raise bad(name, f"has {column} {int(table[..., k][wrong][0])}, expected {low[k]}..{high[k]}")
-
-
-def bad(name: str, what: str) -> DescriptorError:
-    """An error about one image."""
-    return DescriptorError(f"arrays.safetensors: {name} {what}", fix=FIX)

@@ -10,19 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from snnkit._dialect import instantiate
 from snnkit.descriptor import Descriptor
 from snnkit.emulator.chip import Stimulus, Traces
-from snnkit.emulator.pool import spread
+from snnkit.emulator.pool import spread, writable
 from snnkit.emulator.rows import Lists, Rows, build, ragged
 from snnkit.errors import DescriptorError
+from snnkit.targets.images import FIX, host_lines, placement_table, typed_section
 from snnkit.targets.loihi import arithmetic, schema, spec
 
 Array = np.ndarray[Any, Any]
-
-_FIX = "the file is damaged; export it again"
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,8 @@ class LoihiChip:
         u = np.empty((ticks, batch, len(stimulus.record)), np.int32)
         v = np.empty_like(u)
         counters = np.zeros((batch, len(COUNTERS)), np.int64)
-        raster = np.ascontiguousarray(stimulus.raster)
         shared = (
-            raster if raster.flags.writeable else raster.copy(), stimulus.max_count > 1, stimulus.gate_from,
+            writable(stimulus.raster), stimulus.max_count > 1, stimulus.gate_from,
             stimulus.gate_to, ticks, self.rows.arguments(), pack_costs(self.rows.events, self.packets), self.rows.unit,
             self.neurons, rings, noise_u, noise_v, stimulus.record, spikes, u, v, counters,
         )  # fmt: skip
@@ -78,12 +75,7 @@ def open_chip(descriptor: Descriptor) -> LoihiChip:
     Raises:
         DescriptorError: an image is inconsistent or beyond what a chip holds.
     """
-    try:
-        section = schema.LoihiSection.model_validate(descriptor.manifest.chip)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise DescriptorError(f"manifest.json: chip.{where}: {first['msg']}", fix=_FIX) from None
+    section = typed_section(schema.LoihiSection, descriptor.manifest)
     arrays = descriptor.arrays
     schema.check_images(arrays, section)
     placement = _placement(descriptor)
@@ -150,7 +142,7 @@ def decode_wires(descriptor: Descriptor) -> Wires:
             host's table names a line that there is not.
     """
     arrays = descriptor.arrays
-    line_of, n_lines, n_gates = _lines(descriptor)
+    line_of, n_lines, n_gates = host_lines("host_input", arrays["host_input"], descriptor.manifest.ports)
     ptr, mantissa, wgt_exp, target, delay, first_list, base = _decode_lists(arrays)
     host, out, core = arrays["host_input"], arrays["output_axon"], arrays["core_ptr"]
     owner = np.repeat(np.arange(len(core) - 1), np.diff(core[:, 5]))
@@ -193,7 +185,7 @@ def _decode_lists(arrays: Mapping[str, Array]) -> tuple[Array, ...]:
             raise DescriptorError(
                 f"arrays.safetensors: input axon {bad} of core {core} reaches compartment {int(reach.max())}, "
                 f"the core has {n_compartments}",
-                fix=_FIX,
+                fix=FIX,
             )
         n_lists += len(length)
         lengths.append(length)
@@ -211,36 +203,10 @@ def _decode_lists(arrays: Mapping[str, Array]) -> tuple[Array, ...]:
     return ends, mantissa, wgt_exp, target, delay, first_list, ptr[core_of, 0] + inputs[:, 4]
 
 
-def _lines(descriptor: Descriptor) -> tuple[Array, int, int]:
-    """Source of every row of `host_input`; number of data lines and of gate lines."""
-    ports = descriptor.manifest.ports
-    data = sum(p.n for p in ports if p.gate_from is None)
-    starts, at, gate = [], 0, data
-    for p in ports:
-        starts.append(at if p.gate_from is None else gate)
-        if p.gate_from is None:
-            at += p.n
-        else:
-            gate += p.n
-    host = descriptor.arrays["host_input"].astype(np.int64)
-    sizes = np.array([p.n for p in ports], np.int64)
-    if host.size and host[:, 0].max() >= len(ports):
-        raise DescriptorError(f"arrays.safetensors: host_input names port {int(host[:, 0].max())}", fix=_FIX)
-    if host.size and (host[:, 1] >= sizes[host[:, 0]]).any():
-        raise DescriptorError("arrays.safetensors: host_input names a line its port does not have", fix=_FIX)
-    lines = np.array(starts, np.int64)[host[:, 0]] + host[:, 1] if len(host) else np.zeros(0, np.int64)
-    return lines, data, gate - data
-
-
 def _placement(descriptor: Descriptor) -> dict[str, Array]:
     ptr = descriptor.arrays["core_ptr"]
     placement: dict[str, Array] = {}
     for layer in descriptor.manifest.layers:
-        table = descriptor.arrays.get(schema.PLACEMENT + layer.name)
-        if table is None or len(table) != layer.n:
-            raise DescriptorError(
-                f"arrays.safetensors: {schema.PLACEMENT}{layer.name} does not place the layer's {layer.n} neurons",
-                fix=_FIX,
-            )
+        table = placement_table(descriptor.arrays, schema.PLACEMENT + layer.name, layer.n)
         placement[layer.name] = ptr[table[:, 0], 0] + table[:, 1]
     return placement

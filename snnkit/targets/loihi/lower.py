@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.graph.findings import Finding, has_errors
+from snnkit.graph.findings import has_errors
 from snnkit.graph.model import Graph, LoihiNeuron
-from snnkit.mapping import total
+from snnkit.targets import lowered
 from snnkit.targets.loihi import rules, spec
 from snnkit.targets.loihi.encode import AxonGroup, delay_of, mantissa_of
 from snnkit.targets.loihi.plan import LIMITS, CoreImage, Layer, Plan, plan
@@ -43,41 +43,14 @@ class LowerOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class Lowered:
-    """Memory images with what they cost.
+class Lowered(lowered.Lowered[LoihiSection]):
+    """Memory images with what they cost. `plan`: which neuron went where."""
 
-    Attributes:
-        arrays: the tables of `schema.TABLES` and `placement.<layer>`; empty if a finding is an error.
-        section: the manifest's `chip` section.
-        cores: per core its number, chip, layer and usage of each resource of `plan.LIMITS`.
-        findings: everything that does not fit or is disputed.
-        plan: which neuron went where.
-    """
-
-    arrays: dict[str, Array]
-    section: LoihiSection
-    cores: tuple[dict[str, Any], ...]
-    findings: tuple[Finding, ...]
-    plan: Plan | None
-
-    @property
-    def ok(self) -> bool:
-        return not has_errors(self.findings)
+    plan: Plan | None = None
 
     def resources(self) -> dict[str, Any]:
         """Totals, per layer and per core, with a core's limits."""
-        layers: dict[str, dict[str, int]] = {}
-        for core in self.cores:
-            layers[core["layer"]] = total([layers.get(core["layer"], {}), {"cores": 1, **core["usage"]}])
-        totals = total(c["usage"] for c in self.cores)
-        return {
-            "cores": len(self.cores),
-            "chips": self.section.n_chips,
-            "limits": dict(LIMITS),
-            "total": totals,
-            "layers": layers,
-            "per_core": [dict(c) for c in self.cores],
-        }
+        return {**super().resources(), "limits": dict(LIMITS)}
 
 
 def lower(
@@ -91,15 +64,15 @@ def lower(
     findings = list(rules.check_integer(graph, strict=options.strict))
     nothing = LoihiSection(n_cores=0, n_chips=0)
     if has_errors(findings):
-        return Lowered({}, nothing, (), tuple(findings), None)
+        return Lowered({}, nothing, tuple(findings))
     planned = plan(
         graph, as_dense=options.as_dense, share=options.share, max_chips=options.max_chips, progress=progress
     )
     findings.extend(planned.findings)
     if has_errors(findings):
-        return Lowered({}, nothing, (), tuple(findings), planned)
+        return Lowered({}, nothing, tuple(findings), plan=planned)
     section = LoihiSection(n_cores=len(planned.sites), n_chips=planned.n_chips)
-    return Lowered(_images(graph, planned), section, _costs(planned), tuple(findings), planned)
+    return Lowered(_images(graph, planned), section, tuple(findings), _costs(planned), planned)
 
 
 def _costs(planned: Plan) -> tuple[dict[str, Any], ...]:

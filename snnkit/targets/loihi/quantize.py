@@ -18,13 +18,12 @@ chip does, and the emulator counts it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding
 from snnkit.graph.model import (
     LI,
@@ -63,6 +62,7 @@ from snnkit.targets.loihi.integers import (
     stored_k,
     times,
 )
+from snnkit.targets.quantized import Quantized, on_chip_timeline
 
 CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
@@ -80,15 +80,6 @@ class QuantizeOptions:
     clip_search: bool = True
 
 
-@dataclass(frozen=True)
-class Quantized:
-    """An integer graph, what it cost (one dict per layer), and findings."""
-
-    graph: Graph
-    report: list[dict[str, Any]] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-
-
 def quantize(
     graph: Graph, rates: Mapping[str, Array] | None = None, options: QuantizeOptions | None = None
 ) -> Quantized:
@@ -100,8 +91,7 @@ def quantize(
             expected error when large weights may be clipped. Equal rates are assumed without it.
         options: see `QuantizeOptions`.
     """
-    if graph.timeline != "chip":
-        raise GraphError("quantize needs a graph on the chip timeline", fix="run snnkit.passes.add_lag first")
+    on_chip_timeline(graph)
     options = options or QuantizeOptions()
     populations: list[Population] = []
     connections: dict[str, Connection] = {}
@@ -471,16 +461,3 @@ class _Layer:
             "decay_error_max": self._decay_error(merged, ds),
             "connections": rows,
         }
-
-
-def summary(report: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Totals over layers: clipped, zeroed and all weights, the largest decay and threshold errors."""
-    rows = [c for layer in report for c in layer["connections"].values()]
-    return {
-        "weights": sum(r["weights"] for r in rows),
-        "clipped": sum(r["clipped"] for r in rows),
-        "zeroed": sum(r["zeroed"] for r in rows),
-        "decay_error_max": max((layer["decay_error_max"] for layer in report), default=0.0),
-        "threshold_error_max": max((layer.get("threshold_error_max", 0.0) for layer in report), default=0.0),
-        "exact_layers": [layer["layer"] for layer in report if layer["exact_weights"]],
-    }

@@ -7,7 +7,6 @@ as a second opinion. Convolutions run twice: as a matrix with discrete axons, an
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,11 +20,12 @@ from snnkit.graph.model import Connection, Dense, Graph, LoihiWeightFormat
 from snnkit.graph.rules.loihi import READINGS, LoihiReading, effective_weight
 from snnkit.graph.run import run
 from snnkit.targets.comparison import ArrayVerdict, judge
-from snnkit.targets.fresh import Job, run_fresh
+from snnkit.targets.fresh import Job
 from snnkit.targets.loihi import TARGET
 from snnkit.targets.loihi.lower import Lowered, LowerOptions, lower
 from snnkit.targets.loihi.vectors import ReplayCase, load, recognise
 from snnkit.targets.manifest import build_manifest
+from snnkit.targets.replaying import Paths, Replayed, reasons, replay_files, safe_title
 
 Array = np.ndarray[Any, Any]
 
@@ -78,7 +78,7 @@ class Alternative:
 
 
 @dataclass(frozen=True)
-class ReplayResult:
+class ReplayResult(Replayed):
     """What became of one file."""
 
     path: str
@@ -98,17 +98,25 @@ class ReplayResult:
         return (*(v for p in self.placements for v in p.verdicts), *self.second_opinion)
 
     @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings of all placements."""
+        return tuple(f for p in self.placements for f in p.findings)
+
+    @property
+    def error(self) -> str:
+        """Why the emulator did not run the first placement that it did not run."""
+        return next((p.error for p in self.placements if p.error), "")
+
+    @property
     def refused(self) -> bool:
         """True if a finding or an error kept the network off the chip."""
-        return not self.placements or any(
-            p.error or any(f.severity == "error" for f in p.findings) for p in self.placements
-        )
+        return not self.placements or super().refused
 
     @property
     def ok(self) -> bool:
         """True if every value is equal, nothing was refused and, if asked for, no resource is off."""
         rows = [r for p in self.placements for r in p.resources] if self.with_resources else []
-        return not self.refused and all(v.equal for v in self.verdicts) and all(r.ok is not False for r in rows)
+        return super().ok and all(r.ok is not False for r in rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -118,19 +126,11 @@ class ReplayResult:
         ]
         return {**plain, "ok": self.ok, "refused": self.refused}
 
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
-
     def lines(self) -> list[str]:
         """The result as text."""
-        equal = sum(v.equal for v in self.verdicts)
-        cores = ", ".join(f"{p.kind}: {p.cores} cores" for p in self.placements)
-        verdict = "equal" if self.ok else "REFUSED" if self.refused else "DIFFERS"
-        text = [f"{verdict}  {self.name}: {equal}/{len(self.verdicts)} arrays ({cores})"]
-        text += [f"  {v}" for v in self.verdicts if not v.equal]
+        text = self.headline(self.name, ", ".join(f"{p.kind}: {p.cores} cores" for p in self.placements))
         for p in self.placements:
-            text += [f"  {p.error}"] if p.error else []
-            text += [f"  {f}" for f in p.findings]
+            text += reasons(p.error, p.findings)
             for r in p.resources if self.with_resources else ():
                 theirs = "-" if r.theirs is None else f"{r.theirs:,}"
                 verdict = {True: "ok", False: "OFF", None: "not compared"}[r.ok]
@@ -140,9 +140,7 @@ class ReplayResult:
             text.append(
                 f"  alt_{a.reference}_{a.array}: {'equal under ' + ', '.join(a.matched) if a.matched else 'no'}"
             )
-        text += [f"  unknown field, ignored: {u}" for u in self.unknown]
-        text += [f"  {r}" for r in self.remarks]
-        return text
+        return text + self.ignored() + [f"  {r}" for r in self.remarks]
 
 
 @dataclass(eq=False)
@@ -163,7 +161,7 @@ class _Work:
 
 
 def replay(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    paths: Paths,
     *,
     resources: bool = False,
     keep: str | os.PathLike[str] | None = None,
@@ -181,33 +179,17 @@ def replay(
     Raises:
         ReplayFormatError: a file is of a format that is not known here.
     """
-    files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    tell = progress or (lambda _: None)
-    cases = [load(f) for f in files]
-    with tempfile.TemporaryDirectory(prefix="snnkit-replay-") as temp:
-        root = Path(temp)
-        works = []
-        for number, case in enumerate(cases):
-            tell(f"placing {case.name}")
-            works.append(_place(case, root / str(number)))
-        jobs = [p.job for w in works for p in w.placements if p.job is not None]
-        for work in works:
-            for p in work.placements:
-                if p.folder is not None and alter is not None:
-                    alter(p.folder)
-        tell(f"emulating {len(jobs)} descriptors in a fresh process")
-        run_fresh(jobs, root)
-        results = []
-        for work in works:
-            tell(f"comparing {work.case.name}")
-            results.append(_result(work, resources))
-        if keep is not None:
-            results = _keep(works, results, Path(keep))
-    return results
+
+    def judge(work: _Work) -> ReplayResult:
+        return _result(work, resources)
+
+    done = replay_files(paths, load=load, place=_place, judge=judge, progress=progress, alter=alter)
+    works, results = [work for work, _ in done], [result for _, result in done]
+    return results if keep is None else _keep(works, results, Path(keep))
 
 
 # ------------------------------------------------------------------------------------------------------- there and back
-def _place(case: ReplayCase, root: Path) -> _Work:
+def _place(case: ReplayCase, root: Path) -> tuple[_Work, list[Job]]:
     work = _Work(case)
     matrix = lower(case.graph, LowerOptions(strict=False, as_dense=True))
     if matrix.ok:
@@ -231,14 +213,14 @@ def _place(case: ReplayCase, root: Path) -> _Work:
             ticks=case.steps,
             trace=tuple(p.names[q.name] for q in case.graph.populations),
         )
-    return work
+    return work, [p.job for p in work.placements if p.job is not None]
 
 
 def _safe_names(graph: Graph) -> dict[str, str]:
     """Names that a descriptor takes for nodes that may be called anything."""
     names: dict[str, str] = {}
     for name in graph.names():
-        safe = "".join("_" if ord(ch) < 32 or ch in "/\\" else ch for ch in name)[:150] or "_"
+        safe = safe_title(name, "_", 150)
         while safe in names.values():
             safe += "'"
         names[name] = safe
@@ -249,9 +231,8 @@ def _write(case: ReplayCase, p: _Placement, *, vectors: bool) -> None:
     """Write the descriptor under names that it takes; with the file's spikes as its own vectors only if kept."""
     assert p.folder is not None
     names = p.names
-    title = "".join("_" if ord(ch) < 32 or ch in "/\\" else ch for ch in case.name)[:200] or "vectors"
     graph = case.graph.with_(
-        name=title,
+        name=safe_title(case.name),
         inputs=tuple(replace(i, name=names[i.name]) for i in case.graph.inputs),
         populations=tuple(replace(q, name=names[q.name]) for q in case.graph.populations),
         connections=(),

@@ -34,6 +34,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from snnkit.errors import DescriptorError
+from snnkit.targets.images import FIX, bad, check_range, check_tables
 from snnkit.targets.loihi import spec
 
 Array = np.ndarray[Any, Any]
@@ -166,14 +167,14 @@ def encode_weights(mantissa: Array, fmt: SynapseFormat) -> Array:
         m = np.maximum(m, spec.MANTISSA_RANGE[spec.INHIBITORY][0])
     low = m >> fmt.dropped_bits
     if fmt.sign_mode == spec.MIXED:
-        bad = (low < -(1 << (n - 1))) | (low >= 1 << (n - 1))
+        wrong = (low < -(1 << (n - 1))) | (low >= 1 << (n - 1))
         field = low & ((1 << n) - 1)
     else:
         field = -low if fmt.sign_mode == spec.INHIBITORY else low
-        bad = (field < 0) | (field >= 1 << n)
-    if bad.any():
+        wrong = (field < 0) | (field >= 1 << n)
+    if wrong.any():
         raise DescriptorError(
-            f"weight mantissa {int(np.asarray(mantissa)[bad].flat[0])} does not fit sign mode {fmt.sign_mode} "
+            f"weight mantissa {int(np.asarray(mantissa)[wrong].flat[0])} does not fit sign mode {fmt.sign_mode} "
             f"with {n} bits",
             fix="use another sign mode or more weight bits",
         )
@@ -301,7 +302,7 @@ def decode_synapses(formats: Array, words: Array, word: Array, n_synapses: Array
     if total > n_words * spec.SYNAPSES_PER_BLOCK:
         raise DescriptorError(
             f"core {core}: input axons describe {total} different synapses in {n_words} words of synapse memory",
-            fix="the file is damaged; export it again",
+            fix=FIX,
         )
     bits = _widths(table).sum(1)
     at, left = np.asarray(word, np.int64).copy(), n_synapses.copy()
@@ -315,15 +316,15 @@ def decode_synapses(formats: Array, words: Array, word: Array, n_synapses: Array
         row = (header & np.uint64(15)).astype(np.int64)
         n = ((header >> np.uint64(spec.HEADER_FORMAT_BITS)) & np.uint64(63)).astype(np.int64) + 1
         if (row == 0).any() or (row >= len(table)).any():
-            bad = int(here[(row == 0) | (row >= len(table))][0])
+            wrong = int(here[(row == 0) | (row >= len(table))][0])
             raise DescriptorError(
-                f"core {core}: word {bad} of the synapse memory is no block header (it names no synapse format)",
-                fix="the file is damaged; export it again",
+                f"core {core}: word {wrong} of the synapse memory is no block header (it names no synapse format)",
+                fix=FIX,
             )
         if (n > left[active]).any():
             raise DescriptorError(
                 f"core {core}: a block of synapses is longer than its input axon's list",
-                fix="the file is damaged; export it again",
+                fix=FIX,
             )
         lists.append(active)
         starts.append(here)
@@ -381,7 +382,7 @@ def _fits(value: Array, bits: int, what: str, limit: int | None) -> None:
 def _memory_error(core: int, n_words: int) -> DescriptorError:
     return DescriptorError(
         f"core {core}: an input axon's list of synapses leaves the core's {n_words} words of synapse memory",
-        fix="the file is damaged; export it again",
+        fix=FIX,
     )
 
 
@@ -392,23 +393,15 @@ def check_images(arrays: Mapping[str, Array], section: LoihiSection) -> None:
     Structure, field ranges, pointers and the budgets of each core are checked; the synapse memory itself is checked by
     `decode_synapses`. Disputed or lossy settings load.
     """
-    for name, (dtype, columns) in TABLES.items():
-        if name not in arrays:
-            raise _bad(name, "is missing")
-        a = arrays[name]
-        if a.dtype != np.dtype(dtype) or a.ndim != (2 if columns else 1) or (columns and a.shape[1] != columns):
-            raise _bad(name, f"has type {a.dtype} and shape {list(a.shape)}, expected {dtype} with {columns} columns")
-    unknown = [n for n in arrays if n not in TABLES and not n.startswith(PLACEMENT)]
-    if unknown:
-        raise _bad(unknown[0], "is not a memory image of Loihi")
+    check_tables(arrays, TABLES, PLACEMENT, "Loihi")
     ptr, n_cores = arrays["core_ptr"], len(arrays["core"])
     if n_cores != section.n_cores or ptr.shape[0] != n_cores + 1:
-        raise _bad("core_ptr", f"has {ptr.shape[0]} rows for {n_cores} cores; the manifest says {section.n_cores}")
+        raise bad("core_ptr", f"has {ptr.shape[0]} rows for {n_cores} cores; the manifest says {section.n_cores}")
     if n_cores > section.n_chips * spec.CORES_PER_CHIP:
-        raise _bad("core", f"has {n_cores} rows; {section.n_chips} chips have {spec.CORES_PER_CHIP} cores each")
+        raise bad("core", f"has {n_cores} rows; {section.n_chips} chips have {spec.CORES_PER_CHIP} cores each")
     sizes = [len(arrays[name]) for name in POINTER_COLUMNS]
     if ptr[0].any() or ptr[-1].tolist() != sizes or (np.diff(ptr, axis=0) < 0).any():
-        raise _bad("core_ptr", "does not rise from 0 to the sizes of its tables")
+        raise bad("core_ptr", "does not rise from 0 to the sizes of its tables")
     _check_budgets(arrays, np.diff(ptr, axis=0))
     _check_fields(arrays, np.diff(ptr, axis=0))
     _check_axons(arrays, ptr)
@@ -430,14 +423,14 @@ def _check_budgets(arrays: Mapping[str, Array], used: Array) -> None:
     for column, (name, limit) in enumerate(zip(POINTER_COLUMNS, limits)):
         over = np.flatnonzero(used[:, column] > limit)
         if over.size:
-            raise _bad(name, f"has {used[over[0], column]} rows on core {over[0]}, a core has {limit}")
+            raise bad(name, f"has {used[over[0], column]} rows on core {over[0]}, a core has {limit}")
     kinds = arrays["output_axon"][:, 4]
     slots = np.where(kinds == spec.POP32, spec.AXON_SLOTS[spec.POP32], spec.AXON_SLOTS[spec.DISCRETE])
     core = np.repeat(np.arange(len(used)), used[:, 5])
     per_core = np.bincount(core, weights=slots, minlength=len(used))
     if per_core.size and per_core.max() > spec.OUTPUT_AXON_SLOTS_PER_CORE:
         where = int(per_core.argmax())
-        raise _bad("output_axon", f"needs {int(per_core[where])} slots on core {where}")
+        raise bad("output_axon", f"needs {int(per_core[where])} slots on core {where}")
 
 
 def _check_fields(arrays: Mapping[str, Array], used: Array) -> None:
@@ -460,20 +453,20 @@ def _check_fields(arrays: Mapping[str, Array], used: Array) -> None:
         ),
     ):
         for column, (field, (low, high)) in enumerate(zip(columns, ranges)):
-            _in_range(name, field, arrays[name][:, column], low, high)
-    _in_range("threshold_profile", "vth", arrays["threshold_profile"], 0, spec.VTH_MANTISSA_MAX)
+            check_range(name, field, arrays[name][:, column], low, high, rows=True)
+    check_range("threshold_profile", "vth", arrays["threshold_profile"], 0, spec.VTH_MANTISSA_MAX, rows=True)
     owner = np.repeat(np.arange(len(used)), used[:, 0])
     for column, table in ((0, 1), (1, 2)):
-        bad = np.flatnonzero(arrays["compartment"][:, column] >= used[owner, table])
-        if bad.size:
-            raise _bad("compartment", f"row {bad[0]} names a {POINTER_COLUMNS[table]} its core does not have")
+        wrong = np.flatnonzero(arrays["compartment"][:, column] >= used[owner, table])
+        if wrong.size:
+            raise bad("compartment", f"row {wrong[0]} names a {POINTER_COLUMNS[table]} its core does not have")
 
     formats = arrays["synapse_format"]
     first = np.zeros(len(formats), bool)
     starts = arrays["core_ptr"][:-1, 3]
     first[starts[used[:, 3] > 0]] = True
     if formats[first].any():
-        raise _bad("synapse_format", "row 0 of a core is used; it is reserved")
+        raise bad("synapse_format", "row 0 of a core is used; it is reserved")
     rest = formats[~first]
     for column, (low, high) in enumerate(
         [
@@ -487,16 +480,16 @@ def _check_fields(arrays: Mapping[str, Array], used: Array) -> None:
             (0, spec.SYNAPSES_PER_BLOCK - 1),
         ]
     ):
-        _in_range("synapse_format", FORMAT_COLUMNS[column], rest[:, column], low, high)
+        check_range("synapse_format", FORMAT_COLUMNS[column], rest[:, column], low, high, rows=True)
     if not np.isin(rest[:, 6], (spec.SPARSE, spec.DENSE)).all():
-        raise _bad("synapse_format", "has a compression other than 0 (sparse) and 3 (dense)")
+        raise bad("synapse_format", "has a compression other than 0 (sparse) and 3 (dense)")
 
 
 def _check_axons(arrays: Mapping[str, Array], ptr: Array) -> None:
     used = np.diff(ptr, axis=0)
     inputs = arrays["input_axon"]
     if not np.isin(inputs[:, 0], list(spec.AXON_SLOTS)).all():
-        raise _bad("input_axon", f"has a kind other than {sorted(spec.AXON_SLOTS)}")
+        raise bad("input_axon", f"has a kind other than {sorted(spec.AXON_SLOTS)}")
     owner = np.repeat(np.arange(len(used)), used[:, 4])
     number = np.arange(len(inputs)) - ptr[owner, 4]
     most = np.select([inputs[:, 0] == spec.POP16, inputs[:, 0] == spec.POP32], [spec.POP16_ATOMS, spec.POP32_ATOMS], 1)
@@ -506,60 +499,51 @@ def _check_axons(arrays: Mapping[str, Array], ptr: Array) -> None:
         (3, inputs[:, 1], used[owner, 6] * spec.SYNAPSES_PER_BLOCK),
         (4, np.zeros(len(inputs)), np.full(len(inputs), spec.AXON_BASE_LIMIT - 1)),
     ):
-        bad = np.flatnonzero((inputs[:, column] < low) | (inputs[:, column] > high))
-        if bad.size:
-            raise _bad(
-                "input_axon", f"row {bad[0]} has {INPUT_AXON_COLUMNS[column]} {inputs[bad[0], column]}, out of range"
+        wrong = np.flatnonzero((inputs[:, column] < low) | (inputs[:, column] > high))
+        if wrong.size:
+            raise bad(
+                "input_axon",
+                f"row {wrong[0]} has {INPUT_AXON_COLUMNS[column]} {inputs[wrong[0], column]}, out of range",
             )
     if (inputs[:, 3] % np.maximum(inputs[:, 1], 1)).any():
-        raise _bad("input_axon", "has a list whose length is not a multiple of its atoms")
+        raise bad("input_axon", "has a list whose length is not a multiple of its atoms")
     pop16 = inputs[:, 0] == spec.POP16
     if (inputs[pop16, 4] % spec.POP16_BASE_MULTIPLE).any() or (number[pop16] >= spec.POP16_AXONS).any():
-        raise _bad("input_axon", "has a 16-bit population axon with a base not a multiple of 4 or a number above 1023")
+        raise bad("input_axon", "has a 16-bit population axon with a base not a multiple of 4 or a number above 1023")
 
     out = arrays["output_axon"]
     owner = np.repeat(np.arange(len(used)), used[:, 5])
-    bad = np.flatnonzero((out[:, 0] < 0) | (out[:, 0] >= used[owner, 0]))
-    if bad.size:
-        raise _bad("output_axon", f"row {bad[0]} names compartment {out[bad[0], 0]}, which its core does not have")
+    wrong = np.flatnonzero((out[:, 0] < 0) | (out[:, 0] >= used[owner, 0]))
+    if wrong.size:
+        raise bad("output_axon", f"row {wrong[0]} names compartment {out[wrong[0], 0]}, which its core does not have")
     target = _check_targets("output_axon", out[:, 1:4], inputs, ptr)
     if (inputs[target, 0] != out[:, 4]).any():
-        raise _bad("output_axon", "has a kind other than that of the input axon it names")
+        raise bad("output_axon", "has a kind other than that of the input axon it names")
     host = arrays["host_input"]
-    _in_range("host_input", "port", host[:, 0], 0, 2**15)
-    _in_range("host_input", "line", host[:, 1], 0, 2**24)
+    check_range("host_input", "port", host[:, 0], 0, 2**15, rows=True)
+    check_range("host_input", "line", host[:, 1], 0, 2**24, rows=True)
     _check_targets("host_input", host[:, 2:5], inputs, ptr)
 
 
 def _check_targets(name: str, target: Array, inputs: Array, ptr: Array) -> Array:
     """Rows of `input_axon` named by (core, axon, atom) triples."""
     core, axon, atom = target[:, 0], target[:, 1], target[:, 2]
-    _in_range(name, "core", core, 0, len(ptr) - 2)
+    check_range(name, "core", core, 0, len(ptr) - 2, rows=True)
     count = np.diff(ptr[:, 4])
-    bad = np.flatnonzero((axon < 0) | (axon >= count[core]))
-    if bad.size:
-        raise _bad(name, f"row {bad[0]} names input axon {axon[bad[0]]}, which core {core[bad[0]]} does not have")
+    wrong = np.flatnonzero((axon < 0) | (axon >= count[core]))
+    if wrong.size:
+        raise bad(name, f"row {wrong[0]} names input axon {axon[wrong[0]]}, which core {core[wrong[0]]} does not have")
     rows = np.asarray(ptr[core, 4] + axon)
-    bad = np.flatnonzero((atom < 0) | (atom >= inputs[rows, 1]))
-    if bad.size:
-        raise _bad(name, f"row {bad[0]} names atom {atom[bad[0]]}, which the input axon does not have")
+    wrong = np.flatnonzero((atom < 0) | (atom >= inputs[rows, 1]))
+    if wrong.size:
+        raise bad(name, f"row {wrong[0]} names atom {atom[wrong[0]]}, which the input axon does not have")
     return rows
 
 
 def _check_placement(name: str, table: Array, ptr: Array) -> None:
     if table.dtype != np.int32 or table.ndim != 2 or table.shape[1] != 2:
-        raise _bad(name, f"has type {table.dtype} and shape {list(table.shape)}, expected int32 with 2 columns")
-    _in_range(name, "core", table[:, 0], 0, len(ptr) - 2)
-    bad = np.flatnonzero((table[:, 1] < 0) | (table[:, 1] >= np.diff(ptr[:, 0])[table[:, 0]]))
-    if bad.size:
-        raise _bad(name, f"row {bad[0]} names compartment {table[bad[0], 1]}, which its core does not have")
-
-
-def _in_range(name: str, field: str, values: Array, low: int, high: int) -> None:
-    bad = np.flatnonzero((values < low) | (values > high))
-    if bad.size:
-        raise _bad(name, f"row {bad[0]} has {field} {int(values[bad[0]])}, expected {low}..{high}")
-
-
-def _bad(name: str, what: str) -> DescriptorError:
-    return DescriptorError(f"arrays.safetensors: {name} {what}", fix="the file is damaged; export it again")
+        raise bad(name, f"has type {table.dtype} and shape {list(table.shape)}, expected int32 with 2 columns")
+    check_range(name, "core", table[:, 0], 0, len(ptr) - 2, rows=True)
+    wrong = np.flatnonzero((table[:, 1] < 0) | (table[:, 1] >= np.diff(ptr[:, 0])[table[:, 0]]))
+    if wrong.size:
+        raise bad(name, f"row {wrong[0]} names compartment {table[wrong[0], 1]}, which its core does not have")

@@ -10,11 +10,9 @@ expected: s_, u_, v_<pop> [T, n], Weff<k> [src, dst]; alt_<reference>_<array>: w
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from snnkit.graph.model import (
     Synapse,
 )
 from snnkit.targets.loihi import spec as chip
+from snnkit.targets.vector_file import VectorFile, read_arrays, take_json
 
 Array = np.ndarray[Any, Any]
 
@@ -78,31 +77,14 @@ class ReplayCase:
 
 
 @dataclass(eq=False)
-class _File:
-    path: Path
+class _File(VectorFile):
     spec: dict[str, Any]
-    arrays: dict[str, Array]
-    used: set[str] = field(default_factory=set)
 
-    def fail(self, what: str, fix: str = "") -> ReplayFormatError:
-        return ReplayFormatError(f"{self.path}: {what}", fix=fix)
-
-    def has(self, name: str) -> bool:
-        return name in self.arrays
-
-    def take(self, name: str, shape: tuple[int, ...], what: str) -> Array:
-        """An integer array of that shape; a single number is spread over a row of registers."""
-        if name not in self.arrays:
-            raise self.fail(f"the array {name!r} ({what}) is missing")
-        self.used.add(name)
-        a = self.arrays[name]
-        if a.dtype.kind not in "iub":
-            raise self.fail(f"the array {name!r} has type {a.dtype}, expected integers")
-        if a.size == 1 and len(shape) == 1:
-            a = np.broadcast_to(a.reshape(-1), shape)
-        if a.shape != shape:
-            raise self.fail(f"the array {name!r} has shape {list(a.shape)}, expected {list(shape)} ({what})")
-        return a
+    def take(self, name: str, shape: tuple[int, ...] | None = None, what: str = "") -> Array:
+        """As for every file; a single number is spread over a row of registers."""
+        if shape is not None and len(shape) == 1 and self.has(name) and self.arrays[name].size == 1:
+            return np.broadcast_to(super().take(name, None, what).reshape(-1), shape)
+        return super().take(name, shape, what)
 
 
 def recognise(path: str | os.PathLike[str]) -> bool:
@@ -127,24 +109,11 @@ def _known(spec: Mapping[str, Any]) -> bool:
 
 
 def _open(path: str | os.PathLike[str]) -> _File:
-    path = Path(path)
-    if not path.is_file():
-        raise ReplayFormatError(f"{path}: there is no such file")
-    try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise ReplayFormatError(
-            f"{path}: cannot be read as a .npz file without pickle ({error})", fix="give a file of reference vectors"
-        ) from None
-    raw = arrays.pop("spec", None)
-    try:
-        spec = json.loads(str(raw)) if raw is not None and raw.ndim == 0 else None
-    except ValueError:
-        spec = None
-    if not isinstance(spec, dict):
+    arrays = read_arrays(path)
+    spec = take_json(arrays, "spec")
+    if spec is None:
         raise ReplayFormatError(f"{path}: has no JSON description in a field `spec`", fix="see the format's page")
-    return _File(path, spec, arrays)
+    return _File(Path(path), arrays, spec)
 
 
 def load(path: str | os.PathLike[str]) -> ReplayCase:
@@ -195,7 +164,7 @@ def load(path: str | os.PathLike[str]) -> ReplayCase:
         for k, (c, _) in connections.items()
         if file.has(f"Wnengo{k}")
     }
-    unknown += [name for name in sorted(file.arrays) if name not in file.used]
+    unknown += file.unknown
     if str(file.spec.get("format", f"{FORMAT}1")) != f"{FORMAT}1":
         remarks.append(f"format {file.spec['format']!r} read as {FORMAT}1")
     return ReplayCase(

@@ -9,14 +9,14 @@ routing   `placements [., 9] routes sizes`: router entries
 from __future__ import annotations
 
 import os
-import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from snnkit.errors import ReplayFormatError
+from snnkit.targets.vector_file import VectorFile, read_arrays
 
 Array = np.ndarray[Any, Any]
 Kind = Literal["core", "scalars", "encoding", "routing"]
@@ -29,34 +29,18 @@ _CORE = {"n_neurons", "n_steps", "model", "syn", "events", "shift", *(f"p_{k}" f
 
 
 @dataclass(eq=False)
-class Case:
-    """One file; `take` notes which fields were used, `unknown` lists the others."""
+class Case(VectorFile):
+    """One file."""
 
-    path: Path
+    noun = "field"
+    hint = "see the page of the reference vectors"
+
     kind: Kind
-    arrays: dict[str, Array]
-    used: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
         """The file's name without its ending."""
         return self.path.stem
-
-    def has(self, name: str) -> bool:
-        """Whether the file has this field."""
-        return name in self.arrays
-
-    def take(self, name: str, shape: tuple[int, ...] | None = None) -> Array:
-        """An integer array, of this shape if one is given."""
-        if name not in self.arrays:
-            raise self.fail(f"the field {name!r} is missing")
-        self.used.add(name)
-        a = self.arrays[name]
-        if a.dtype.kind not in "iub":
-            raise self.fail(f"the field {name!r} has type {a.dtype}, expected integers")
-        if shape is not None and a.shape != shape:
-            raise self.fail(f"the field {name!r} has shape {list(a.shape)}, expected {list(shape)}")
-        return a
 
     def number(self, name: str, default: int | None = None) -> int:
         """A single integer."""
@@ -75,15 +59,6 @@ class Case:
             return default
         self.used.add(name)
         return str(self.arrays[name])
-
-    def fail(self, what: str, fix: str = "see the page of the reference vectors") -> ReplayFormatError:
-        """An error about this file."""
-        return ReplayFormatError(f"{self.path}: {what}", fix=fix)
-
-    @property
-    def unknown(self) -> tuple[str, ...]:
-        """Fields that nobody asked for."""
-        return tuple(sorted(set(self.arrays) - self.used))
 
 
 def kind_of(arrays: dict[str, Array]) -> Kind | None:
@@ -106,18 +81,9 @@ def open_case(path: str | os.PathLike[str]) -> Case:
     Raises:
         ReplayFormatError: it cannot be read, or its fields are of no known kind.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ReplayFormatError(f"{path}: there is no such file")
-    try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise ReplayFormatError(
-            f"{path}: cannot be read as a .npz file without pickle ({error})", fix="give a file of reference vectors"
-        ) from None
+    arrays = read_arrays(path)
     kind = kind_of(arrays)
     if kind is None:
         raise ReplayFormatError(f"{path}: its fields are of no kind known to target spinnaker",
                                 fix="known: core, scalars, encoding and routing vectors")  # fmt: skip
-    return Case(path, kind, arrays)
+    return Case(Path(path), arrays, kind)

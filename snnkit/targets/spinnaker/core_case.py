@@ -26,6 +26,7 @@ from snnkit.graph.run import run
 from snnkit.targets.comparison import ArrayVerdict, judge
 from snnkit.targets.fresh import Job
 from snnkit.targets.manifest import build_manifest
+from snnkit.targets.replaying import safe_title
 from snnkit.targets.spinnaker import TARGET, spec, words
 from snnkit.targets.spinnaker.cases import PARAMETERS, Case
 from snnkit.targets.spinnaker.lower import Lowered
@@ -148,7 +149,7 @@ def _graph(name: str, core: PlacedCore, s: words.Synapses, n_rows: int, own: int
                 connections.append(
                     Connection(label, src, LAYER, Sparse(matrix), int(delay), SpinnakerWeightFormat(receptor))
                 )
-    title = "".join("_" if ord(ch) < 32 or ch in "/\\" else ch for ch in name)[:200] or "vectors"
+    title = safe_title(name)
     ports = (Input(PORT, (max(n_rows, 1),), max_count=255),)
     population = Population(LAYER, (core.n,), neuron)
     return Graph(title, ports, (population,), tuple(connections), steps=steps, timeline="chip")

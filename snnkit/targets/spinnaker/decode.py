@@ -17,7 +17,6 @@ Array = np.ndarray[Any, Any]
 
 DENSE_SHARE = 0.2
 """Rows that reach this share of a core's ring entries with one delay are added as a whole."""
-_FIX = "the file is damaged; export it again"
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from snnkit.errors import DescriptorError
+from snnkit.targets.images import FIX
 from snnkit.targets.spinnaker import spec, words
 from snnkit.targets.spinnaker.machine import Chip
 
 Array = np.ndarray[Any, Any]
-
-_FIX = "the file is damaged; export it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +46,15 @@ def read_core(number: int, chip: Chip, p: int, binary: int, n: int, first: int, 
     head = regions["synapse_params"].astype(np.int64)
     own = regions["core_params"].astype(np.int64)
     if len(head) != 9 or head[0] != n or head[1] != spec.RECEPTORS or head[3] != spec.RECEPTOR_BITS:
-        raise DescriptorError(f"core {number}: the synapse parameters do not describe {n} neurons", fix=_FIX)
+        raise DescriptorError(f"core {number}: the synapse parameters do not describe {n} neurons", fix=FIX)
     target_bits, delay_bits = int(head[2]), int(head[4])
     widths = target_bits + spec.RECEPTOR_BITS + delay_bits
     if widths > spec.INDEX_BITS_MAX or n > 1 << target_bits or delay_bits < 1:
-        raise DescriptorError(f"core {number}: indices of {widths} bits for {n} neurons", fix=_FIX)
+        raise DescriptorError(f"core {number}: indices of {widths} bits for {n} neurons", fix=FIX)
     if len(own) != 7 + n or own[1] != n or own[4] != spec.RECEPTORS or (own[5:7] != head[7:9]).any():
-        raise DescriptorError(f"core {number}: the core parameters do not describe {n} neurons", fix=_FIX)
+        raise DescriptorError(f"core {number}: the core parameters do not describe {n} neurons", fix=FIX)
     if (head[7:9] > 31).any():
-        raise DescriptorError(f"core {number}: a ring buffer shift above 31", fix=_FIX)
+        raise DescriptorError(f"core {number}: a ring buffer shift above 31", fix=FIX)
     raw = words.read_neurons(regions["neuron_params"], n, binary != spec.DELTA, number)
     table = words.read_table(regions["population_table"], number)
     return Core(
@@ -77,6 +76,6 @@ def fields(core: Core, low: Array) -> tuple[Array, Array, Array]:
     delay = (low >> (core.target_bits + spec.RECEPTOR_BITS)) & ((1 << core.delay_bits) - 1)
     if (target >= core.n).any():
         raise DescriptorError(
-            f"core {core.number}: a synapse reaches neuron {int(target.max())}, the core has {core.n}", fix=_FIX
+            f"core {core.number}: a synapse reaches neuron {int(target.max())}, the core has {core.n}", fix=FIX
         )
     return target, receptor, delay

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from snnkit.errors import DescriptorError
+from snnkit.targets.images import FIX
 from snnkit.targets.spinnaker import spec
 from snnkit.targets.spinnaker.decode_core import Core, fields, headers
 from snnkit.targets.spinnaker.pair_rule import read_rule
 
 Array = np.ndarray[Any, Any]
-
-_FIX = "the file is damaged; export it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +99,7 @@ def build_plastic(cores: Mapping[int, Core], source: Array, core_of: Array, star
             place = (number, int(row.start[k]))
             if place not in seen:
                 if number not in rule_of:
-                    raise DescriptorError(f"core {number}: plastic synapses without a learning rule", fix=_FIX)
+                    raise DescriptorError(f"core {number}: plastic synapses without a learning rule", fix=FIX)
                 seen[place] = len(seen)
                 n, w = int(row.controls[k]), core.matrix.astype(np.int64)
                 first = place[1] + 1

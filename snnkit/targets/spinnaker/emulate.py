@@ -11,21 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from snnkit.descriptor import Descriptor
 from snnkit.emulator.chip import Stimulus, Traces
-from snnkit.emulator.pool import spread
+from snnkit.emulator.pool import spread, writable
 from snnkit.errors import DescriptorError
+from snnkit.targets.images import host_lines, placement_table, typed_section
 from snnkit.targets.spinnaker import spec, words
 from snnkit.targets.spinnaker.decode import Core, Delivery, Plastic, build, read_core
 from snnkit.targets.spinnaker.machine import Chip, walk
-from snnkit.targets.spinnaker.schema import PLACEMENT, REGIONS, SpinnakerSection, bad, check_images
+from snnkit.targets.spinnaker.schema import PLACEMENT, REGIONS, SpinnakerSection, check_images
 from snnkit.targets.spinnaker.setup import Derived, derive
 
 Array = np.ndarray[Any, Any]
-
-_FIX = "the file is damaged; export it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +75,15 @@ class SpinnakerChip:
         v = np.empty_like(u)
         counters = np.zeros((batch, len(COUNTERS)), np.int64)
         rings = np.zeros((batch, self.delivery.depth, 2 * n), np.uint16)
-        raster = np.ascontiguousarray(stimulus.raster)
-        raster = raster if raster.flags.writeable else raster.copy()
         probes = np.zeros((ticks if full else 0, 7, n), np.int64)
         ring_probe = np.zeros((ticks if full else 0, 2 * n), np.uint16)
         states = self.plastic.states(batch, n)
         history = self.plastic.record(ticks if full else 0)
         fast = self.delivery.bound * stimulus.max_count <= spec.WEIGHT_MAX and not len(self.plastic.rows)
         shared = (
-            fast, raster, packets,
-            stimulus.gate_from, stimulus.gate_to, ticks, self.delivery.arguments(), self.neurons(),
-            rings, self.plastic.arguments(), states, stimulus.record, spikes, u, v, counters, probes, ring_probe,
-            history,
+            fast, writable(stimulus.raster), packets, stimulus.gate_from, stimulus.gate_to, ticks,
+            self.delivery.arguments(), self.neurons(), rings, self.plastic.arguments(), states, stimulus.record,
+            spikes, u, v, counters, probes, ring_probe, history,
         )  # fmt: skip
         spread(lambda begin, end: run_samples(begin, end, *shared), batch)
         return spikes, u, v, counters, (probes, ring_probe, history)
@@ -124,17 +119,13 @@ def open_chip(descriptor: Descriptor) -> SpinnakerChip:
     Raises:
         DescriptorError: an image is inconsistent or beyond what a board holds.
     """
-    try:
-        section = SpinnakerSection.model_validate(descriptor.manifest.chip)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise DescriptorError(f"manifest.json: chip.{where}: {first['msg']}", fix=_FIX) from None
+    section = typed_section(SpinnakerSection, descriptor.manifest)
     arrays = descriptor.arrays
     check_images(arrays, section)
     cores = _cores(arrays)
     n = sum(c.n for c in cores.values())
-    source_of, n_lines = _lines(descriptor)
+    source_of, data, gates = host_lines("host_key", arrays["host_key"], descriptor.manifest.ports)
+    n_lines = data + gates
     sources, keys, chips = _senders(arrays, cores, source_of, n_lines)
     reached, astray = _reach(arrays, section.board, sources, keys, chips, cores)
     raw = {
@@ -161,25 +152,6 @@ def _cores(arrays: Mapping[str, Array]) -> dict[int, Core]:
         cores[number] = read_core(number, (x, y), p, binary, n, first, regions)
         first += n
     return cores
-
-
-def _lines(descriptor: Descriptor) -> tuple[Array, int]:
-    """Source number of every row of `host_key`, and the number of lines: data ports first, then gates."""
-    ports = descriptor.manifest.ports
-    data = sum(p.n for p in ports if p.gate_from is None)
-    starts, at, gate = [], 0, data
-    for p in ports:
-        starts.append(at if p.gate_from is None else gate)
-        if p.gate_from is None:
-            at += p.n
-        else:
-            gate += p.n
-    host = descriptor.arrays["host_key"]
-    sizes = np.array([p.n for p in ports], np.int64)
-    if len(host) and (host[:, 0].max() >= len(ports) or (host[:, 1] >= sizes[host[:, 0]]).any()):
-        raise bad("host_key", "names a port or line that there is not")
-    lines = np.array(starts, np.int64)[host[:, 0]] + host[:, 1] if len(host) else np.zeros(0, np.int64)
-    return lines, gate
 
 
 def _senders(
@@ -227,8 +199,6 @@ def _placement(descriptor: Descriptor, cores: Mapping[int, Core]) -> dict[str, A
         first[number] = core.first
     placement: dict[str, Array] = {}
     for layer in descriptor.manifest.layers:
-        table = descriptor.arrays.get(PLACEMENT + layer.name)
-        if table is None or len(table) != layer.n:
-            raise bad(PLACEMENT + layer.name, f"does not place the layer's {layer.n} neurons")
+        table = placement_table(descriptor.arrays, PLACEMENT + layer.name, layer.n)
         placement[layer.name] = first[table[:, 0]] + table[:, 1]
     return placement

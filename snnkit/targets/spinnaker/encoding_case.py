@@ -21,6 +21,7 @@ from snnkit.graph.model import Graph, Input, Population, SpinnakerNeuron
 from snnkit.targets.comparison import ArrayVerdict, judge
 from snnkit.targets.fresh import Job
 from snnkit.targets.manifest import build_manifest
+from snnkit.targets.replaying import safe_title
 from snnkit.targets.spinnaker import TARGET, encoding_file, spec, words
 from snnkit.targets.spinnaker.cases import Case
 from snnkit.targets.spinnaker.encoding_file import Encoding, Target
@@ -140,7 +141,7 @@ def write(work: EncodingCase, folder: Path, result: Path) -> None:
         raw = {k: np.asarray(v, np.int32) for k, v in c.raw.items()}
         return SpinnakerNeuron(model="exp" if c.binary == spec.EXP else "delta", **raw)  # type: ignore[arg-type]
 
-    title = "".join("_" if ord(ch) < 32 or ch in "/\\" else ch for ch in work.case.name)[:200] or "words"
+    title = safe_title(work.case.name, "words")
     e = work.encoding
     silent = sorted(p for p in e.sources if all(t.population != p for t in e.targets))
     ports = tuple(Input(_port(p), (int(e.sizes[p]),)) for p in silent) or (Input("none", (1,)),)

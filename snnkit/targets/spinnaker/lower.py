@@ -13,7 +13,7 @@ import numpy as np
 
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import Graph
-from snnkit.mapping import total
+from snnkit.targets import lowered
 from snnkit.targets.spinnaker import rules, spec
 from snnkit.targets.spinnaker.network import Network
 from snnkit.targets.spinnaker.plan import LIMITS, place, usage
@@ -36,21 +36,9 @@ class LowerOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class Lowered:
-    """Memory images with what they cost.
+class Lowered(lowered.Lowered[SpinnakerSection]):
+    """Memory images with what they cost. `network`: which neuron went where."""
 
-    Attributes:
-        arrays: the tables of `schema.TABLES` and `placement.<layer>`; empty if a finding is an error.
-        section: the manifest's `chip` section.
-        cores: per core its number, chip, layer and usage of each resource of `plan.LIMITS`.
-        findings: everything that does not fit.
-        network: which neuron went where.
-    """
-
-    arrays: dict[str, Array]
-    section: SpinnakerSection
-    cores: tuple[dict[str, Any], ...]
-    findings: tuple[Finding, ...]
     network: Network | None = None
 
     @classmethod
@@ -68,25 +56,13 @@ class Lowered:
             }
             for number, c in enumerate(network.cores)
         )
-        return cls(network.images(), network.section(), cores, tuple(findings), network)
-
-    @property
-    def ok(self) -> bool:
-        return not has_errors(self.findings)
+        return cls(network.images(), network.section(), tuple(findings), cores, network)
 
     def resources(self) -> dict[str, Any]:
         """Totals, per layer and per core, with a core's limits (SDRAM: a chip's)."""
-        layers: dict[str, dict[str, int]] = {}
-        for core in self.cores:
-            layers[core["layer"]] = total([layers.get(core["layer"], {}), {"cores": 1, **core["usage"]}])
-        return {
-            "cores": len(self.cores),
-            "chips": self.section.n_chips,
-            "limits": dict(LIMITS),
-            "total": {**total(c["usage"] for c in self.cores), "router_entries": self.section.router_entries},
-            "layers": layers,
-            "per_core": [dict(c) for c in self.cores],
-        }
+        used = super().resources()
+        used["total"]["router_entries"] = self.section.router_entries
+        return {**used, "limits": dict(LIMITS)}
 
 
 def lower(
@@ -105,7 +81,7 @@ def lower(
         network, more = place(graph, board=options.board, neurons_per_core=options.neurons_per_core)
         findings += more
     if network is None or has_errors(findings):
-        return Lowered({}, SpinnakerSection(n_cores=0, n_chips=0), (), tuple(findings))
+        return Lowered({}, SpinnakerSection(n_cores=0, n_chips=0), tuple(findings))
     return Lowered.of(network, findings)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from snnkit.errors import DescriptorError
+from snnkit.targets.images import FIX
 from snnkit.targets.spinnaker import spec
 
 Array = np.ndarray[Any, Any]
@@ -21,7 +22,6 @@ Entries = Mapping[Chip, Array]
 """int64 [E, 3] key, mask, route by chip, in the order of the router."""
 
 MAX_HOPS = 64
-_FIX = "the file is damaged; export it again"
 
 
 def chips_of(board: str) -> list[Chip]:
@@ -67,7 +67,8 @@ def walk(entries: Entries, board: str, chip: Chip, keys: Array) -> list[tuple[Ch
                 mine = which[entry == number]
                 if number < 0 and came_by < 0:
                     raise DescriptorError(
-                        f"router: the key {int(keys[mine[0]]):#x}, sent on chip {at}, matches no entry there", fix=_FIX
+                        f"router: the key {int(keys[mine[0]]):#x}, sent on chip {at}, matches no entry there",
+                        fix=FIX,
                     )
                 route = int(table[number, 2]) if number >= 0 else 1 << came_by
                 for core in range(spec.LAST_CORE + 1):
@@ -77,12 +78,12 @@ def walk(entries: Entries, board: str, chip: Chip, keys: Array) -> list[tuple[Ch
                     if route >> link & 1:
                         there = neighbour(board, at, link)
                         if there is None:
-                            raise DescriptorError(f"router: a packet leaves the board at chip {at}", fix=_FIX)
+                            raise DescriptorError(f"router: a packet leaves the board at chip {at}", fix=FIX)
                         onward.append((there, link, mine))
         if not onward:
             return arrived
         front = onward
-    raise DescriptorError("router: a packet goes round in circles", fix=_FIX)
+    raise DescriptorError("router: a packet goes round in circles", fix=FIX)
 
 
 _CHIPS = {board: frozenset(chips_of(board)) for board in spec.BOARDS}

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from snnkit.errors import DescriptorError
+from snnkit.targets.images import FIX
 from snnkit.targets.spinnaker import spec
 
 Array = np.ndarray[Any, Any]
-
-_FIX = "the file is damaged; export it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +48,18 @@ def read_rule(region: Array, binary: int, core: int) -> PairRule:
     at = 1
     for _ in range(2):
         if at >= len(w):
-            raise DescriptorError(f"core {core}: the plasticity parameters end too soon", fix=_FIX)
+            raise DescriptorError(f"core {core}: the plasticity parameters end too soon", fix=FIX)
         size, shift = int(w[at] & 0xFFFF), int(w[at] >> 16)
         half = np.arange(size)
         if at + 1 + (size + 1) // 2 > len(w):
-            raise DescriptorError(f"core {core}: the plasticity parameters end too soon", fix=_FIX)
+            raise DescriptorError(f"core {core}: the plasticity parameters end too soon", fix=FIX)
         value = (w[at + 1 + half // 2] >> (16 * (half % 2))) & 0xFFFF
         tables.append(value - ((value & 0x8000) << 1))
         shifts.append(shift)
         at += 1 + (size + 1) // 2
     limits = region[at:].view(np.int32).astype(np.int64)
     if limits.size != 4 * spec.RECEPTORS or max(shifts) > 31:
-        raise DescriptorError(f"core {core}: the plasticity parameters have the wrong size", fix=_FIX)
+        raise DescriptorError(f"core {core}: the plasticity parameters have the wrong size", fix=FIX)
     both = np.zeros((2, max(len(t) for t in tables)), np.int64)
     for k, t in enumerate(tables):
         both[k, : len(t)] = t

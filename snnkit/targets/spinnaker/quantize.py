@@ -24,13 +24,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding
 from snnkit.graph.model import (
     LI,
@@ -45,10 +44,11 @@ from snnkit.graph.model import (
     SpinnakerNeuron,
     SpinnakerWeightFormat,
 )
+from snnkit.targets import quantized
 from snnkit.targets.spinnaker import scales, spec, throughput, words
 from snnkit.targets.spinnaker.arrivals import Arrivals, arrivals
 from snnkit.targets.spinnaker.constants import Membrane, Synapse, membrane, synapse
-from snnkit.targets.spinnaker.quantize_report import connection_row, describe, summary
+from snnkit.targets.spinnaker.quantize_report import connection_row, describe
 
 Array = np.ndarray[Any, Any]
 
@@ -71,13 +71,9 @@ class QuantizeOptions:
 
 
 @dataclass(frozen=True)
-class Quantized:
-    """An integer graph, what it cost (one dict per layer), and findings; `settled`: codes of findings that earlier
-    checks made with assumptions, and that these findings replace."""
+class Quantized(quantized.Quantized):
+    """`settled`: codes of findings that earlier checks made with assumptions, and that these findings replace."""
 
-    graph: Graph
-    report: list[dict[str, Any]] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
     settled: tuple[str, ...] = ()
 
 
@@ -93,8 +89,7 @@ def quantize(
         rates: firing probability (mean count) per step of each source, by name [n], measured on calibration data.
         options: see `QuantizeOptions`.
     """
-    if graph.timeline != "chip":
-        raise GraphError("quantize needs a graph on the chip timeline", fix="run snnkit.passes.add_lag first")
+    quantized.on_chip_timeline(graph)
     options = options or QuantizeOptions()
     late = 0 if (moved := _input_step(graph)) is graph else 1
     populations: list[Population] = []
@@ -275,4 +270,4 @@ class _Layer:
         return np.maximum(np.where(scale.exact, kept, np.rint(level)), 1)
 
 
-__all__ = ["QuantizeOptions", "Quantized", "quantize", "summary"]
+__all__ = ["QuantizeOptions", "Quantized", "quantize"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,16 +83,3 @@ def _integrators(layer: Any, scale: Any, neuron: SpinnakerNeuron, units: Array, 
                     remedy="weights that are multiples of one unit (such as trinary ones) on a LIF make it exact")
         )  # fmt: skip
     return found
-
-
-def summary(report: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Totals over layers: clipped, zeroed and all weights, the largest decay and threshold errors."""
-    rows = [c for layer in report for c in layer["connections"].values()]
-    return {
-        "weights": sum(r["weights"] for r in rows),
-        "clipped": sum(r["clipped"] for r in rows),
-        "zeroed": sum(r["zeroed"] for r in rows),
-        "decay_error_max": max((layer["decay_error_max"] for layer in report), default=0.0),
-        "threshold_error_max": max((layer.get("threshold_error_max", 0.0) for layer in report), default=0.0),
-        "exact_layers": [layer["layer"] for layer in report if layer["exact_weights"]],
-    }

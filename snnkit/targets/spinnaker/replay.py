@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +16,8 @@ from typing import Any
 
 from snnkit.errors import SnnkitError
 from snnkit.targets.comparison import ArrayVerdict
-from snnkit.targets.fresh import run_fresh
+from snnkit.targets.fresh import Job
+from snnkit.targets.replaying import Paths, Replayed, reasons, replay_files
 from snnkit.targets.spinnaker import core_case, encoding_case, routing_case, scalar_case
 from snnkit.targets.spinnaker.cases import Case, open_case
 
@@ -28,7 +28,7 @@ KINDS: dict[str, ModuleType] = {
 
 
 @dataclass(frozen=True)
-class ReplayResult:
+class ReplayResult(Replayed):
     """What became of one file. `resources`: what the network needs, for people."""
 
     path: str
@@ -41,24 +41,23 @@ class ReplayResult:
     resources: tuple[str, ...] = ()
     folder: str = ""
 
-    @property
-    def ok(self) -> bool:
-        """True if there was something to compare and every value is equal."""
-        return not self.error and bool(self.verdicts) and all(v.equal for v in self.verdicts)
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {**asdict(self), "ok": self.ok}
 
-    def __str__(self) -> str:
-        equal = sum(v.equal for v in self.verdicts)
-        verdict = "equal" if self.ok else "REFUSED" if self.error else "DIFFERS"
-        text = [f"{verdict}  {self.name}: {equal}/{len(self.verdicts)} arrays ({self.kind})"]
-        text += [f"  {v}" for v in self.verdicts if not v.equal]
-        text += [f"  {self.error}"] if self.error else []
-        text += [f"  {r}" for r in (*self.resources, *self.remarks)]
-        text += [f"  unknown field, ignored: {u}" for u in self.unknown]
-        return "\n".join(text)
+    def lines(self) -> list[str]:
+        """The result as text."""
+        text = self.headline(self.name, self.kind) + reasons(self.error, ())
+        return text + [f"  {r}" for r in (*self.resources, *self.remarks)] + self.ignored()
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A case on its way, with what its kind made of it, and a folder for its descriptor."""
+
+    case: Case
+    made: Any
+    folder: Path
 
 
 def recognise(path: str | os.PathLike[str]) -> bool:
@@ -71,7 +70,7 @@ def recognise(path: str | os.PathLike[str]) -> bool:
 
 
 def replay(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    paths: Paths,
     *,
     resources: bool = False,
     keep: str | os.PathLike[str] | None = None,
@@ -89,33 +88,24 @@ def replay(
     Raises:
         ReplayFormatError: a file is of a kind that is not known here, or lacks a field.
     """
-    files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    tell = progress or (lambda _: None)
-    cases = [open_case(f) for f in files]
-    with tempfile.TemporaryDirectory(prefix="snnkit-replay-") as temp:
-        root = Path(temp)
-        works: dict[int, Any] = {}
-        folders: dict[int, Path] = {}
-        for number, case in enumerate(cases):
-            tell(f"placing {case.name}")
-            kind = KINDS[case.kind]
-            works[number] = kind.read(case)
-            folders[number] = root / f"{number}.snnx"
-            kind.write(works[number], folders[number], root / f"{number}.npz")
-            if alter is not None and folders[number].is_dir():
-                alter(folders[number])
-        results: list[ReplayResult] = []
-        tell(f"emulating {sum(f.is_dir() for f in folders.values())} descriptors in a fresh process")
-        run_fresh([w.job for w in works.values()], root)
-        for number, case in enumerate(cases):
-            tell(f"comparing {case.name}")
-            result = _result(case, works[number])
-            if not resources:
-                result = replace(result, resources=())
-            if keep is not None and number in folders and folders[number].is_dir():
-                result = replace(result, folder=str(_keep(folders[number], Path(keep), case, number)))
-            results.append(result)
-    return results
+
+    def judge(work: _Work) -> ReplayResult:
+        result = _result(work.case, work.made)
+        if not resources:
+            result = replace(result, resources=())
+        if keep is not None and work.folder.is_dir():
+            result = replace(result, folder=str(_keep(work, Path(keep))))
+        return result
+
+    done = replay_files(paths, load=open_case, place=_place, judge=judge, progress=progress, alter=alter)
+    return [result for _, result in done]
+
+
+def _place(case: Case, folder: Path) -> tuple[_Work, list[Job]]:
+    kind = KINDS[case.kind]
+    work = _Work(case, kind.read(case), folder / "cores.snnx")
+    kind.write(work.made, work.folder, folder / "result.npz")
+    return work, [work.made.job]
 
 
 def _result(case: Case, work: Any) -> ReplayResult:
@@ -128,12 +118,12 @@ def _result(case: Case, work: Any) -> ReplayResult:
     )
 
 
-def _keep(folder: Path, keep: Path, case: Case, number: int) -> Path:
+def _keep(work: _Work, keep: Path) -> Path:
     keep.mkdir(parents=True, exist_ok=True)
-    there = keep / f"{case.name}.snnx"
+    there = keep / f"{work.case.name}.snnx"
     if there.exists():
-        there = keep / f"{case.name}-{number}.snnx"
-    shutil.copytree(folder, there, dirs_exist_ok=True)
+        there = keep / f"{work.case.name}-{work.folder.parent.name}.snnx"
+    shutil.copytree(work.folder, there, dirs_exist_ok=True)
     return there
 
 

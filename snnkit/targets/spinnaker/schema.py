@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from snnkit.errors import DescriptorError
+from snnkit.targets.images import bad, check_range, check_tables
 from snnkit.targets.spinnaker import spec
 from snnkit.targets.spinnaker.machine import chips_of
 
@@ -57,40 +57,32 @@ class SpinnakerSection(BaseModel):
 
 def check_images(arrays: Mapping[str, Array], section: SpinnakerSection) -> None:
     """Raise DescriptorError unless the images are what a board could hold; rows and tables are checked when read."""
-    for name, (dtype, columns) in TABLES.items():
-        if name not in arrays:
-            raise bad(name, "is missing")
-        a = arrays[name]
-        if a.dtype != np.dtype(dtype) or a.ndim != (2 if columns else 1) or (columns and a.shape[1] != columns):
-            raise bad(name, f"has type {a.dtype} and shape {list(a.shape)}, expected {dtype} with {columns} columns")
-    unknown = [n for n in arrays if n not in TABLES and not n.startswith(PLACEMENT)]
-    if unknown:
-        raise bad(unknown[0], "is not a memory image of SpiNNaker")
+    check_tables(arrays, TABLES, PLACEMENT, "SpiNNaker")
     core, ptr = arrays["core"], arrays["core_ptr"]
     if len(core) != section.n_cores or len(ptr) != len(core) + 1:
         raise bad("core", f"has {len(core)} rows and {len(ptr)} pointers; the manifest says {section.n_cores} cores")
     if ptr[0].any() or (np.diff(ptr, axis=0) < 0).any() or ptr[-1].tolist() != [len(arrays[k]) for k in REGIONS]:
         raise bad("core_ptr", "does not rise from 0 to the sizes of its regions")
     _check_places(core, arrays["router"], section.board)
-    _in_range("core", "binary", core[:, 3], 0, len(spec.BINARIES) - 1)
-    _in_range("core", "neurons", core[:, 4], 0, 2**24)
-    _in_range("core", "neurons", core[core[:, 3] != spec.SOURCE, 4], 1, spec.NEURONS_PER_CORE)
+    check_range("core", "binary", core[:, 3], 0, len(spec.BINARIES) - 1, rows=True)
+    check_range("core", "neurons", core[:, 4], 0, 2**24, rows=True)
+    check_range("core", "neurons", core[core[:, 3] != spec.SOURCE, 4], 1, spec.NEURONS_PER_CORE, rows=True)
     host, router = arrays["host_key"], arrays["router"]
-    _in_range("host_key", "core", host[:, 2], 0, len(core) - 1)
+    check_range("host_key", "core", host[:, 2], 0, len(core) - 1, rows=True)
     if (core[host[:, 2], 3] != spec.SOURCE).any():
         raise bad("host_key", "names a core that is no source")
-    _in_range("host_key", "port", host[:, 0], 0, 2**15)
-    _in_range("host_key", "line", host[:, 1], 0, 2**24)
+    check_range("host_key", "port", host[:, 0], 0, 2**15, rows=True)
+    check_range("host_key", "line", host[:, 1], 0, 2**24, rows=True)
     for name, field, values in (
         ("host_key", "key", host[:, 3]), ("router", "key", router[:, 2]), ("router", "mask", router[:, 3])
     ):  # fmt: skip
-        _in_range(name, field, values, 0, 2**32 - 1)
-    _in_range("router", "route", router[:, 4], 0, 2 ** (spec.CORE_BIT + spec.LAST_CORE + 1) - 1)
+        check_range(name, field, values, 0, 2**32 - 1, rows=True)
+    check_range("router", "route", router[:, 4], 0, 2 ** (spec.CORE_BIT + spec.LAST_CORE + 1) - 1, rows=True)
     for name in (n for n in arrays if n.startswith(PLACEMENT)):
         table = arrays[name]
         if table.dtype != np.int32 or table.ndim != 2 or table.shape[1] != 2:
             raise bad(name, f"has type {table.dtype} and shape {list(table.shape)}, expected int32 with 2 columns")
-        _in_range(name, "core", table[:, 0], 0, len(core) - 1)
+        check_range(name, "core", table[:, 0], 0, len(core) - 1, rows=True)
         if (table[:, 1] < 0).any() or (table[:, 1] >= core[table[:, 0], 4]).any():
             raise bad(name, "names a neuron that its core does not have")
         if (core[table[:, 0], 3] == spec.SOURCE).any():
@@ -111,14 +103,3 @@ def _check_places(core: Array, router: Array, board: str) -> None:
     for chip, count in used.items():
         if chip not in chips or count > spec.ROUTER_ENTRIES:
             raise bad("router", f"has {count} entries on chip {chip}; {board} has {spec.ROUTER_ENTRIES} on each chip")
-
-
-def _in_range(name: str, field: str, values: Array, low: int, high: int) -> None:
-    wrong = np.flatnonzero((values < low) | (values > high))
-    if wrong.size:
-        raise bad(name, f"row {wrong[0]} has {field} {int(values[wrong[0]])}, expected {low}..{high}")
-
-
-def bad(name: str, what: str) -> DescriptorError:
-    """An error about an image."""
-    return DescriptorError(f"arrays.safetensors: {name} {what}", fix="the file is damaged; export it again")

@@ -17,12 +17,12 @@ import numpy as np
 
 from snnkit.emulator.rows import ragged
 from snnkit.errors import DescriptorError
+from snnkit.targets.images import FIX
 from snnkit.targets.spinnaker import spec
 
 Array = np.ndarray[Any, Any]
 
 NEURON_FIELDS = ("v_init", "v_rest", "c_m", "tau_m", "i_offset", "v_reset", "tau_refrac", "refrac_init", "ts")
-_FIX = "the file is damaged; export it again"
 
 
 def bits_for(n: int) -> int:
@@ -123,13 +123,13 @@ def read_rows(words: Array, start: Array, length: Array, core: int) -> Row:
     w = words.astype(np.int64)
     room = start + length + spec.ROW_HEADER_WORDS
     if start.size and (start.min() < 0 or room.max() > len(w)):
-        raise DescriptorError(f"core {core}: a synaptic row leaves the core's {len(w)} words of memory", fix=_FIX)
+        raise DescriptorError(f"core {core}: a synaptic row leaves the core's {len(w)} words of memory", fix=FIX)
     p = w[start]
     if (p > length).any():
-        raise DescriptorError(f"core {core}: the plastic part of a synaptic row is longer than the row", fix=_FIX)
+        raise DescriptorError(f"core {core}: the plastic part of a synaptic row is longer than the row", fix=FIX)
     row = Row(start, p, w[start + 1 + p], w[start + 2 + p])
     if (row.end > room).any() or ((row.controls > 0) & (p != 2 + (row.controls + 1) // 2)).any():
-        raise DescriptorError(f"core {core}: a synaptic row is longer than its block says", fix=_FIX)
+        raise DescriptorError(f"core {core}: a synaptic row is longer than its block says", fix=FIX)
     return row
 
 
@@ -187,17 +187,17 @@ def read_table(words: Array, core: int) -> Table:
     """
     w = words.astype(np.int64)
     if len(w) < 2 or len(w) != 2 + spec.TABLE_ENTRY_WORDS * w[0] + w[1]:
-        raise DescriptorError(f"core {core}: the population table has {len(w)} words, not what it states", fix=_FIX)
+        raise DescriptorError(f"core {core}: the population table has {len(w)} words, not what it states", fix=FIX)
     e = w[2 : 2 + spec.TABLE_ENTRY_WORDS * w[0]].reshape(-1, spec.TABLE_ENTRY_WORDS)
     address = w[2 + spec.TABLE_ENTRY_WORDS * w[0] :]
     first, count = e[:, 2] & 0x1FFF, e[:, 2] >> 16
     if (first + count > len(address)).any() or (np.diff(e[:, 0]) < 0).any():
-        raise DescriptorError(f"core {core}: the population table is not sorted or leaves its addresses", fix=_FIX)
+        raise DescriptorError(f"core {core}: the population table is not sorted or leaves its addresses", fix=FIX)
     entries = np.stack(
         [e[:, 0], e[:, 1], first, (e[:, 2] >> 13) & 7, count, e[:, 3] & 0xFFFF, e[:, 3] >> 16, e[:, 4] & 0xFFFF], 1
     )
     if (entries[:, 6] > 31).any():
-        raise DescriptorError(f"core {core}: the population table shifts a key by more than 31 bits", fix=_FIX)
+        raise DescriptorError(f"core {core}: the population table shifts a key by more than 31 bits", fix=FIX)
     block = address >> 8
     empty = block == spec.ADDRESS_NONE
     length = np.where(empty, 0, (address & 0xFF) + 1)
@@ -264,7 +264,7 @@ def read_neurons(words: Array, n: int, exponential: bool, core: int) -> dict[str
     """The raw parameters of a core's n neurons, int64 by name, with the initial synaptic states `s_e`, `s_i`."""
     size = 1 + n * (spec.NEURON_WORDS + (6 if exponential else 4))
     if len(words) != size or words[0] != 1:
-        raise DescriptorError(f"core {core}: the neuron parameters have {len(words)} words, expected {size}", fix=_FIX)
+        raise DescriptorError(f"core {core}: the neuron parameters have {len(words)} words, expected {size}", fix=FIX)
     w = words.view(np.int32).astype(np.int64)
     table = w[1 : 1 + n * spec.NEURON_WORDS].reshape(n, -1)
     raw = {k: table[:, i] for i, k in enumerate(NEURON_FIELDS)}
@@ -279,5 +279,5 @@ def read_neurons(words: Array, n: int, exponential: bool, core: int) -> dict[str
         raw |= {"s_e": rest[2 * n :: 2], "s_i": rest[2 * n + 1 :: 2]}
         bad = (rest[:n] != raw["ts"]).any()
     if bad or (raw["ts"] <= 0).any() or (raw["c_m"] <= 0).any() or (raw["tau_m"] <= 0).any():
-        raise DescriptorError(f"core {core}: a time constant, capacitance or step is not positive", fix=_FIX)
+        raise DescriptorError(f"core {core}: a time constant, capacitance or step is not positive", fix=FIX)
     return raw

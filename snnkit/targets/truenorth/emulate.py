@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from snnkit.descriptor import Descriptor
 from snnkit.emulator.chip import Stimulus, Traces
-from snnkit.emulator.pool import spread
+from snnkit.emulator.pool import spread, writable
 from snnkit.errors import DescriptorError, ShapeError, UsageError, did_you_mean
+from snnkit.targets.images import FIX, host_lines, placement_table, typed_section
 from snnkit.targets.truenorth import schema, spec
 from snnkit.targets.truenorth.schema import AXONS, NEURONS, column
 
 Array = np.ndarray[Any, Any]
 
-_FIX = "the file is damaged; export it again"
 DRAWS = {"synapse": 4, "leak": 3, "threshold": 3}
 """Random draws that a run may bring, with their number of axes: [tick, core, axon, neuron] and [tick, core, neuron]."""
 
@@ -73,7 +72,7 @@ class TrueNorthChip:
         counters = np.zeros((batch, len(COUNTERS)), np.int64)
         wide_of = np.zeros(0, np.int16 if core.rows.dtype == np.int8 else np.int32)
         shared = (
-            wide_of, _writable(stimulus.raster), self.line_ptr, self.lines, stimulus.gate_from, stimulus.gate_to, ticks,
+            wide_of, writable(stimulus.raster), self.line_ptr, self.lines, stimulus.gate_from, stimulus.gate_to, ticks,
             core.rows, core.bits, core.stochastic, core.kind, core.events, core.parameters, core.v_init,
             core.destination, seed, syn, leak, thr, stimulus.record, s, axon, line, v, rings,
             counters,
@@ -122,23 +121,13 @@ class TrueNorthChip:
         )
 
 
-def _writable(raster: Array) -> Array:
-    raster = np.ascontiguousarray(raster)
-    return raster if raster.flags.writeable else raster.copy()
-
-
 def open_chip(descriptor: Descriptor) -> TrueNorthChip:
     """Check and decode a descriptor.
 
     Raises:
         DescriptorError: an image is inconsistent or beyond what the cores hold.
     """
-    try:
-        section = schema.TrueNorthSection.model_validate(descriptor.manifest.chip)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise DescriptorError(f"manifest.json: chip.{where}: {first['msg']}", fix=_FIX) from None
+    section = typed_section(schema.TrueNorthSection, descriptor.manifest)
     arrays = descriptor.arrays
     schema.check_images(arrays, section)
     placement, axons_wanted = _placement(descriptor, section.n_cores)
@@ -212,7 +201,7 @@ def _destinations(arrays: Mapping[str, Array], section: schema.TrueNorthSection)
         if (kind == schema.TO_CORE and core < 0) or (kind == schema.TO_OUTPUT and place != section.output_xy):
             what = "no core lies" if kind == schema.TO_CORE else "the output port does not lie"
             raise DescriptorError(
-                f"arrays.safetensors: destination: neuron {i} of core {c} sends to {place}, where {what}", fix=_FIX
+                f"arrays.safetensors: destination: neuron {i} of core {c} sends to {place}, where {what}", fix=FIX
             )
         axon = core * AXONS + to if kind == schema.TO_CORE else to
         out[c, i] = kind, axon, delay, abs(dx) + abs(dy)
@@ -221,24 +210,12 @@ def _destinations(arrays: Mapping[str, Array], section: schema.TrueNorthSection)
 
 def _host(descriptor: Descriptor) -> tuple[Array, Array]:
     """Rows of `host_input` by source line, data lines first, then gate lines."""
-    ports = descriptor.manifest.ports
-    data = sum(p.n for p in ports if p.gate_from is None)
-    total = sum(p.n for p in ports)
-    starts, at, gate = [], 0, data
-    for p in ports:
-        starts.append(at if p.gate_from is None else gate)
-        at, gate = (at + p.n, gate) if p.gate_from is None else (at, gate + p.n)
-    host = descriptor.arrays["host_input"].astype(np.int64)
-    sizes = np.array([p.n for p in ports], np.int64)
-    if host.size and host[:, 0].max() >= len(ports):
-        raise DescriptorError(f"arrays.safetensors: host_input names port {int(host[:, 0].max())}", fix=_FIX)
-    if host.size and (host[:, 1] >= sizes[host[:, 0]]).any():
-        raise DescriptorError("arrays.safetensors: host_input names a line its port does not have", fix=_FIX)
+    ports, host = descriptor.manifest.ports, descriptor.arrays["host_input"].astype(np.int64)
+    line, data, gates = host_lines("host_input", host, ports)
     if any(p.max_count > 1 for p in ports):
         raise DescriptorError("manifest.json: a port carries counts; an axon is active or not", fix="use binary input")
-    line = np.array(starts, np.int64)[host[:, 0]] + host[:, 1] if len(host) else np.zeros(0, np.int64)
     order = np.argsort(line, kind="stable")
-    ptr = np.searchsorted(line[order], np.arange(total + 1)).astype(np.int64)
+    ptr = np.searchsorted(line[order], np.arange(data + gates + 1)).astype(np.int64)
     axon = host[:, 2] * AXONS + host[:, 3]
     return ptr, np.stack([axon, host[:, 4]], 1)[order]
 
@@ -248,12 +225,7 @@ def _placement(descriptor: Descriptor, n_cores: int) -> tuple[dict[str, Array], 
     axons = False
     base = np.array([0, n_cores * NEURONS, n_cores * (NEURONS + AXONS)], np.int64)
     for layer in descriptor.manifest.layers:
-        table = descriptor.arrays.get(schema.PLACEMENT + layer.name)
-        if table is None or len(table) != layer.n:
-            raise DescriptorError(
-                f"arrays.safetensors: {schema.PLACEMENT}{layer.name} does not place the layer's {layer.n} neurons",
-                fix=_FIX,
-            )
+        table = placement_table(descriptor.arrays, schema.PLACEMENT + layer.name, layer.n)
         kind = table[:, 0].astype(np.int64)
         axons |= bool((kind != schema.IS_NEURON).any())
         placement[layer.name] = base[kind] + np.where(kind == schema.IS_LINE, 0, table[:, 1] * NEURONS) + table[:, 2]
@@ -269,8 +241,8 @@ def _reported(descriptor: Descriptor, placement: Mapping[str, Array], n_cores: i
         if layer < 0:
             continue
         if layer >= len(layers) or not 0 <= neuron < layers[layer].n:
-            raise DescriptorError(f"arrays.safetensors: output_line {k} names no neuron of a layer", fix=_FIX)
+            raise DescriptorError(f"arrays.safetensors: output_line {k} names no neuron of a layer", fix=FIX)
         out[k] = placement[layers[layer].name][neuron]
         if out[k] >= n_cores * NEURONS:
-            raise DescriptorError(f"arrays.safetensors: output_line {k} reports what is no neuron", fix=_FIX)
+            raise DescriptorError(f"arrays.safetensors: output_line {k} reports what is no neuron", fix=FIX)
     return out

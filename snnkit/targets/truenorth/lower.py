@@ -15,7 +15,7 @@ import numpy as np
 
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import Graph
-from snnkit.mapping import total
+from snnkit.targets import lowered
 from snnkit.targets.truenorth import placed, rules, spec
 from snnkit.targets.truenorth.bounds import run_ticks
 from snnkit.targets.truenorth.build import plan
@@ -44,38 +44,12 @@ class LowerOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class Lowered:
-    """Memory images with what they cost.
-
-    Attributes:
-        arrays: the tables of `schema.TABLES` and `placement.<layer>`; empty if a finding is an error.
-        section: the manifest's `chip` section.
-        cores: per core its number, chip, layer and usage of each resource of `plan.LIMITS`.
-        findings: everything that does not fit or is disputed.
-    """
-
-    arrays: dict[str, Array]
-    section: TrueNorthSection
-    cores: tuple[dict[str, Any], ...]
-    findings: tuple[Finding, ...]
-
-    @property
-    def ok(self) -> bool:
-        return not has_errors(self.findings)
+class Lowered(lowered.Lowered[TrueNorthSection]):
+    """Memory images with what they cost."""
 
     def resources(self) -> dict[str, Any]:
         """Totals, per layer and per core, with a core's limits."""
-        layers: dict[str, dict[str, int]] = {}
-        for core in self.cores:
-            layers[core["layer"]] = total([layers.get(core["layer"], {}), {"cores": 1, **core["usage"]}])
-        return {
-            "cores": len(self.cores),
-            "chips": self.section.n_chips,
-            "limits": dict(LIMITS),
-            "total": total(c["usage"] for c in self.cores),
-            "layers": layers,
-            "per_core": [dict(c) for c in self.cores],
-        }
+        return {**super().resources(), "limits": dict(LIMITS)}
 
 
 def lower(
@@ -93,7 +67,7 @@ def lower(
         proved, unsafe = run_ticks(graph)
         findings += unsafe
     if has_errors(findings):
-        return Lowered({}, nothing, (), tuple(findings))
+        return Lowered({}, nothing, tuple(findings))
     make = placed.images if placed.is_placed(graph) else plan
     if progress is not None:
         progress(graph.name)
@@ -114,12 +88,12 @@ def lower(
             )
         )
     if has_errors(findings):
-        return Lowered({}, nothing, (), tuple(findings))
+        return Lowered({}, nothing, tuple(findings))
     section = TrueNorthSection(
         n_cores=len(cores), n_chips=max(chips, 1), output_xy=output_xy, run_ticks=proved, seed=options.seed,
         leak_crossing="zero" if options.leak_crossing == "zero" else "equation",
     )  # fmt: skip
-    return Lowered(arrays, section, _costs(cores), tuple(findings))
+    return Lowered(arrays, section, tuple(findings), _costs(cores))
 
 
 def _costs(cores: list[CoreImage]) -> tuple[dict[str, Any], ...]:

@@ -18,13 +18,12 @@ cores. The pixels of a channel share the rows of a convolution, at the edges too
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import (
     Connection,
@@ -35,6 +34,7 @@ from snnkit.graph.model import (
     TrueNorthFormat,
     TrueNorthNeuron,
 )
+from snnkit.targets.quantized import Quantized, on_chip_timeline
 from snnkit.targets.truenorth import spec
 from snnkit.targets.truenorth.bounds import bounds
 from snnkit.targets.truenorth.lag import make_room
@@ -43,15 +43,6 @@ from snnkit.targets.truenorth.plan import Plan, make_plan
 from snnkit.targets.truenorth.shared import ors
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """An integer graph, what it cost (one dict per layer), and findings."""
-
-    graph: Graph
-    report: list[dict[str, Any]] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
 
 
 def quantize(
@@ -65,8 +56,7 @@ def quantize(
             of rows that are not exact. Equal rates are assumed without it.
         options: see `QuantizeOptions`.
     """
-    if graph.timeline != "chip":
-        raise GraphError("quantize needs a graph on the chip timeline", fix="run snnkit.passes.add_lag first")
+    on_chip_timeline(graph)
     options = options or QuantizeOptions()
     layers = [Layer(graph, p, rates or {}, options) for p in graph.populations]
     for layer in layers:

@@ -7,9 +7,8 @@ runs the same network as a second opinion. Outputs are read from the lines of th
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from snnkit.graph.findings import Finding
 from snnkit.graph.rules.truenorth import READINGS, TrueNorthReading
 from snnkit.graph.run import run
 from snnkit.targets.comparison import ArrayVerdict, judge
-from snnkit.targets.fresh import Job, run_fresh
+from snnkit.targets.fresh import Job
 from snnkit.targets.manifest import build_manifest
+from snnkit.targets.replaying import Paths, Replayed, reasons, replay_files, safe_title
 from snnkit.targets.truenorth import TARGET
 from snnkit.targets.truenorth.lower import Lowered, LowerOptions, lower
 from snnkit.targets.truenorth.vectors import OUTPUTS, ReplayCase, load, recognise
@@ -38,7 +38,7 @@ class Alternative:
 
 
 @dataclass(frozen=True)
-class ReplayResult:
+class ReplayResult(Replayed):
     """What became of one file. `published`: verdicts on answers that the file states beside its traces."""
 
     path: str
@@ -61,43 +61,27 @@ class ReplayResult:
         """All comparisons, the emulator's first."""
         return (*self.emulator, *self.second_opinion, *self.published)
 
-    @property
-    def refused(self) -> bool:
-        """True if a finding or an error kept the network off the chip."""
-        return bool(self.error) or any(f.severity == "error" for f in self.findings)
-
-    @property
-    def ok(self) -> bool:
-        """True if every value is equal and nothing was refused."""
-        return not self.refused and bool(self.emulator) and all(v.equal for v in self.verdicts)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        plain = asdict(replace(self, findings=()))
-        return {**plain, "findings": [f.to_dict() for f in self.findings], "ok": self.ok, "refused": self.refused}
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
-
     def lines(self) -> list[str]:
         """The result as text."""
-        equal = sum(v.equal for v in self.verdicts)
-        verdict = "equal" if self.ok else "REFUSED" if self.refused else "DIFFERS"
-        text = [f"{verdict}  {self.name}: {equal}/{len(self.verdicts)} arrays ({self.cores} cores)"]
-        text += [f"  {v}" for v in self.verdicts if not v.equal]
-        text += [f"  {self.error}"] if self.error else []
-        text += [f"  {f}" for f in self.findings]
+        text = self.headline(self.name, f"{self.cores} cores") + reasons(self.error, self.findings)
         text += [
             f"  alt_{a.array}: {'equal under ' + ', '.join(a.matched) if a.matched else 'equal under no reading'}"
             for a in self.alternatives
         ]
-        text += [f"  unknown field, ignored: {u}" for u in self.unknown]
-        text += [f"  {r}" for r in self.remarks]
-        return text
+        return text + self.ignored() + [f"  {r}" for r in self.remarks]
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A case on its way: lowered, and its job if it fits."""
+
+    case: ReplayCase
+    lowered: Lowered
+    job: Job | None
 
 
 def replay(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    paths: Paths,
     *,
     resources: bool = False,
     keep: str | os.PathLike[str] | None = None,
@@ -115,46 +99,33 @@ def replay(
     Raises:
         ReplayFormatError: a file is of a format that is not known here.
     """
-    files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    tell = progress or (lambda _: None)
-    cases = [load(f) for f in files]
-    with tempfile.TemporaryDirectory(prefix="snnkit-replay-") as temp:
-        root = Path(temp)
-        works: list[tuple[ReplayCase, Lowered, Job | None]] = []
-        for number, case in enumerate(cases):
-            tell(f"placing {case.name}")
-            lowered = lower(case.graph, LowerOptions(strict=False, leak_crossing=case.leak_crossing))
-            job = None
-            if lowered.ok:
-                folder = root / f"{number}.snnx"
-                _write(case, lowered, folder)
-                if alter is not None:
-                    alter(folder)
-                names = tuple(p.name for p in case.graph.populations)
-                job = Job(folder, root / f"{number}.npz", case.inputs, case.steps, names, draws=case.draws)
-            works.append((case, lowered, job))
-        jobs = [job for _, _, job in works if job is not None]
-        tell(f"emulating {len(jobs)} descriptors in a fresh process")
-        run_fresh(jobs, root)
-        results = []
-        for case, lowered, job in works:
-            tell(f"comparing {case.name}")
-            results.append(_result(case, lowered, job))
-    return results if keep is None else [_keep(w[0], w[1], r, Path(keep)) for w, r in zip(works, results)]
+    done = replay_files(paths, load=load, place=_place, judge=_result, progress=progress, alter=alter)
+    return [result if keep is None else _keep(work, result, Path(keep)) for work, result in done]
+
+
+def _place(case: ReplayCase, folder: Path) -> tuple[_Work, list[Job]]:
+    lowered = lower(case.graph, LowerOptions(strict=False, leak_crossing=case.leak_crossing))
+    if not lowered.ok:
+        return _Work(case, lowered, None), []
+    written = folder / "cores.snnx"
+    _write(case, lowered, written)
+    names = tuple(p.name for p in case.graph.populations)
+    job = Job(written, folder / "result.npz", case.inputs, case.steps, names, draws=case.draws)
+    return _Work(case, lowered, job), [job]
 
 
 def _write(case: ReplayCase, lowered: Lowered, folder: Path, *, vectors: bool = False) -> None:
-    title = "".join("_" if ord(ch) < 32 or ch in "/\\" else ch for ch in case.name)[:200] or "vectors"
     proof: dict[str, Array] = {}
     if vectors and not case.draws:
         spikes = run(case.graph, case.inputs, ticks=case.steps, record=(), reading=_reading(case)).spikes
         proof = descriptor.Vectors(case.inputs, spikes).encode()
     provenance = {"vectors": case.name, "made_by": case.source}
-    manifest = build_manifest(TARGET, case.graph.with_(name=title), lowered, provenance=provenance)
+    manifest = build_manifest(TARGET, case.graph.with_(name=safe_title(case.name)), lowered, provenance=provenance)
     descriptor.write(folder, manifest, lowered.arrays, proof)
 
 
-def _keep(case: ReplayCase, lowered: Lowered, result: ReplayResult, keep: Path) -> ReplayResult:
+def _keep(work: _Work, result: ReplayResult, keep: Path) -> ReplayResult:
+    case, lowered = work.case, work.lowered
     if not lowered.ok:
         return result
     keep.mkdir(parents=True, exist_ok=True)
@@ -170,7 +141,8 @@ def _reading(case: ReplayCase) -> TrueNorthReading:
     return TrueNorthReading(leak_crossing="zero" if case.leak_crossing == "zero" else "equation")
 
 
-def _result(case: ReplayCase, lowered: Lowered, job: Job | None) -> ReplayResult:
+def _result(work: _Work) -> ReplayResult:
+    case, lowered, job = work.case, work.lowered, work.job
     verdicts: list[ArrayVerdict] = []
     error = ""
     published: list[ArrayVerdict] = []

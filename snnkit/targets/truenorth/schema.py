@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from snnkit.errors import DescriptorError
+from snnkit.targets.images import bad, check_range
 from snnkit.targets.truenorth import spec
 
 Array = np.ndarray[Any, Any]
@@ -124,38 +124,38 @@ def check_images(arrays: Mapping[str, Array], section: TrueNorthSection) -> None
     """Raise DescriptorError unless the memory images are what the cores could hold; disputed settings load."""
     for name, (dtype, shape) in TABLES.items():
         if name not in arrays:
-            raise _bad(name, "is missing")
+            raise bad(name, "is missing")
         a = arrays[name]
         if a.dtype != np.dtype(dtype) or a.shape[1:] != shape:
-            raise _bad(name, f"has type {a.dtype} and shape {list(a.shape)}, expected {dtype} [., {shape}]")
+            raise bad(name, f"has type {a.dtype} and shape {list(a.shape)}, expected {dtype} [., {shape}]")
     for name, a in arrays.items():
         if name not in TABLES and not name.startswith(PLACEMENT):
-            raise _bad(name, "is not a memory image of TrueNorth")
+            raise bad(name, "is not a memory image of TrueNorth")
         if name.startswith(PLACEMENT) and (a.dtype != np.int32 or a.ndim != 2 or a.shape[1] != len(PLACEMENT_COLUMNS)):
-            raise _bad(name, f"has type {a.dtype} and shape {list(a.shape)}, expected int32 [n, 3]")
+            raise bad(name, f"has type {a.dtype} and shape {list(a.shape)}, expected int32 [n, 3]")
     n = section.n_cores
     if n > section.n_chips * spec.CORES_PER_CHIP:
-        raise _bad("core", f"has {n} rows; {section.n_chips} chips have {spec.CORES_PER_CHIP} cores each")
+        raise bad("core", f"has {n} rows; {section.n_chips} chips have {spec.CORES_PER_CHIP} cores each")
     for name in ("core", "axon_type", "crossbar", "neuron", "destination"):
         if len(arrays[name]) != n:
-            raise _bad(name, f"has {len(arrays[name])} rows; the manifest says {n} cores")
+            raise bad(name, f"has {len(arrays[name])} rows; the manifest says {n} cores")
     side = spec.CORES_PER_SIDE * spec.CHIPS_PER_SIDE
-    _in_range("core", "x or y", arrays["core"], 0, side - 1)
+    check_range("core", "x or y", arrays["core"], 0, side - 1)
     places = {(int(x), int(y)) for x, y in arrays["core"]}
     if len(places) != n:
-        raise _bad("core", "puts two cores at one place")
+        raise bad("core", "puts two cores at one place")
     if section.output_xy in places:
-        raise _bad("core", f"has a core at the output port {section.output_xy}")
+        raise bad("core", f"has a core at the output port {section.output_xy}")
     for k, (low, high) in enumerate(RANGES):
-        _in_range("neuron", NEURON_COLUMNS[k], arrays["neuron"][:, :, k], low, high)
+        check_range("neuron", NEURON_COLUMNS[k], arrays["neuron"][:, :, k], low, high)
     if (column(arrays["neuron"], "reset") % 4 >= spec.RESET_MODES).any():
-        raise _bad("neuron", "has a reset mode other than 0, 1 and 2")
+        raise bad("neuron", "has a reset mode other than 0, 1 and 2")
     _check_destinations(arrays["destination"], len(arrays["output_line"]))
     host = arrays["host_input"]
     for k, (low, high) in enumerate(((0, 2**15), (0, 2**24), (0, n - 1), (0, AXONS - 1), (0, spec.DELAY_MAX))):
-        _in_range("host_input", HOST_INPUT_COLUMNS[k], host[:, k], low, high)
+        check_range("host_input", HOST_INPUT_COLUMNS[k], host[:, k], low, high)
     if len(arrays["output_line"]) > MAX_LINES:
-        raise _bad("output_line", f"has {len(arrays['output_line'])} lines, a packet names at most {MAX_LINES}")
+        raise bad("output_line", f"has {len(arrays['output_line'])} lines, a packet names at most {MAX_LINES}")
     for name, a in arrays.items():
         if name.startswith(PLACEMENT):
             _check_placement(name, a, n, len(arrays["output_line"]))
@@ -163,30 +163,19 @@ def check_images(arrays: Mapping[str, Array], section: TrueNorthSection) -> None
 
 def _check_destinations(table: Array, lines: int) -> None:
     kind, to = table[:, :, 0], table[:, :, 3]
-    _in_range("destination", "kind", kind, NOWHERE, TO_OUTPUT)
+    check_range("destination", "kind", kind, NOWHERE, TO_OUTPUT)
     used = kind != NOWHERE
-    _in_range("destination", "delay", table[:, :, 4][used], spec.DELAY_MIN, spec.DELAY_MAX)
-    _in_range("destination", "dx or dy", table[:, :, 1:3][used], spec.HOP_MIN, spec.HOP_MAX)
-    _in_range("destination", "axon", to[kind == TO_CORE], 0, AXONS - 1)
-    _in_range("destination", "output line", to[kind == TO_OUTPUT], 0, lines - 1)
+    check_range("destination", "delay", table[:, :, 4][used], spec.DELAY_MIN, spec.DELAY_MAX)
+    check_range("destination", "dx or dy", table[:, :, 1:3][used], spec.HOP_MIN, spec.HOP_MAX)
+    check_range("destination", "axon", to[kind == TO_CORE], 0, AXONS - 1)
+    check_range("destination", "output line", to[kind == TO_OUTPUT], 0, lines - 1)
     if table[~used].any():
-        raise _bad("destination", "has a row without a destination that is not zero")
+        raise bad("destination", "has a row without a destination that is not zero")
 
 
 def _check_placement(name: str, table: Array, cores: int, lines: int) -> None:
     kind = table[:, 0]
-    _in_range(name, "kind", kind, IS_NEURON, IS_LINE)
+    check_range(name, "kind", kind, IS_NEURON, IS_LINE)
     for k, slots, most in ((IS_NEURON, NEURONS, cores), (IS_AXON, AXONS, cores), (IS_LINE, lines, 1)):
-        _in_range(name, "core", table[kind == k, 1], 0, most - 1)
-        _in_range(name, "slot", table[kind == k, 2], 0, slots - 1)
-
-
-def _in_range(name: str, field: str, values: Array, low: int, high: int) -> None:
-    flat = np.asarray(values).reshape(-1)
-    bad = np.flatnonzero((flat < low) | (flat > high))
-    if bad.size:
-        raise _bad(name, f"has {field} {int(flat[bad[0]])}, expected {low}..{high}")
-
-
-def _bad(name: str, what: str) -> DescriptorError:
-    return DescriptorError(f"arrays.safetensors: {name} {what}", fix="the file is damaged; export it again")
+        check_range(name, "core", table[kind == k, 1], 0, most - 1)
+        check_range(name, "slot", table[kind == k, 2], 0, slots - 1)

@@ -10,18 +10,16 @@ func_*: layer cases as linear algebra; published_*: an answer that ships with a 
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.errors import ReplayFormatError, SnnkitError
+from snnkit.errors import SnnkitError
 from snnkit.graph.model import (
     Connection,
     Dense,
@@ -35,6 +33,7 @@ from snnkit.graph.model import (
     TrueNorthOutput,
 )
 from snnkit.graph.rules import TrueNorthDraws
+from snnkit.targets.vector_file import VectorFile, read_arrays, take_json
 
 Array = np.ndarray[Any, Any]
 
@@ -81,26 +80,16 @@ class ReplayCase:
 
 
 @dataclass(eq=False)
-class _File:
-    path: Path
-    arrays: dict[str, Array]
+class _File(VectorFile):
+    hint = "give a file of reference vectors of TrueNorth"
+
     meta: dict[str, Any]
-    used: set[str] = field(default_factory=set)
 
-    def fail(self, what: str, fix: str = "") -> ReplayFormatError:
-        return ReplayFormatError(f"{self.path}: {what}", fix=fix or "give a file of reference vectors of TrueNorth")
-
-    def take(self, name: str, shape: tuple[int, ...], default: int | None = None) -> Array:
-        """An integer array of that shape, int64."""
-        if name not in self.arrays:
-            if default is None:
-                raise self.fail(f"the array {name!r} is missing")
+    def table(self, name: str, shape: tuple[int, ...], default: int | None = None) -> Array:
+        """An integer array of that shape, int64; filled with `default` where the file has none."""
+        if default is not None and not self.has(name):
             return np.full(shape, default, np.int64)
-        self.used.add(name)
-        a = self.arrays[name]
-        if a.dtype.kind not in "iub" or a.shape != shape:
-            raise self.fail(f"the array {name!r} has type {a.dtype} and shape {list(a.shape)}, expected {list(shape)}")
-        return a.astype(np.int64)
+        return self.take(name, shape).astype(np.int64)
 
 
 def recognise(path: str | os.PathLike[str]) -> bool:
@@ -113,22 +102,9 @@ def recognise(path: str | os.PathLike[str]) -> bool:
 
 
 def _open(path: str | os.PathLike[str]) -> _File:
-    path = Path(path)
-    if not path.is_file():
-        raise ReplayFormatError(f"{path}: there is no such file")
-    try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise ReplayFormatError(
-            f"{path}: cannot be read as a .npz file without pickle ({error})", fix="give a file of reference vectors"
-        ) from None
-    raw = arrays.pop("meta", None)
-    try:
-        meta = json.loads(str(raw)) if raw is not None and raw.ndim == 0 else {}
-    except ValueError:
-        meta = {}
-    return _File(path, arrays, meta if isinstance(meta, dict) else {})
+    arrays = read_arrays(path)
+    meta = take_json(arrays, "meta")
+    return _File(Path(path), arrays, meta or {})
 
 
 def load(path: str | os.PathLike[str]) -> ReplayCase:
@@ -179,10 +155,10 @@ def _expected(file: _File, prefix: str, steps: int, size: tuple[int, int, int]) 
     found: dict[str, Array] = {}
     for name, shape in shapes.items():
         if prefix + name in file.arrays:
-            found["exp_" + name] = file.take(prefix + name, shape)
+            found["exp_" + name] = file.table(prefix + name, shape)
     for name in ("out_tick", "out_index"):
         if prefix + name in file.arrays:
-            found["exp_" + name] = file.take(prefix + name, file.arrays[prefix + name].shape[:1])
+            found["exp_" + name] = file.table(prefix + name, file.arrays[prefix + name].shape[:1])
     return found
 
 
@@ -191,7 +167,7 @@ def _inputs(file: _File, steps: int, cores: int, axons: int) -> dict[str, Array]
     count = len(file.arrays["in_tick"]) if file.arrays.get("in_tick") is not None else 0
     raster = np.zeros((steps, cores, axons), np.uint8)
     if count or any(name in file.arrays for name in _EVENTS):
-        tick, core, axon = (file.take(name, (count,)) for name in _EVENTS)
+        tick, core, axon = (file.table(name, (count,)) for name in _EVENTS)
         for what, values, limit in (("core", core, cores), ("axon", axon, axons)):
             if count and (values.min() < 0 or values.max() >= limit):
                 raise file.fail(f"an event names {what} {int(values.max())} of {limit}")
@@ -211,7 +187,7 @@ def _draws(
         ("threshold", "prn_thr", (steps, cores, neurons), (256,)),
     ):
         if field_name in file.arrays:
-            own[name] = file.take(field_name, shape)
+            own[name] = file.table(field_name, shape)
             if max(axons, neurons) <= 256:
                 wide = np.zeros((steps, cores, *most), np.int32)
                 wide[(slice(None), slice(None), *(slice(k) for k in shape[2:]))] = own[name]
@@ -221,13 +197,13 @@ def _draws(
 
 
 def _graph(file: _File, cores: int, axons: int, neurons: int, steps: int, remarks: list[str]) -> Graph:
-    conn = file.take("conn", (cores, axons, neurons))
-    kind = file.take("axon_type", (cores, axons))
-    weight = file.take("weight", (cores, neurons, 4))
-    chance = file.take("syn_stoch", (cores, neurons, 4), 0)
-    registers = {name: file.take(name, (cores, neurons), default) for name, default in _NEURON.items()}
-    to_core, to_axon = (file.take(name, (cores, neurons)) for name in ("dest_core", "dest_axon"))
-    delay = file.take("delay", (cores, neurons))
+    conn = file.table("conn", (cores, axons, neurons))
+    kind = file.table("axon_type", (cores, axons))
+    weight = file.table("weight", (cores, neurons, 4))
+    chance = file.table("syn_stoch", (cores, neurons, 4), 0)
+    registers = {name: file.table(name, (cores, neurons), default) for name, default in _NEURON.items()}
+    to_core, to_axon = (file.table(name, (cores, neurons)) for name in ("dest_core", "dest_axon"))
+    delay = file.table("delay", (cores, neurons))
     lines = int(to_axon[to_core < 0].max(initial=-1)) + 1
     if to_core.max(initial=-1) >= cores or to_core.min(initial=0) < -1 or to_axon.min(initial=0) < 0:
         raise file.fail("a destination names a core that the file does not have")
@@ -276,13 +252,13 @@ def _places(file: _File, cores: int, neurons: int, to_core: Array, remarks: list
     """Places of the cores and of the output port, and whether the file's hops agree with them."""
     if "core_xy" not in file.arrays:
         return {}
-    xy = file.take("core_xy", (cores, 2))
+    xy = file.table("core_xy", (cores, 2))
     notes: dict[str, Any] = {"core_xy": {f"core{c}": tuple(int(k) for k in xy[c]) for c in range(cores)}}
     port = file.meta.get("output_xy")
     if isinstance(port, list) and len(port) == 2:
         notes["output_xy"] = tuple(int(k) for k in port)
     if "dest_dx" in file.arrays and "dest_dy" in file.arrays:
-        hop = np.stack([file.take(name, (cores, neurons)) for name in ("dest_dx", "dest_dy")], 2)
+        hop = np.stack([file.table(name, (cores, neurons)) for name in ("dest_dx", "dest_dy")], 2)
         target = hop + xy[:, None]
         inside = to_core >= 0
         ends = np.unique(target[~inside], axis=0)

@@ -14,7 +14,8 @@ from snnkit.graph.rules.loihi import LoihiReading
 from snnkit.graph.run import run
 from snnkit.passes import add_lag, gate_bias
 from snnkit.targets.loihi import spec
-from snnkit.targets.loihi.quantize import FINE, QuantizeOptions, quantize, summary
+from snnkit.targets.loihi.quantize import FINE, QuantizeOptions, quantize
+from snnkit.targets.quantized import summary
 
 T = 12
 UNWRAPPED = LoihiReading(wrap_input=False, wrap_current="none", wrap_drive=False)

@@ -24,9 +24,10 @@ from snnkit.graph.model import (
 from snnkit.graph.run import run
 from snnkit.passes import add_lag
 from snnkit.targets.manifest import build_manifest
+from snnkit.targets.quantized import summary
 from snnkit.targets.spinnaker import TARGET, constants, rules, setup, spec
 from snnkit.targets.spinnaker.lower import LowerOptions, lower
-from snnkit.targets.spinnaker.quantize import QuantizeOptions, quantize, summary
+from snnkit.targets.spinnaker.quantize import QuantizeOptions, quantize
 
 F = np.float32
 
