@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from snnkit import emulator
 from snnkit.bench import truenorth
 from snnkit.bench.chips import on_every_chip, summary
 from snnkit.targets import registry
 from snnkit.training import fit
+
+pytestmark = pytest.mark.timeout(180)  # three chips' kernels are compiled where they are not cached yet
 
 NET: dict[str, Any] = {
     "channels": [6], "kernels": [3], "strides": [2], "groups": [1], "votes": 3, "threshold": 0.25, "fan_in": 40,

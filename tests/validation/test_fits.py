@@ -16,6 +16,8 @@ from snnkit.targets.costs import latency
 from snnkit.validation.fits import RUN_SAMPLES, compare, fit, unexported
 from snnkit.validation.pipeline import graph_to_chip, write_descriptor
 
+pytestmark = pytest.mark.timeout(180)  # three chips' kernels are compiled where they are not cached yet
+
 Array = np.ndarray[Any, Any]
 STEPS, BATCH = 7, 12
 
