@@ -110,6 +110,7 @@ def allocate(items: Sequence[Item], neuron_of: dict[int, tuple[int, int]]) -> Al
     if not _inside(items, need, either, neuron_of, free, made):
         return made
     _outside(need, either, neuron_of, free, made)
+    made.kind = np.array(free.kind, np.int8)
     return made
 
 
@@ -140,25 +141,28 @@ class _Slots:
 
     def __init__(self, made: Allocation) -> None:
         self.made = made
+        self.kind: list[list[int]] = [[FREE] * spec.DRIVERS for _ in range(spec.HALVES)]
         self.taken: list[list[int]] = [[0] * spec.DRIVERS for _ in range(spec.HALVES)]
+        self.free = [spec.DRIVERS] * spec.HALVES
 
     def room(self, half: int, drivers: Sequence[int], kind: int, limit: int) -> int:
         """How many more sources with offsets below `limit` fit into these drivers."""
-        state, taken = self.made.kind[half], self.taken[half]
+        state, taken = self.kind[half], self.taken[half]
         return sum(max(limit - taken[d], 0) for d in drivers if state[d] in (FREE, kind))
 
     def take(self, half: int, drivers: Sequence[int], kind: int, limit: int, source: int) -> bool:
         """Give a source a slot: in a driver that is in use and has room, else in a free one."""
-        state, taken = self.made.kind[half], self.taken[half]
+        state, taken = self.kind[half], self.taken[half]
         chosen = -1
         for d in drivers:
             if state[d] == kind and taken[d] < limit:
                 chosen = d
                 break
-            if state[d] == FREE and chosen < 0:
+            if chosen < 0 and state[d] == FREE:
                 chosen = d
         if chosen < 0:
             return False
+        self.free[half] -= state[chosen] == FREE
         state[chosen] = kind
         self.made.slots[half, source] = (chosen, taken[chosen])
         taken[chosen] += 1
@@ -235,7 +239,7 @@ def _outside(
     for s, limit in sorted(either.items(), key=lambda kv: (kv[1], kv[0])):
         if s in neuron_of:
             continue
-        halves = sorted((0, 1), key=lambda h: (-int(np.sum(made.kind[h] == FREE)), h))
+        halves = (1, 0) if free.free[1] > free.free[0] else (0, 1)
         if not any(free.take(half, every, OUTSIDE, limit, s) for half in halves):
             made.reason = ("drivers", len(either), spec.HALVES * spec.DRIVERS)
             return

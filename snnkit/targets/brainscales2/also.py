@@ -171,7 +171,8 @@ def write(descriptor: Descriptor, path: Path) -> list[Path]:
                    for (p, port, delay), lines in zip(net.inputs, net.lines)],
         "populations": populations, "order": net.order,
         "connections": _connections(net, arrays),
-        "layers": [{"name": e.name, "n": e.n} for e in manifest.layers],
+        "layers": [{"name": e.name, "n": e.n, "fires": all(g.fires for g in net.groups if g.layer == k)}
+                   for k, e in enumerate(manifest.layers)],
         "readout": None if readout is None else {"rule": readout.rule, "layer": names.index(readout.layer)},
     }  # fmt: skip
     files = [path / name for name in ("network.py", "network.json", "network.npz", "vectors.npz")]
