@@ -71,8 +71,9 @@ def test_input_events_that_are_pooled_are_an_or_of_each_step(kernel: int, stride
 
 
 def test_spikes_that_are_pooled_follow_their_sources() -> None:
-    """In real time: a spike of the pool comes at most 0.25 us after one of its sources, and none without. In steps it
-    may fall into the next one: that, and sources that fire about a step apart, is the residual (under 20 %)."""
+    """In real time: nine of ten spikes of the pool come at most 0.25 us after one of its sources, none without, and
+    their number is that of an OR of steps to 10 %. In steps a spike may fall into the next one, where it counts as two
+    that differ: 251 of 1576 in a network of integrators, and in this one with decays 146 of 323."""
     torch.manual_seed(2)
     model = nn.Sequential(conv(2, 4), snn.LIF(decay=0.9, threshold=0.5), snn.MaxPool2d(2), conv(4, 4),
                           snn.LIF(decay=0.9, threshold=0.5))  # fmt: skip
@@ -85,7 +86,7 @@ def test_spikes_that_are_pooled_follow_their_sources() -> None:
     wanted = pooled(np.minimum(result.spikes["1"], 1).reshape(STEPS, BATCH, 4, 8, 8), 2, 2, 0)
     got = result.spikes["2"].astype(int)
     assert wanted.sum() > 300
-    assert np.abs(got - wanted).sum() < 0.5 * wanted.sum()  # a spike in the next step counts twice
+    assert np.abs(got - wanted).sum() < 0.5 * wanted.sum()
     assert abs(got.sum() - wanted.sum()) < 0.1 * wanted.sum()
     place = engine.chip.placement  # type: ignore[attr-defined]
     window = np.zeros((4, 4, 4, 4), np.int64)
