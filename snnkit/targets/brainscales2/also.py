@@ -17,14 +17,15 @@ membrane is per neuron, and it moves by charge / capacitance, so it holds the ra
 common factor has to be measured on the chip.
 
 Findings (errors are refused):
-    EMPTY          there is no neuron
+    EMPTY          there is no neuron, or none that a spike reaches
     LOOP           populations of one part feed each other: hxtorch then needs a function of its own for them
     COUNTS         several spikes of one line in a step: tensors of spikes hold one
-    UNDRIVEN       a population without synapses: hxtorch runs none
+    UNDRIVEN       a population without synapses that is read or fires: hxtorch runs none
     MORPHOLOGY     circuits that are joined otherwise than as a rectangle of both halves
     CODE_RANGE     a leak, reset or threshold outside of the codes 0 to 255 that a calibration can aim at
     GAIN_RANGE     gains of one part that are more than 63 apart
     HOLD_OFF       a hold-off register that is not 0
+    SILENT         a note: populations without synapses that never fire are left out
     GAIN           a warning: the common factor of the gains, and how far rounded capacitances are off
     CODES          a note: targets rounded to whole codes
     ROUTING        a note: the router of hxtorch chooses drivers and labels, and may find no room for shared rows
@@ -58,8 +59,8 @@ def check(descriptor: Descriptor) -> Sequence[Lost]:
     """What hxtorch cannot hold or does differently."""
     net = Network(descriptor)
     n = len(net.place)
-    if not n:
-        return [Lost("EMPTY", "the descriptor", "it has no neuron", remedy="export a network with neurons")]
+    if not n or not len(net.synapses):
+        return [Lost("EMPTY", "the descriptor", "no spike reaches a neuron", remedy="export a network with synapses")]
     found = [
         Lost("COUNTS", f"port {p.name}", f"up to {p.max_count} spikes of a line in a step; tensors of spikes hold one",
              remedy="train with binary input")
@@ -77,7 +78,7 @@ def check(descriptor: Descriptor) -> Sequence[Lost]:
         Lost("UNDRIVEN", _name(net, group), "no synapse reaches it; hxtorch runs neurons behind synapses only",
              remedy="leave the layer out")
         for g, group in enumerate(net.groups)
-        if g not in driven
+        if g not in driven and g not in net.silent
     ] + [
         Lost("MORPHOLOGY", f"part {group.part}, circuit {group.circuits[0]}", "its circuits are no rectangle",
              remedy="join whole columns of both halves")
@@ -119,6 +120,10 @@ def _target_findings(net: Network) -> list[Lost]:
         )
         remedy = "measure it on the chip, and set --i-synin-gm and --synapse-dac-bias of network.py"
         found.append(Lost("GAIN", "target", what, "warning", remedy))
+    if net.silent:
+        n = sum(len(net.groups[g].neurons) for g in net.silent)
+        what = f"{n} neurons that no spike reaches and that rest below the threshold are left out"
+        found.append(Lost("SILENT", "neurons", what, "note"))
     if worst > 0:
         found.append(Lost("CODES", "target", f"targets are rounded to whole codes, by up to {worst:.2g}", "note"))
     what = "hxtorch's router chooses drivers, labels and crossbar; rows that sources share here may not fit there"
@@ -142,7 +147,7 @@ def write(descriptor: Descriptor, path: Path) -> list[Path]:
     for g, group in enumerate(net.groups):
         populations.append({
             "part": group.part, "n": len(group.neurons), "fires": group.fires, "rows": group.rows,
-            "columns": group.columns,
+            "columns": group.columns, "silent": g in net.silent,
         })  # fmt: skip
         arrays[f"population{g}.circuit"] = group.circuits
         arrays |= {f"population{g}.{name}": x for name, x in net.targets(group).items()}

@@ -21,7 +21,7 @@ Array = Any
 
 
 class Net:
-    """The modules of a network: `inputs`, `synapses`, `neurons` in the order of `network.json`, and the experiment."""
+    """The modules of a network in the order of `network.json`, None for silent neurons, and the experiment."""
 
     def __init__(self, experiment: Any, inputs: list[Any], synapses: list[Any], neurons: list[Any]) -> None:
         self.experiment, self.inputs, self.synapses, self.neurons = experiment, inputs, synapses, neurons
@@ -84,8 +84,11 @@ def build(net: dict[str, Any], arrays: Any, mock: bool = False, bias: dict[str, 
     experiment = hxsnn.Experiment(mock=mock, dt=net["step_s"])
     parts = [hxsnn.ExecutionInstance() for _ in range(net["parts"])]
     inputs = [hxsnn.InputNeuron(i["n"], experiment, execution_instance=parts[i["part"]]) for i in net["inputs"]]
-    made = []
+    made: list[Any] = []
     for p, entry in enumerate(net["populations"]):
+        if entry["silent"]:
+            made.append(None)
+            continue
         names = ("circuit", "tau_mem", "tau_syn_e", "tau_syn_i", "leak", "reset", "threshold", "gain",
                  "refractory_time", "capacitance")  # fmt: skip
         targets = {name: arrays[f"population{p}.{name}"] for name in names}
@@ -140,10 +143,14 @@ def simulate(net: dict[str, Any], modules: Net, inputs: list[Array]) -> list[Arr
                 arriving.append(modules.synapses[c](sent[k] if kind == "inputs" else given[k]))
         given[p] = modules.neurons[p](*arriving)
     hxsnn.run(modules.experiment, net["ticks"])
-    traces = [
-        given[p].spikes if entry["fires"] else given[p].membrane_cadc for p, entry in enumerate(net["populations"])
-    ]
-    return [np.asarray(x.detach().cpu())[: net["ticks"]] for x in traces]
+    traces = []
+    for p, entry in enumerate(net["populations"]):
+        if entry["silent"]:
+            traces.append(np.zeros((*inputs[0].shape[:2], entry["n"]), np.float32))
+            continue
+        trace = given[p].spikes if entry["fires"] else given[p].membrane_cadc
+        traces.append(np.asarray(trace.detach().cpu())[: net["ticks"]])
+    return traces
 
 
 def layers(net: dict[str, Any], arrays: Any, traces: list[Array]) -> list[Array]:

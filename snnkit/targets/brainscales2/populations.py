@@ -158,20 +158,41 @@ class Network:
         """Lines of the port that each input carries."""
         return self._wires[1]
 
+    @cached_property
+    def _kept(self) -> tuple[set[int], Array]:
+        silent: set[int] = set()
+        table = self._wires[2]
+        while True:
+            driven = set(table[:, 3].tolist())
+            more = {g for g in range(len(self.groups)) if g not in driven | silent and self._rests(self.groups[g])}
+            if not more:
+                return silent, table
+            silent |= more
+            table = table[(table[:, 0] == 0) | ~np.isin(table[:, 1], list(more))]
+
+    def _rests(self, group: Group) -> bool:
+        x = self.targets(group)
+        return group.fires and bool(np.all((x["leak"] < x["threshold"]) & (x["reset"] < x["threshold"])))
+
+    @property
+    def silent(self) -> set[int]:
+        """Populations that never fire: no synapse from another kind reaches them, and they rest below the threshold."""
+        return self._kept[0]
+
     @property
     def synapses(self) -> Array:
-        """See the class."""
-        return self._wires[2]
+        """See the class; without those of silent populations."""
+        return self._kept[1]
 
     @cached_property
     def order(self) -> list[int]:
-        """Populations, sources first.
+        """Populations that are not silent, sources first.
 
         Raises:
             CycleError: some feed each other.
         """
         inner = self.synapses[self.synapses[:, 0] == 1]
-        needs: dict[int, set[int]] = {g: set() for g in range(len(self.groups))}
+        needs: dict[int, set[int]] = {g: set() for g in range(len(self.groups)) if g not in self.silent}
         for source, target in np.unique(inner[:, [1, 3]], axis=0).tolist():
             needs[target].add(source)
         return list(TopologicalSorter(needs).static_order())

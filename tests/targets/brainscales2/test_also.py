@@ -176,6 +176,20 @@ def test_targets_and_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert about["spikes"] == NOT_RUN
 
 
+def test_what_never_fires_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = deploy(silent(), tmp_path / "net.snnx")
+    written = also.write(made, "hxtorch")
+    (note,) = (f for f in written.findings if f.code == "SILENT")
+    assert note.what.startswith("9 neurons")
+    stand_in.install(monkeypatch)
+    traces, built = simulated(written.folder)
+    assert [m is None for m in built.neurons] == [False, True, True]
+    stored = descriptor.vectors.decode(made.vectors, made.manifest).spikes
+    assert stored["h0"].any()
+    for entry, trace in zip(made.manifest.layers, traces):
+        np.testing.assert_array_equal(trace, stored[entry.name], err_msg=entry.name)
+
+
 def test_membranes_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = read_out()
     made = deploy(graph, tmp_path / "net.snnx")
@@ -229,8 +243,18 @@ def loop() -> Graph:
 
 
 def silent() -> Graph:
+    """A layer that nothing reaches, and one that hears it alone."""
     rng = np.random.default_rng(9)
-    return chain([weights(rng, 10, 8), np.zeros((5, 10), np.int32)])
+    return chain([weights(rng, 10, 8), np.zeros((5, 10), np.int32), weights(rng, 4, 5)])
+
+
+def leaking() -> Graph:
+    """Neurons that fire by their leak."""
+    rng = np.random.default_rng(9)
+    graph = chain([weights(rng, 10, 8), np.zeros((5, 10), np.int32)])
+    return graph.with_(
+        populations=(graph.populations[0], replace(graph.populations[1], neuron=neuron(5, v_leak=200.0)))
+    )
 
 
 def off_scale() -> Graph:
@@ -250,7 +274,7 @@ def counts() -> Graph:
 
 @pytest.mark.parametrize(
     ("make", "code"),
-    [(loop, "LOOP"), (silent, "UNDRIVEN"), (off_scale, "CODE_RANGE"), (far_apart, "GAIN_RANGE"), (counts, "COUNTS")],
+    [(loop, "LOOP"), (leaking, "UNDRIVEN"), (off_scale, "CODE_RANGE"), (far_apart, "GAIN_RANGE"), (counts, "COUNTS")],
 )
 def test_what_hxtorch_cannot_hold(make: Any, code: str, tmp_path: Path) -> None:
     deploy(make(), tmp_path / "net.snnx")
