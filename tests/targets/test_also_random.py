@@ -66,8 +66,8 @@ def assert_named(error: FindingsError, lost: set[str]) -> None:
 
 
 BEYOND = {"EMPTY", "UNDRIVEN", "CODE_RANGE", "GAIN_RANGE"}
-"""Random biases, and layers without a synapse."""
-STRAIGHT: dict[str, Any] = {"recurrent": False, "loop": 0}
+"""Random thresholds, and layers that no synapse reaches."""
+STRAIGHT: dict[str, Any] = {"recurrent": False, "loop": 0, "biases": ()}
 
 
 @pytest.mark.timeout(180)
