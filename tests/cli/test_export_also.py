@@ -69,6 +69,26 @@ def test_beside_a_new_descriptor(source: tuple[str, ...], tmp_path: Path, capsys
     assert f"spikes in that tool: {also['spikes']}" in out
 
 
+def test_a_feed_forward_network_for_hxtorch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Written beside the descriptor and labelled as not run; a loop is refused, the descriptor stays."""
+    loop = networks.recurrent()
+    straight = loop.with_(connections=tuple(c for c in loop.connections if c.src != c.dst))
+    for name, code in (("feed_forward", 0), ("recurrent", 1)):
+        nir.write(tmp_path / f"{name}.nir", loop if code else straight)
+        shape = networks.STEPS, 1, 12
+        np.save(tmp_path / "x.npy", (np.random.default_rng(0).random(shape) < 0.4).astype(np.uint8))
+        argv = ("export", str(tmp_path / f"{name}.nir"), "--calibrate", str(tmp_path / "x.npy"), "--target",
+                "brainscales2", "--out", str(tmp_path / f"{name}.snnx"), "--also", "hxtorch")  # fmt: skip
+        (also,) = answer(capsys, *argv, code=code)["also"]
+        assert also["written"] is (code == 0)
+        assert (tmp_path / f"{name}.snnx").exists()
+        assert (tmp_path / f"{name}.hxtorch").exists() is (code == 0)
+    assert "LOOP" in {f["code"] for f in also["findings"]}
+    about = json.loads((tmp_path / "feed_forward.hxtorch" / "about.json").read_text())
+    assert about["spikes"] == "not run"
+    assert set(about["files"]) == {"network.py", "network.json", "network.npz", "vectors.npz"}
+
+
 def test_several_chips(source: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = answer(capsys, *source, "--target", "all", "--out", str(tmp_path), "--also", "lava-net", "--also", "ranc")
     assert [a["format"] for a in said["written"]["loihi"]["also"]] == ["lava-net"]

@@ -62,6 +62,7 @@ def test_every_format_says_what_it_is(name: str) -> None:
 
 def test_the_formats_of_this_package() -> None:
     offered = {t: set(also.formats(registry.get(t))) for t in registry.names()}
+    assert offered["brainscales2"] == {"hxtorch"}
     assert offered["loihi"] == {"lava-net"}
     assert offered["truenorth"] == {"ranc"}
     assert all(len(a & b) == 0 for x, a in offered.items() for y, b in offered.items() if x != y)

@@ -18,6 +18,8 @@ from snnkit.errors import FindingsError
 from snnkit.targets import also, registry
 from snnkit.validation.conformance import try_random
 
+from .brainscales2 import hxtorch_stand_in
+from .brainscales2 import test_also as of_brainscales2
 from .loihi.lava_reader import Interpreter
 from .truenorth.ranc_reader import Grid
 
@@ -44,10 +46,28 @@ def ranc(made: Descriptor, folder: Path) -> int:
     return total
 
 
+def hxtorch(made: Descriptor, folder: Path) -> int:
+    """Every spike of every layer, from the modules that the script builds, run as a graph."""
+    spikes, total = decode(made.vectors, made.manifest).spikes, 0
+    with pytest.MonkeyPatch.context() as patch:
+        hxtorch_stand_in.install(patch)
+        traces, _ = of_brainscales2.simulated(folder)
+    for layer, got in zip(made.manifest.layers, traces):
+        if layer.name in spikes and spikes[layer.name].any():  # else it is read by its membrane
+            np.testing.assert_array_equal(got, spikes[layer.name], err_msg=layer.name)
+            total += int(got.sum())
+    return total
+
+
 def assert_named(error: FindingsError, lost: set[str]) -> None:
     stopping = [f for f in error.findings if f.severity == "error"]  # type: ignore[attr-defined]
     assert {f.code for f in stopping} <= lost  # type: ignore[attr-defined]
     assert all(f.remedy for f in stopping)  # type: ignore[attr-defined]
+
+
+BEYOND = {"EMPTY", "UNDRIVEN", "CODE_RANGE", "GAIN_RANGE"}
+"""Random thresholds, and layers that no synapse reaches."""
+STRAIGHT: dict[str, Any] = {"recurrent": False, "loop": 0, "biases": ()}
 
 
 @pytest.mark.timeout(180)
@@ -67,6 +87,17 @@ def assert_named(error: FindingsError, lost: set[str]) -> None:
             marks=pytest.mark.slow,
         ),
         pytest.param("truenorth", "ranc", ranc, {}, set(), 80, id="ranc-many", marks=pytest.mark.slow),
+        pytest.param("brainscales2", "hxtorch", hxtorch, STRAIGHT, BEYOND, 6, id="hxtorch"),
+        pytest.param(
+            "brainscales2",
+            "hxtorch",
+            hxtorch,
+            STRAIGHT,
+            BEYOND,
+            60,
+            id="hxtorch-many",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_random_networks(

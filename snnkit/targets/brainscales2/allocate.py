@@ -110,6 +110,7 @@ def allocate(items: Sequence[Item], neuron_of: dict[int, tuple[int, int]]) -> Al
     if not _inside(items, need, either, neuron_of, free, made):
         return made
     _outside(need, either, neuron_of, free, made)
+    made.kind = np.array(free.kind, np.int8)
     return made
 
 
@@ -140,28 +141,44 @@ class _Slots:
 
     def __init__(self, made: Allocation) -> None:
         self.made = made
+        self.kind: list[list[int]] = [[FREE] * spec.DRIVERS for _ in range(spec.HALVES)]
         self.taken: list[list[int]] = [[0] * spec.DRIVERS for _ in range(spec.HALVES)]
+        self.free = [spec.DRIVERS] * spec.HALVES
+        self.begin: dict[tuple[int, int], int] = {}
 
     def room(self, half: int, drivers: Sequence[int], kind: int, limit: int) -> int:
         """How many more sources with offsets below `limit` fit into these drivers."""
-        state, taken = self.made.kind[half], self.taken[half]
+        state, taken = self.kind[half], self.taken[half]
         return sum(max(limit - taken[d], 0) for d in drivers if state[d] in (FREE, kind))
 
     def take(self, half: int, drivers: Sequence[int], kind: int, limit: int, source: int) -> bool:
         """Give a source a slot: in a driver that is in use and has room, else in a free one."""
-        state, taken = self.made.kind[half], self.taken[half]
+        state, taken = self.kind[half], self.taken[half]
         chosen = -1
         for d in drivers:
             if state[d] == kind and taken[d] < limit:
                 chosen = d
                 break
-            if state[d] == FREE and chosen < 0:
+            if chosen < 0 and state[d] == FREE:
                 chosen = d
-        if chosen < 0:
+        return self._give(half, chosen, kind, source)
+
+    def take_any(self, half: int, limit: int, source: int) -> bool:
+        """As `take` for a source from outside, in any driver: they are used in order, so a free one ends the search."""
+        state, taken = self.kind[half], self.taken[half]
+        d = self.begin.get((half, limit), 0)  # those before it are full, or for neurons
+        while d < spec.DRIVERS and state[d] != FREE and not (state[d] == OUTSIDE and taken[d] < limit):
+            d += 1
+        self.begin[half, limit] = d
+        return self._give(half, d if d < spec.DRIVERS else -1, OUTSIDE, source)
+
+    def _give(self, half: int, driver: int, kind: int, source: int) -> bool:
+        if driver < 0:
             return False
-        state[chosen] = kind
-        self.made.slots[half, source] = (chosen, taken[chosen])
-        taken[chosen] += 1
+        self.free[half] -= self.kind[half][driver] == FREE
+        self.kind[half][driver] = kind
+        self.made.slots[half, source] = (driver, self.taken[half][driver])
+        self.taken[half][driver] += 1
         return True
 
 
@@ -226,16 +243,15 @@ def _outside(
     need: list[dict[int, int]], either: dict[int, int], neuron_of: dict[int, tuple[int, int]], free: _Slots,
     made: Allocation,
 ) -> None:  # fmt: skip
-    every = range(spec.DRIVERS)
     for half in (0, 1):
         for s, limit in sorted(need[half].items(), key=lambda kv: (kv[1], kv[0])):
-            if s not in neuron_of and not free.take(half, every, OUTSIDE, limit, s):
+            if s not in neuron_of and not free.take_any(half, limit, s):
                 made.reason = ("drivers", len(need[half]), spec.DRIVERS)
                 return
     for s, limit in sorted(either.items(), key=lambda kv: (kv[1], kv[0])):
         if s in neuron_of:
             continue
-        halves = sorted((0, 1), key=lambda h: (-int(np.sum(made.kind[h] == FREE)), h))
-        if not any(free.take(half, every, OUTSIDE, limit, s) for half in halves):
+        halves = (1, 0) if free.free[1] > free.free[0] else (0, 1)
+        if not any(free.take_any(half, limit, s) for half in halves):
             made.reason = ("drivers", len(either), spec.HALVES * spec.DRIVERS)
             return

@@ -99,7 +99,7 @@ def test_clipping_and_rounding_are_counted() -> None:
 
 def test_time_constants_that_cannot_be_calibrated_are_noted() -> None:
     for decay in (0.0, 0.05, 1.0):
-        made = TARGET.quantize(add_lag(network(LIF(full(2, decay), full(2, 1.0)), np.eye(2))))
+        made = TARGET.quantize(add_lag(network(LIF(full(2, decay), full(2, 1.0)), np.eye(2) / 2)))
         (note,) = made.findings
         assert (note.code, note.severity) == ("TIME_CONSTANT", "note")
         limits = spec.TAU_MEM_PS
@@ -128,7 +128,7 @@ def test_a_read_out_uses_the_trusted_codes() -> None:
 
 def test_refractory_steps_are_counted() -> None:
     for steps in (0, 1, 5, 200):
-        made = TARGET.quantize(add_lag(network(LIF(full(1, 0.9), full(1, 1.0), refractory=steps), np.eye(1))))
+        made = TARGET.quantize(add_lag(network(LIF(full(1, 0.9), full(1, 1.0), refractory=steps), np.eye(1) / 2)))
         hold = int(made.graph.populations[0].neuron.t_hold[0])  # type: ignore[union-attr]
         assert abs(hold - (steps + 0.9) * 1e6) < 0.01 * (steps + 1) * 1e6
         neuron = TARGET.lower(made.graph).arrays["neuron"][0]
