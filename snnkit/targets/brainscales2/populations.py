@@ -14,7 +14,8 @@ import numpy as np
 
 from snnkit.descriptor import Descriptor
 from snnkit.targets.brainscales2 import schema, spec
-from snnkit.targets.brainscales2.decode import Part, decode, first_lines
+from snnkit.targets.brainscales2.decode import Part, decode
+from snnkit.targets.images import first_lines
 
 Array = np.ndarray[Any, Any]
 
@@ -53,7 +54,7 @@ class Network:
     @cached_property
     def parts(self) -> list[Part]:
         """Of `decode`."""
-        return decode(self.descriptor.arrays, first_lines(self.descriptor.manifest.ports))
+        return decode(self.descriptor.arrays, first_lines(self.descriptor.manifest.ports)[0])
 
     @cached_property
     def groups(self) -> list[Group]:
