@@ -33,7 +33,9 @@ def command(*argv: str) -> str:
 @pytest.fixture(scope="session")
 def tiny_descriptor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A descriptor of two neurons behind two inputs."""
-    from snnkit.graph.model import LIF, Connection, Dense, Graph, Input, Population, Readout
+    from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+    from snnkit.graph.neurons import LIF
+    from snnkit.graph.synapses import Dense
     from snnkit.passes import add_lag
     from snnkit.targets import registry
     from snnkit.validation import ChipGraph, write_descriptor

@@ -21,7 +21,8 @@ from snnkit import descriptor, emulator
 from snnkit.bench import brainscales2, truenorth
 from snnkit.errors import FindingsError
 from snnkit.graph import Connection, Conv, Dense, Graph, Input, LoihiNeuron, LoihiWeightFormat, Population, Readout
-from snnkit.graph.model import SpinnakerNeuron, SpinnakerWeightFormat
+from snnkit.graph.neurons import SpinnakerNeuron
+from snnkit.graph.synapses import SpinnakerWeightFormat
 from snnkit.targets import registry
 from snnkit.targets.manifest import build_manifest
 from snnkit.targets.spinnaker import constants

@@ -23,8 +23,10 @@ import numpy as np
 
 from snnkit.errors import FindingsError, MissingPackageError
 from snnkit.export import nir
-from snnkit.graph.model import LIF, Array, Connection, Conv, CubaLIF, Dense, Graph, Input, Population, Readout
+from snnkit.graph.model import Array, Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LIF, CubaLIF
 from snnkit.graph.run import run as run_graph
+from snnkit.graph.synapses import Conv, Dense
 
 STEPS, BATCH, RATE = 40, 8, 0.4
 DT = 1e-3

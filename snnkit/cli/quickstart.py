@@ -111,7 +111,9 @@ def _tiny_road(target_name: str) -> None:
     import numpy as np
 
     from snnkit import emulator
-    from snnkit.graph.model import LIF, Connection, Dense, Graph, Input, Population, Readout
+    from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+    from snnkit.graph.neurons import LIF
+    from snnkit.graph.synapses import Dense
     from snnkit.passes import add_lag
     from snnkit.targets import registry
     from snnkit.validation.pipeline import ChipGraph, write_descriptor

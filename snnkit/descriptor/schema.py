@@ -76,7 +76,7 @@ class Readout(Section):
 
 
 class HostLayer(Section):
-    """Neurons that the host runs, as `snnkit.graph.model` defines them; arrays `host.<layer>.<parameter>`, float [n].
+    """Neurons that the host runs, as `snnkit.graph.neurons` defines them; arrays `host.<layer>.<parameter>`, float [n].
 
     `LIF`: decay, threshold; `CubaLIF`: decay_syn, decay_mem, threshold; `LI`: decay; `CubaLI`: decay_syn, decay_mem;
     each with bias, if `bias` is set.

@@ -18,7 +18,9 @@ from snnkit.export import operators as ops
 from snnkit.export.tracer import known_base
 from snnkit.export.value import Term, Value, VoteSum
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LI, LIF, Array, Conv, CubaLIF, Dense, LinearLeakIF, Neuron, Pool, Scale, Sparse
+from snnkit.graph.model import Array
+from snnkit.graph.neurons import LI, LIF, CubaLIF, LinearLeakIF, Neuron
+from snnkit.graph.synapses import Conv, Dense, Pool, Scale, Sparse
 from snnkit.nn.check import OURS
 from snnkit.nn.synapses.upsample import AXES
 

@@ -10,7 +10,8 @@ import scipy.sparse as sp
 import torch
 from torch.nn import functional as F
 
-from snnkit.graph.model import Array, Conv, Sparse
+from snnkit.graph.model import Array
+from snnkit.graph.synapses import Conv, Sparse
 
 Edges = Sequence[tuple[int, int]]
 """Zeros added before and behind, per axis."""

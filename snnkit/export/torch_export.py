@@ -17,7 +17,9 @@ from snnkit.export.leaves import Leaves, relay
 from snnkit.export.tracer import ExportTracer, known_base, node_line, trace
 from snnkit.export.value import Term, Value, concatenate, connections
 from snnkit.graph.findings import Finding, has_errors
-from snnkit.graph.model import LI, Connection, Graph, Input, Neuron, Population, Readout, Scale
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, Neuron
+from snnkit.graph.synapses import Scale
 from snnkit.passes import simplify
 
 _ADD = {operator.add, operator.iadd, torch.add}

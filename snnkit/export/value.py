@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.graph.model import Array, Chain, Connection, Conv, Scale, Select, Sparse
+from snnkit.graph.model import Array, Connection
+from snnkit.graph.synapses import Chain, Conv, Scale, Select, Sparse
 
 
 class VoteSum(Sparse):

@@ -2,38 +2,36 @@
 
 from snnkit.graph.findings import Finding, Severity, has_errors
 from snnkit.graph.findings import errors as finding_errors
-from snnkit.graph.model import (
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import (
     LI,
     LIF,
     BrainScales2Neuron,
-    Chain,
     ChipNeuron,
-    Connection,
-    Conv,
     CubaLI,
     CubaLIF,
-    Dense,
-    Graph,
-    Input,
-    IntegerFormat,
     LinearLeakIF,
     LoihiNeuron,
-    LoihiWeightFormat,
     Neuron,
+    SpinnakerNeuron,
+    TrueNorthAxon,
+    TrueNorthNeuron,
+    TrueNorthOutput,
+)
+from snnkit.graph.synapses import (
+    Chain,
+    Conv,
+    Dense,
+    IntegerFormat,
+    LoihiWeightFormat,
     Pool,
-    Population,
-    Readout,
     Scale,
     Select,
     Sparse,
-    SpinnakerNeuron,
     SpinnakerPair,
     SpinnakerWeightFormat,
     Synapse,
-    TrueNorthAxon,
     TrueNorthFormat,
-    TrueNorthNeuron,
-    TrueNorthOutput,
 )
 
 __all__ = [

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from snnkit.errors import GraphError, UsageError
-from snnkit.graph.model import INTEGER_NEURONS, BrainScales2Neuron, Graph, LoihiNeuron, SpinnakerNeuron
+from snnkit.graph.model import Graph
+from snnkit.graph.neurons import INTEGER_NEURONS, BrainScales2Neuron, LoihiNeuron, SpinnakerNeuron
 from snnkit.graph.rules import LoihiReading, Part, Reading, TrueNorthDraws, connection_parts, neuron_rule
 from snnkit.graph.rules.brainscales2 import run_network
 from snnkit.graph.rules.spinnaker_stdp import Learning

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from snnkit.graph.model import Chain, Graph
+from snnkit.graph.model import Graph
+from snnkit.graph.synapses import Chain
 
 Rewrite = Callable[[Any, Any], tuple[Any, ...] | None]
 """Given `first` and `then`, the operators that replace them, or None to leave them."""

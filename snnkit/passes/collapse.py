@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from snnkit.graph.model import Chain, Conv, Dense, Graph, Pool, Sparse, Synapse
+from snnkit.graph.model import Graph
+from snnkit.graph.synapses import Chain, Conv, Dense, Pool, Sparse, Synapse
 
 
 def _collapse(chain: Chain) -> Synapse:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.graph.model import Array, Conv, Dense, Graph, Scale, Sparse
+from snnkit.graph.model import Array, Graph
+from snnkit.graph.synapses import Conv, Dense, Scale, Sparse
 from snnkit.passes.chains import rewrite_chains
 
 

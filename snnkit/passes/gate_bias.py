@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from snnkit.graph.model import Connection, Dense, Graph, Input
+from snnkit.graph.model import Connection, Graph, Input
+from snnkit.graph.synapses import Dense
 
 PREFIX = "bias."
 

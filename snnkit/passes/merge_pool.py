@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.graph.model import Conv, Dense, Graph, Pool
+from snnkit.graph.model import Graph
+from snnkit.graph.synapses import Conv, Dense, Pool
 from snnkit.passes.chains import rewrite_chains
 
 _NONE = (0, 0, 0, 0)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.graph.model import Conv, Dense, Graph, Pool, Scale, Select, Sparse
+from snnkit.graph.model import Graph
+from snnkit.graph.synapses import Conv, Dense, Pool, Scale, Select, Sparse
 from snnkit.passes.chains import rewrite_chains
 
 

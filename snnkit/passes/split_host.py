@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from snnkit.errors import GraphError, did_you_mean
-from snnkit.graph.model import LI, LIF, CubaLI, CubaLIF, Graph, Input, Readout
+from snnkit.graph.model import Graph, Input, Readout
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF
 
 HOST_NEURONS = (LIF, CubaLIF, LI, CubaLI)
 """Those that a host can run."""

@@ -26,7 +26,9 @@ import numpy as np
 
 from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LI, LIF, Chain, Connection, CubaLI, CubaLIF, Graph, Population
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF
+from snnkit.graph.synapses import Chain
 from snnkit.passes import loop_findings
 
 Array = np.ndarray[Any, Any]

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.descriptor.schema import Host, HostLayer, HostNetwork, HostSynapse, Port, Readout
-from snnkit.graph.model import Connection, Dense, Graph, Population
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.synapses import Dense
 from snnkit.passes.split_host import Split
 
 Array = np.ndarray[Any, Any]

@@ -19,7 +19,9 @@ import scipy.sparse as sp
 
 from snnkit.errors import GraphError
 from snnkit.graph.findings import Finding, errors
-from snnkit.graph.model import LI, LIF, CubaLI, CubaLIF, Graph, Population, Sparse
+from snnkit.graph.model import Graph, Population
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF
+from snnkit.graph.synapses import Sparse
 from snnkit.passes.split_host import split_host
 from snnkit.targets.base import Target
 from snnkit.validation.pipeline import Bias, check_graph

@@ -14,7 +14,8 @@ from snnkit import descriptor
 from snnkit._io import sha256_file
 from snnkit.errors import DataError, FindingsError, UsageError
 from snnkit.graph.findings import Finding, has_errors
-from snnkit.graph.model import INTEGER_NEURONS, Graph, Input
+from snnkit.graph.model import Graph, Input
+from snnkit.graph.neurons import INTEGER_NEURONS
 from snnkit.passes import simplify
 from snnkit.targets.base import Target
 from snnkit.validation.fits import NOTHING, Fit, compare, unexported

@@ -15,7 +15,8 @@ from snnkit import descriptor
 from snnkit.descriptor import Vectors
 from snnkit.errors import FindingsError, GraphError, UsageError
 from snnkit.graph.findings import Finding, has_errors
-from snnkit.graph.model import CubaLIF, Graph
+from snnkit.graph.model import Graph
+from snnkit.graph.neurons import CubaLIF
 from snnkit.graph.run import Trace, run
 from snnkit.passes import add_lag, gate_bias, loop_findings
 from snnkit.passes.split_host import Split, split_host

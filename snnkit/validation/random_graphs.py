@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.graph.model import LI, LIF, Array, Connection, Conv, CubaLIF, Dense, Graph, Input, Population, Readout
-from snnkit.graph.model import Sparse as SparseSynapse
+from snnkit.graph.model import Array, Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF, CubaLIF
+from snnkit.graph.synapses import Conv, Dense
+from snnkit.graph.synapses import Sparse as SparseSynapse
 from snnkit.passes import add_lag, loop_findings
 from snnkit.targets.capabilities import Capabilities
 

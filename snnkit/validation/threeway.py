@@ -14,7 +14,8 @@ import torch
 from snnkit import emulator
 from snnkit import nn as snn
 from snnkit.descriptor import Descriptor
-from snnkit.graph.model import LI, Graph
+from snnkit.graph.model import Graph
+from snnkit.graph.neurons import LI
 from snnkit.validation.compare import Answers, PairCounts
 from snnkit.validation.pipeline import ChipGraph, Samples, rasters
 from snnkit.validation.virtual import CHIPS, VirtualChips, seeds_of

@@ -15,7 +15,9 @@ from snnkit.cli.main import main
 from snnkit.data.events import EventStream
 from snnkit.data.files.atis import encode_atis
 from snnkit.export import nir
-from snnkit.graph.model import LIF, Connection, Conv, Graph, Input, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LIF
+from snnkit.graph.synapses import Conv
 
 pytestmark = pytest.mark.timeout(180)  # the first use compiles the kernels where they are not cached yet
 

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from snnkit import descriptor, emulator
 from snnkit.emulator.host import HostPart, Hosts
 from snnkit.errors import DescriptorError, FindingsError, UsageError
-from snnkit.graph.model import LI, LIF, Connection, CubaLI, CubaLIF, Dense, Graph, Input, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Dense
 from snnkit.passes.split_host import Split
 from snnkit.targets import registry
 from snnkit.targets.capabilities import Capabilities

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from snnkit import nn as snn
 from snnkit.export import operators, to_graph
-from snnkit.graph.model import Conv, Pool, Sparse
+from snnkit.graph.synapses import Conv, Pool, Sparse
 from snnkit.passes import add_lag
 
 from .test_equal import T, assert_equal, dyadic, lif, spikes

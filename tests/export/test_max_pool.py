@@ -12,7 +12,7 @@ from torch import nn
 from snnkit import emulator
 from snnkit import nn as snn
 from snnkit.export import to_graph
-from snnkit.graph.model import TrueNorthAxon
+from snnkit.graph.neurons import TrueNorthAxon
 from snnkit.graph.run import run
 from snnkit.passes import add_lag
 from snnkit.targets.truenorth import TARGET as TRUENORTH

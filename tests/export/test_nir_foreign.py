@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from snnkit.errors import FindingsError, NirError, UsageError
 from snnkit.export import nir
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LI, LIF, CubaLI, Dense, Graph
+from snnkit.graph.model import Graph
+from snnkit.graph.neurons import LI, LIF, CubaLI
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Dense
 
 from .nir_files import chain, net, neuron, node, save, simulate
 

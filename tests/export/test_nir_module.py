@@ -17,22 +17,10 @@ from snnkit import nn as snn
 from snnkit.bench import nir as networks
 from snnkit.errors import GraphError, ShapeError, StateError
 from snnkit.export import nir, to_graph
-from snnkit.graph.model import (
-    LI,
-    LIF,
-    Connection,
-    Conv,
-    CubaLI,
-    Dense,
-    Graph,
-    Input,
-    LoihiNeuron,
-    Pool,
-    Population,
-    Readout,
-    Sparse,
-)
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF, CubaLI, LoihiNeuron
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Conv, Dense, Pool, Sparse
 from snnkit.validation.random_graphs import random_graph
 
 from .test_nir_round_trip import full

@@ -15,7 +15,8 @@ import torch
 from snnkit.bench import nir as networks
 from snnkit.errors import FindingsError, NirError
 from snnkit.export import nir
-from snnkit.graph.model import CubaLIF, Graph
+from snnkit.graph.model import Graph
+from snnkit.graph.neurons import CubaLIF
 from snnkit.graph.run import run
 
 from .nir_files import chain, differences, neuron, node, save, simulate

@@ -21,25 +21,10 @@ from snnkit.bench import nir as networks
 from snnkit.errors import FindingsError, NirError, UsageError
 from snnkit.export import nir, to_graph
 from snnkit.graph.findings import has_errors
-from snnkit.graph.model import (
-    LI,
-    LIF,
-    Chain,
-    Connection,
-    Conv,
-    CubaLI,
-    CubaLIF,
-    Dense,
-    Graph,
-    Input,
-    Pool,
-    Population,
-    Readout,
-    Scale,
-    Select,
-    Sparse,
-)
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Chain, Conv, Dense, Pool, Scale, Select, Sparse
 from snnkit.targets import registry
 from snnkit.validation.pipeline import chip_timeline
 from snnkit.validation.random_graphs import random_graph

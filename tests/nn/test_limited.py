@@ -16,7 +16,7 @@ from snnkit import emulator
 from snnkit import nn as snn
 from snnkit.errors import FindingsError, ParameterError, ShapeError
 from snnkit.export import to_graph
-from snnkit.graph.model import Sparse
+from snnkit.graph.synapses import Sparse
 from snnkit.models import CrossbarClassifier
 from snnkit.validation.pipeline import to_chip, write_descriptor
 

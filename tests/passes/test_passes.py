@@ -9,23 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkit.graph.model import (
-    LIF,
-    Array,
-    Chain,
-    Connection,
-    Conv,
-    Dense,
-    Graph,
-    Input,
-    Pool,
-    Population,
-    Readout,
-    Scale,
-    Select,
-    Sparse,
-)
+from snnkit.graph.model import Array, Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LIF
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Chain, Conv, Dense, Pool, Scale, Select, Sparse
 from snnkit.passes import add_lag, collapse, fold_norm, gate_bias, loop_findings, merge_pool, merge_select, simplify
 
 Shape = tuple[int, int, int]

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnkit.errors import GraphError
-from snnkit.graph.model import LI, LIF, Connection, Dense, Graph, Input, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Dense
 from snnkit.passes.split_host import Split, split_host
 from snnkit.targets.capabilities import Capabilities
 from snnkit.validation.random_graphs import random_graph

@@ -17,7 +17,9 @@ from snnkit import descriptor, targets
 from snnkit._io import sha256_file
 from snnkit.descriptor.vectors import decode
 from snnkit.errors import DescriptorError, FindingsError, InternalError, UsageError
-from snnkit.graph.model import LI, LIF, Connection, Dense, Graph, Input, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF
+from snnkit.graph.synapses import Dense
 from snnkit.targets import also, registry
 from snnkit.targets.loihi.also import FORMATS
 from snnkit.targets.loihi.replay import replay

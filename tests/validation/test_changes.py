@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snnkit.graph.findings import Finding, errors
-from snnkit.graph.model import LI, LIF, Connection, CubaLIF, Dense, Graph, Input, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF, CubaLIF
+from snnkit.graph.synapses import Dense
 from snnkit.targets import registry
 from snnkit.validation.changes import EDITS, _largest, propose
 from snnkit.validation.pipeline import check_graph

@@ -10,7 +10,9 @@ import pytest
 
 from snnkit import emulator
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LIF, Connection, Dense, Graph, Input, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LIF
+from snnkit.graph.synapses import Dense
 from snnkit.targets import registry
 from snnkit.targets.costs import latency
 from snnkit.validation.fits import RUN_SAMPLES, compare, fit, unexported

@@ -22,7 +22,9 @@ from snnkit.export.nir.model import FIRING, NEURONS, Array
 from snnkit.export.nir.nodes import Flat, whole
 from snnkit.export.value import Term, Value, connections
 from snnkit.graph.findings import Finding, has_errors
-from snnkit.graph.model import LI, Connection, CubaLI, Dense, Graph, Input, Population, Readout, Scale, Sparse
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, CubaLI
+from snnkit.graph.synapses import Dense, Scale, Sparse
 from snnkit.passes import simplify
 
 DECAYS_ALIKE = 1e-3

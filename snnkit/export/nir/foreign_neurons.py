@@ -11,7 +11,7 @@ from snnkit.export.nir.dialects import Dialect
 from snnkit.export.nir.model import FIRING, Array, Node
 from snnkit.export.nir.neurons import GAIN_OF_ONE, above
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LI, LIF, CubaLI, CubaLIF, Neuron
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF, Neuron
 
 
 @dataclass(eq=False)

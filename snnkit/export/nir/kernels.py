@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnkit.export.nir.model import Array
-from snnkit.graph.model import Conv
+from snnkit.graph.synapses import Conv
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from snnkit.export.nir.model import Node
 from snnkit.export.nir.nodes import whole
 from snnkit.export.value import Term, Value
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Conv, Dense, Pool, Scale, Sparse
+from snnkit.graph.synapses import Conv, Dense, Pool, Scale, Sparse
 
 WHOLE_STEP = 1e-4
 """How far, in steps, a delay may be from a whole number of them."""

@@ -24,7 +24,9 @@ from snnkit.export.nir.layers import Loop, Network, Part, Reshape
 from snnkit.export.nir.model import Array
 from snnkit.export.nir.reader import read
 from snnkit.export.nir.synapses import Shape
-from snnkit.graph.model import LI, LIF, Connection, Conv, CubaLI, CubaLIF, Dense, Graph, Neuron, Pool, Population
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF, Neuron
+from snnkit.graph.synapses import Conv, Dense, Pool
 from snnkit.surrogate import Surrogate
 
 MOST_INPUTS = 4

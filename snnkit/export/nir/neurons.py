@@ -16,7 +16,7 @@ from snnkit.errors import NirError
 from snnkit.export.nir.dialects import Dialect
 from snnkit.export.nir.model import Array, Node
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import (
+from snnkit.graph.neurons import (
     LI,
     LIF,
     BrainScales2Neuron,

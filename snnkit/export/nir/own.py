@@ -20,21 +20,9 @@ from snnkit.export.nir.dialects import dialect
 from snnkit.export.nir.model import Array, Net, Node
 from snnkit.export.nir.plan import FORMAT, KEY
 from snnkit.export.nir.writer import to_net
-from snnkit.graph.model import (
-    LI,
-    LIF,
-    Chain,
-    Connection,
-    CubaLI,
-    CubaLIF,
-    Dense,
-    Graph,
-    Input,
-    LoihiNeuron,
-    LoihiWeightFormat,
-    Population,
-    Readout,
-)
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF, LoihiNeuron
+from snnkit.graph.synapses import Chain, Dense, LoihiWeightFormat
 
 AGREEMENT = 1e-5
 """Relative difference that rounding to float32 by another program may leave."""

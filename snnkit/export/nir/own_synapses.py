@@ -11,7 +11,7 @@ import numpy as np
 from snnkit.errors import NirError
 from snnkit.export.nir.model import Node
 from snnkit.export.nir.synapses import LARGEST_MATRIX, Op, csr
-from snnkit.graph.model import Conv, Dense, Pool, Scale, Select, Sparse
+from snnkit.graph.synapses import Conv, Dense, Pool, Scale, Select, Sparse
 
 MOST_SYNAPSES = 2**28
 """Of a convolution that is written as a matrix."""

@@ -22,7 +22,7 @@ from snnkit.errors import NirError
 from snnkit.export.nir.dialects import Dialect
 from snnkit.export.nir.kernels import kernel_of
 from snnkit.export.nir.model import Array, Node
-from snnkit.graph.model import Chain, Conv, Dense, Pool, Scale, Select, Sparse
+from snnkit.graph.synapses import Chain, Conv, Dense, Pool, Scale, Select, Sparse
 
 Op = Dense | Sparse | Conv | Scale | Select | Pool
 Shape = tuple[int, ...]

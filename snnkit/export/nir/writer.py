@@ -25,19 +25,10 @@ from snnkit.export.nir.model import Array, Net, Node
 from snnkit.export.nir.plan import FORMAT, KEY, per_channel, plain, rename, to_json
 from snnkit.export.nir.synapses import Shape
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import (
-    LIF,
-    Connection,
-    Conv,
-    CubaLIF,
-    Dense,
-    Graph,
-    LoihiWeightFormat,
-    Pool,
-    Population,
-    Readout,
-)
+from snnkit.graph.model import Connection, Graph, Population, Readout
+from snnkit.graph.neurons import LIF, CubaLIF
 from snnkit.graph.rules.loihi import effective_weight
+from snnkit.graph.synapses import Conv, Dense, LoihiWeightFormat, Pool
 
 MOST_BYTES = 2**30
 """Of arrays in a file; the reader takes no more."""

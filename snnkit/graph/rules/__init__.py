@@ -12,22 +12,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.errors import GraphError
-from snnkit.graph.model import (
+from snnkit.graph.model import Connection, Population
+from snnkit.graph.neurons import (
     LI,
     LIF,
     ChipNeuron,
-    Connection,
     CubaLI,
     CubaLIF,
-    IntegerFormat,
     LinearLeakIF,
     LoihiNeuron,
-    LoihiWeightFormat,
-    Population,
     SpinnakerNeuron,
-    SpinnakerWeightFormat,
     TrueNorthAxon,
-    TrueNorthFormat,
     TrueNorthNeuron,
     TrueNorthOutput,
 )
@@ -35,6 +30,7 @@ from snnkit.graph.rules import loihi, real, spinnaker, truenorth
 from snnkit.graph.rules.loihi import READINGS, LoihiReading
 from snnkit.graph.rules.products import Part, by_delay
 from snnkit.graph.rules.truenorth import TrueNorthDraws, TrueNorthReading
+from snnkit.graph.synapses import IntegerFormat, LoihiWeightFormat, SpinnakerWeightFormat, TrueNorthFormat
 
 Array = np.ndarray[Any, Any]
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.graph.model import BrainScales2Neuron, Graph
+from snnkit.graph.model import Graph
+from snnkit.graph.neurons import BrainScales2Neuron
 
 Array = np.ndarray[Any, Any]
 CELLS = 8

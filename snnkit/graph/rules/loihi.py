@@ -15,8 +15,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.errors import GraphError
-from snnkit.graph.model import Connection, LoihiNeuron, LoihiWeightFormat
+from snnkit.graph.model import Connection
+from snnkit.graph.neurons import LoihiNeuron
 from snnkit.graph.rules.products import Part, by_delay
+from snnkit.graph.synapses import LoihiWeightFormat
 
 Array = np.ndarray[Any, Any]
 

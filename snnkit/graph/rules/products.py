@@ -10,7 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.errors import GraphError
-from snnkit.graph.model import Connection, Dense
+from snnkit.graph.model import Connection
+from snnkit.graph.synapses import Dense
 
 Array = np.ndarray[Any, Any]
 SPARSE_BELOW = 0.1  # share of active sources under which sparse x sparse is faster than sparse x dense

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.graph.model import LI, LIF, Connection, CubaLI, CubaLIF, LinearLeakIF
+from snnkit.graph.model import Connection
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF, LinearLeakIF
 from snnkit.graph.rules.products import Part, by_delay
 
 Array = np.ndarray[Any, Any]

@@ -20,8 +20,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.errors import GraphError
-from snnkit.graph.model import Connection, SpinnakerNeuron, SpinnakerWeightFormat
+from snnkit.graph.model import Connection
+from snnkit.graph.neurons import SpinnakerNeuron
 from snnkit.graph.rules.products import Part, by_delay
+from snnkit.graph.synapses import SpinnakerWeightFormat
 
 Array = np.ndarray[Any, Any]
 

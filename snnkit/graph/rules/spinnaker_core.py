@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.graph.model import SpinnakerNeuron, SpinnakerPair
+from snnkit.graph.neurons import SpinnakerNeuron
 from snnkit.graph.rules.spinnaker import SpinnakerRule
 from snnkit.graph.rules.spinnaker_stdp import PlasticRow, PostHistory, Synapse
+from snnkit.graph.synapses import SpinnakerPair
 
 Array = np.ndarray[Any, Any]
 

@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 
 from snnkit.errors import GraphError
-from snnkit.graph.model import Connection, Graph, SpinnakerNeuron, SpinnakerPair, SpinnakerWeightFormat
+from snnkit.graph.model import Connection, Graph
+from snnkit.graph.neurons import SpinnakerNeuron
+from snnkit.graph.synapses import SpinnakerPair, SpinnakerWeightFormat
 
 Array = np.ndarray[Any, Any]
 

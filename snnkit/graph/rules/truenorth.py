@@ -15,8 +15,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.errors import UsageError
-from snnkit.graph.model import Connection, TrueNorthFormat, TrueNorthNeuron
+from snnkit.graph.model import Connection
+from snnkit.graph.neurons import TrueNorthNeuron
 from snnkit.graph.rules.products import Part, by_delay
+from snnkit.graph.synapses import TrueNorthFormat
 
 Array = np.ndarray[Any, Any]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.graph.model import ChipNeuron
+from snnkit.graph.neurons import ChipNeuron
 from snnkit.targets._template import spec
 
 Array = np.ndarray[Any, Any]

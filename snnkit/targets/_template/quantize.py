@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.graph.model import LIF, Connection, Dense, Graph, IntegerFormat, Population, Sparse
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import LIF
+from snnkit.graph.synapses import Dense, IntegerFormat, Sparse
 from snnkit.targets._template import spec
 from snnkit.targets._template.neuron import ToyNeuron
 from snnkit.targets.quantized import Quantized, on_chip_timeline

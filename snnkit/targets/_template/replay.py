@@ -27,8 +27,9 @@ import numpy as np
 from snnkit import descriptor
 from snnkit.errors import ReplayFormatError, SnnkitError
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Connection, Dense, Graph, Input, IntegerFormat, Population
+from snnkit.graph.model import Connection, Graph, Input, Population
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Dense, IntegerFormat
 from snnkit.targets._template import TARGET, spec
 from snnkit.targets._template.lower import Lowered, lower
 from snnkit.targets._template.neuron import ToyNeuron

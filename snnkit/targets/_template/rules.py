@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LIF, Connection, Graph, Population
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import LIF
 from snnkit.passes import loop_findings
 from snnkit.targets import checks
 from snnkit.targets._template import spec

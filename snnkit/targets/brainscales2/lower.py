@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import Finding, has_errors
-from snnkit.graph.model import BrainScales2Neuron, Graph
+from snnkit.graph.model import Graph
+from snnkit.graph.neurons import BrainScales2Neuron
 from snnkit.targets import lowered
 from snnkit.targets.brainscales2 import digital, rules, schema, spec
 from snnkit.targets.brainscales2.allocate import INSIDE, JOINED, OUTSIDE, QUARTERS, Item

@@ -28,19 +28,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import (
-    LI,
-    LIF,
-    BrainScales2Neuron,
-    Connection,
-    CubaLI,
-    CubaLIF,
-    Dense,
-    Graph,
-    IntegerFormat,
-    Population,
-    Sparse,
-)
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import LI, LIF, BrainScales2Neuron, CubaLI, CubaLIF
+from snnkit.graph.synapses import Dense, IntegerFormat, Sparse
 from snnkit.targets.brainscales2 import spec
 from snnkit.targets.brainscales2.registers import nearest_refractory
 from snnkit.targets.brainscales2.timing import real_time

@@ -33,7 +33,8 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import LI, LIF, BrainScales2Neuron, Connection, CubaLI, CubaLIF, Graph, Population
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import LI, LIF, BrainScales2Neuron, CubaLI, CubaLIF
 from snnkit.passes import loop_findings
 from snnkit.targets import checks
 from snnkit.targets.brainscales2 import registers, spec

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.graph.model import Connection, Conv, Dense, LoihiWeightFormat
+from snnkit.graph.model import Connection
+from snnkit.graph.synapses import Conv, Dense, LoihiWeightFormat
 from snnkit.targets.loihi import spec
 from snnkit.targets.loihi.schema import SynapseFormat, index_code, weight_code
 

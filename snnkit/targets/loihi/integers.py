@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.graph.model import Array, Connection, Conv, CubaLIF, Dense, LoihiWeightFormat, Sparse
+from snnkit.graph.model import Array, Connection
+from snnkit.graph.neurons import CubaLIF
+from snnkit.graph.synapses import Conv, Dense, LoihiWeightFormat, Sparse
 from snnkit.targets.loihi import spec
 
 K_MAX = 127  # mixed-sign mantissas 2k, |2k| <= 254

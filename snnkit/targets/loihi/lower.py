@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import has_errors
-from snnkit.graph.model import Graph, LoihiNeuron
+from snnkit.graph.model import Graph
+from snnkit.graph.neurons import LoihiNeuron
 from snnkit.targets import lowered
 from snnkit.targets.loihi import rules, spec
 from snnkit.targets.loihi.encode import AxonGroup, delay_of, mantissa_of

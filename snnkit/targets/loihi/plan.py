@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Graph, LoihiNeuron, Population
+from snnkit.graph.model import Graph, Population
+from snnkit.graph.neurons import LoihiNeuron
 from snnkit.mapping import Over, Partition, Site, fan_out, partition, place
 from snnkit.targets.loihi import spec
 from snnkit.targets.loihi.encode import AxonGroup, Wires, encode, prepare

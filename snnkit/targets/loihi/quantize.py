@@ -25,17 +25,9 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import (
-    LI,
-    LIF,
-    Array,
-    Connection,
-    Conv,
-    CubaLIF,
-    Graph,
-    LoihiNeuron,
-    Population,
-)
+from snnkit.graph.model import Array, Connection, Graph, Population
+from snnkit.graph.neurons import LI, LIF, CubaLIF, LoihiNeuron
+from snnkit.graph.synapses import Conv
 from snnkit.targets.loihi import spec
 from snnkit.targets.loihi.integers import (
     BIAS_REACH,

@@ -16,9 +16,10 @@ import numpy as np
 
 from snnkit import descriptor
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Connection, Dense, Graph, LoihiWeightFormat
+from snnkit.graph.model import Connection, Graph
 from snnkit.graph.rules.loihi import READINGS, LoihiReading, effective_weight
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Dense, LoihiWeightFormat
 from snnkit.targets.comparison import ArrayVerdict, judge
 from snnkit.targets.fresh import Job
 from snnkit.targets.loihi import TARGET

@@ -33,19 +33,9 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import Finding, has_errors
-from snnkit.graph.model import (
-    LI,
-    LIF,
-    Connection,
-    Conv,
-    CubaLIF,
-    Dense,
-    Graph,
-    LoihiNeuron,
-    LoihiWeightFormat,
-    Population,
-    Sparse,
-)
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import LI, LIF, CubaLIF, LoihiNeuron
+from snnkit.graph.synapses import Conv, Dense, LoihiWeightFormat, Sparse
 from snnkit.targets import checks
 from snnkit.targets.loihi import spec
 

@@ -19,17 +19,9 @@ from typing import Any
 import numpy as np
 
 from snnkit.errors import ReplayFormatError, SnnkitError
-from snnkit.graph.model import (
-    Connection,
-    Conv,
-    Dense,
-    Graph,
-    Input,
-    LoihiNeuron,
-    LoihiWeightFormat,
-    Population,
-    Synapse,
-)
+from snnkit.graph.model import Connection, Graph, Input, Population
+from snnkit.graph.neurons import LoihiNeuron
+from snnkit.graph.synapses import Conv, Dense, LoihiWeightFormat, Synapse
 from snnkit.targets.loihi import spec as chip
 from snnkit.targets.vector_file import VectorFile, read_arrays, take_json
 

@@ -10,19 +10,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit import descriptor
-from snnkit.graph.model import (
-    Connection,
-    Graph,
-    Input,
-    Population,
-    Sparse,
-    SpinnakerNeuron,
-    SpinnakerPair,
-    SpinnakerWeightFormat,
-)
+from snnkit.graph.model import Connection, Graph, Input, Population
+from snnkit.graph.neurons import SpinnakerNeuron
 from snnkit.graph.rules.spinnaker_core import CoreRow, run_core
 from snnkit.graph.rules.spinnaker_stdp import Synapse
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Sparse, SpinnakerPair, SpinnakerWeightFormat
 from snnkit.targets.comparison import ArrayVerdict, judge
 from snnkit.targets.fresh import Job
 from snnkit.targets.manifest import build_manifest

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from snnkit import descriptor
-from snnkit.graph.model import Graph, Input, Population, SpinnakerNeuron
+from snnkit.graph.model import Graph, Input, Population
+from snnkit.graph.neurons import SpinnakerNeuron
 from snnkit.targets.comparison import ArrayVerdict, judge
 from snnkit.targets.fresh import Job
 from snnkit.targets.manifest import build_manifest

@@ -10,7 +10,9 @@ import numpy as np
 
 from snnkit.errors import did_you_mean
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Connection, Graph, Population, SpinnakerNeuron, SpinnakerPair, SpinnakerWeightFormat
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import SpinnakerNeuron
+from snnkit.graph.synapses import SpinnakerPair, SpinnakerWeightFormat
 from snnkit.targets.spinnaker import spec, words
 from snnkit.targets.spinnaker.budget import LIMITS, dtcm_bytes, over_budget, usage
 from snnkit.targets.spinnaker.machine import Chip, chips_of, cores_of

@@ -31,19 +31,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import (
-    LI,
-    LIF,
-    Connection,
-    CubaLI,
-    CubaLIF,
-    Dense,
-    Graph,
-    Population,
-    Sparse,
-    SpinnakerNeuron,
-    SpinnakerWeightFormat,
-)
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF, SpinnakerNeuron
+from snnkit.graph.synapses import Dense, Sparse, SpinnakerWeightFormat
 from snnkit.targets import quantized
 from snnkit.targets.spinnaker import scales, spec, throughput, words
 from snnkit.targets.spinnaker.arrivals import Arrivals, arrivals

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import SpinnakerNeuron
+from snnkit.graph.neurons import SpinnakerNeuron
 from snnkit.targets.spinnaker import scales, spec
 
 Array = np.ndarray[Any, Any]

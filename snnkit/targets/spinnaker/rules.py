@@ -32,18 +32,9 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import Finding, has_errors
-from snnkit.graph.model import (
-    LI,
-    LIF,
-    Connection,
-    CubaLI,
-    CubaLIF,
-    Graph,
-    Population,
-    Sparse,
-    SpinnakerNeuron,
-    SpinnakerWeightFormat,
-)
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF, SpinnakerNeuron
+from snnkit.graph.synapses import Sparse, SpinnakerWeightFormat
 from snnkit.targets import checks
 from snnkit.targets.spinnaker import spec, throughput
 from snnkit.targets.spinnaker.rules_learning import check_pairs

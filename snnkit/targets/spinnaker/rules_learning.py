@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Connection, Graph, Population, SpinnakerNeuron, SpinnakerPair, SpinnakerWeightFormat
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import SpinnakerNeuron
+from snnkit.graph.synapses import SpinnakerPair, SpinnakerWeightFormat
 from snnkit.targets.spinnaker import spec
 
 TABLE_MAX = (1 << 16) - 1

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Graph, Population, TrueNorthNeuron
+from snnkit.graph.model import Graph, Population
+from snnkit.graph.neurons import TrueNorthNeuron
 from snnkit.graph.rules.truenorth import parts
 from snnkit.targets.truenorth import spec
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Graph, TrueNorthNeuron
+from snnkit.graph.model import Graph
+from snnkit.graph.neurons import TrueNorthNeuron
 from snnkit.targets.truenorth import schema, spec
 from snnkit.targets.truenorth.images import CoreImage, neuron_rows, pack, site
 from snnkit.targets.truenorth.plan import Layer, Plan, axons_of, make_plan, relay_groups

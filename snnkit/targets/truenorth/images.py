@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.graph.model import TrueNorthNeuron
+from snnkit.graph.neurons import TrueNorthNeuron
 from snnkit.targets.truenorth import schema, spec
 from snnkit.targets.truenorth.schema import AXONS, NEURON_COLUMNS, NEURONS
 

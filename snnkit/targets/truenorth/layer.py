@@ -14,19 +14,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import (
-    LIF,
-    Connection,
-    Conv,
-    CubaLIF,
-    Dense,
-    Graph,
-    LinearLeakIF,
-    Population,
-    Sparse,
-    TrueNorthFormat,
-    TrueNorthNeuron,
-)
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import LIF, CubaLIF, LinearLeakIF, TrueNorthNeuron
+from snnkit.graph.synapses import Conv, Dense, Sparse, TrueNorthFormat
 from snnkit.targets.truenorth import codes, spec
 from snnkit.targets.truenorth.integers import FAN_IN, FOUR_BIT, TRINARY, Row, Scaled, Wanted, exact, nearest, scale
 from snnkit.targets.truenorth.plan import BIAS_TYPE, fan_in

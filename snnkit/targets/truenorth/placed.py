@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Connection, Graph, Population, TrueNorthAxon, TrueNorthFormat, TrueNorthNeuron
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import TrueNorthAxon, TrueNorthNeuron
+from snnkit.graph.synapses import TrueNorthFormat
 from snnkit.targets.truenorth import schema
 from snnkit.targets.truenorth.images import CoreImage, neuron_rows, pack, site
 

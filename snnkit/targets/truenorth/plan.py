@@ -16,7 +16,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.graph.findings import Finding
-from snnkit.graph.model import Graph, Population, TrueNorthAxon
+from snnkit.graph.model import Graph, Population
+from snnkit.graph.neurons import TrueNorthAxon
 from snnkit.mapping import partition
 from snnkit.targets.truenorth import codes, shared, spec
 from snnkit.targets.truenorth.schema import AXONS, NEURONS

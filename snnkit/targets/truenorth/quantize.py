@@ -25,15 +25,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.graph.findings import Finding, has_errors
-from snnkit.graph.model import (
-    Connection,
-    Graph,
-    Population,
-    Sparse,
-    TrueNorthAxon,
-    TrueNorthFormat,
-    TrueNorthNeuron,
-)
+from snnkit.graph.model import Connection, Graph, Population
+from snnkit.graph.neurons import TrueNorthAxon, TrueNorthNeuron
+from snnkit.graph.synapses import Sparse, TrueNorthFormat
 from snnkit.targets.quantized import Quantized, on_chip_timeline
 from snnkit.targets.truenorth import spec
 from snnkit.targets.truenorth.bounds import bounds

@@ -29,19 +29,9 @@ from typing import Any
 import numpy as np
 
 from snnkit.graph.findings import Finding, errors, has_errors
-from snnkit.graph.model import (
-    LI,
-    LIF,
-    CubaLI,
-    CubaLIF,
-    Graph,
-    LinearLeakIF,
-    Population,
-    TrueNorthAxon,
-    TrueNorthFormat,
-    TrueNorthNeuron,
-    TrueNorthOutput,
-)
+from snnkit.graph.model import Graph, Population
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF, LinearLeakIF, TrueNorthAxon, TrueNorthNeuron, TrueNorthOutput
+from snnkit.graph.synapses import TrueNorthFormat
 from snnkit.passes import loop_findings
 from snnkit.targets import checks
 from snnkit.targets.truenorth import spec

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from snnkit.graph.model import LIF, CubaLIF, Graph, Population, TrueNorthAxon
+from snnkit.graph.model import Graph, Population
+from snnkit.graph.neurons import LIF, CubaLIF, TrueNorthAxon
 
 Array = np.ndarray[Any, Any]
 Member = tuple[str, int, int]

@@ -20,19 +20,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.errors import SnnkitError
-from snnkit.graph.model import (
-    Connection,
-    Dense,
-    Graph,
-    Input,
-    Population,
-    Sparse,
-    TrueNorthAxon,
-    TrueNorthFormat,
-    TrueNorthNeuron,
-    TrueNorthOutput,
-)
+from snnkit.graph.model import Connection, Graph, Input, Population
+from snnkit.graph.neurons import TrueNorthAxon, TrueNorthNeuron, TrueNorthOutput
 from snnkit.graph.rules import TrueNorthDraws
+from snnkit.graph.synapses import Dense, Sparse, TrueNorthFormat
 from snnkit.targets.vector_file import VectorFile, read_arrays, take_json
 
 Array = np.ndarray[Any, Any]

@@ -14,7 +14,9 @@ import torch
 
 from snnkit._dialect import instantiate
 from snnkit.errors import NirError, ReplayFormatError, UsageError
-from snnkit.graph.model import LI, LIF, Connection, Dense, Graph, Input, IntegerFormat, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF
+from snnkit.graph.synapses import Dense, IntegerFormat
 from snnkit.targets import register, registry, unregister
 from snnkit.targets._template import TARGET, arithmetic, lower, replay, spec
 from snnkit.targets._template.neuron import ToyNeuron, ToyRule

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from snnkit.graph.model import BrainScales2Neuron, Connection, Dense, Graph, Input, IntegerFormat, Population
+from snnkit.graph.model import Connection, Graph, Input, Population
+from snnkit.graph.neurons import BrainScales2Neuron
 from snnkit.graph.run import run as run_graph
+from snnkit.graph.synapses import Dense, IntegerFormat
 
 MADE: list[Any] = []
 """Every module, in order."""

@@ -10,7 +10,9 @@ import numpy as np
 from snnkit.descriptor import Descriptor
 from snnkit.emulator import Emulator
 from snnkit.emulator.chip import Stimulus
-from snnkit.graph.model import BrainScales2Neuron, Connection, Dense, Graph, Input, IntegerFormat, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import BrainScales2Neuron
+from snnkit.graph.synapses import Dense, IntegerFormat
 from snnkit.targets.brainscales2 import TARGET
 from snnkit.targets.brainscales2.registers import nearest_refractory
 from snnkit.targets.manifest import build_manifest

@@ -14,7 +14,8 @@ import pytest
 
 from snnkit import descriptor, emulator
 from snnkit.errors import FindingsError
-from snnkit.graph.model import Dense, Graph
+from snnkit.graph.model import Graph
+from snnkit.graph.synapses import Dense
 from snnkit.targets import also, registry
 from snnkit.targets.brainscales2.also import SCRIPT
 from snnkit.targets.manifest import build_manifest

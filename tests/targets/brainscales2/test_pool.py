@@ -13,7 +13,9 @@ from torch import nn
 from snnkit import nn as snn
 from snnkit.descriptor import Descriptor
 from snnkit.emulator import Emulator
-from snnkit.graph.model import LIF, Connection, Dense, Graph, Input, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LIF
+from snnkit.graph.synapses import Dense
 from snnkit.passes import add_lag
 from snnkit.targets.brainscales2 import TARGET, spec
 from snnkit.targets.brainscales2.quantize import quantize

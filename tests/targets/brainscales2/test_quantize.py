@@ -11,8 +11,10 @@ import pytest
 from snnkit.descriptor import Descriptor
 from snnkit.emulator import Emulator
 from snnkit.graph.findings import has_errors
-from snnkit.graph.model import LI, LIF, Connection, CubaLIF, Dense, Graph, Input, IntegerFormat, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF, CubaLIF
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Dense, IntegerFormat
 from snnkit.passes import add_lag, gate_bias
 from snnkit.targets.brainscales2 import TARGET, spec
 from snnkit.targets.brainscales2.collisions import label_collisions

@@ -17,7 +17,8 @@ import pytest
 
 from snnkit import descriptor, emulator
 from snnkit.errors import FindingsError
-from snnkit.graph.model import Graph, LoihiNeuron
+from snnkit.graph.model import Graph
+from snnkit.graph.neurons import LoihiNeuron
 from snnkit.targets import also, registry
 from snnkit.targets.loihi import arithmetic, spec
 from snnkit.targets.loihi.also import SCRIPT, start

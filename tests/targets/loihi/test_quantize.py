@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkit.graph.model import LI, LIF, Array, Connection, Conv, CubaLIF, Dense, Graph, Input, Population, Readout
+from snnkit.graph.model import Array, Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF, CubaLIF
 from snnkit.graph.rules.loihi import LoihiReading
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Conv, Dense
 from snnkit.passes import add_lag, gate_bias
 from snnkit.targets.loihi import spec
 from snnkit.targets.loihi.quantize import FINE, QuantizeOptions, quantize

@@ -11,9 +11,9 @@ import pytest
 
 from snnkit import descriptor, emulator
 from snnkit.errors import ReplayFormatError
-from snnkit.graph.model import Conv
 from snnkit.graph.rules import READINGS
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Conv
 from snnkit.targets.loihi import vectors
 from snnkit.targets.loihi.replay import load, recognise, replay
 

@@ -18,7 +18,7 @@ import pytest
 
 from snnkit import descriptor
 from snnkit.descriptor import Vectors
-from snnkit.graph.model import LIF
+from snnkit.graph.neurons import LIF
 from snnkit.graph.run import run
 from snnkit.targets.manifest import build_manifest
 from snnkit.targets.spinnaker import TARGET, also, spec

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from snnkit import descriptor
-from snnkit.graph.model import LI, LIF, Connection, CubaLI, CubaLIF, Dense, Graph, Input, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Dense
 from snnkit.passes import add_lag
 from snnkit.targets.spinnaker import rules, spec, words
 from snnkit.targets.spinnaker.quantize import quantize

@@ -123,7 +123,7 @@ def test_findings(what):
 
 def test_a_bias_register_through_the_whole_road(tmp_path):
     """i_offset: quantise, lower, write, emulate; equal to the plain executor, and near the float graph."""
-    from snnkit.graph.model import LIF
+    from snnkit.graph.neurons import LIF
     from tests.targets.spinnaker.test_scales import F, both
     from tests.targets.spinnaker.test_scales import network as layered
 

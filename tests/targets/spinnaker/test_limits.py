@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snnkit.graph.model import LIF, Dense, Graph
+from snnkit.graph.model import Graph
+from snnkit.graph.neurons import LIF
+from snnkit.graph.synapses import Dense
 from snnkit.passes import add_lag
 from snnkit.targets.spinnaker import budget, rules, spec
 from snnkit.targets.spinnaker.lower import LowerOptions, lower

@@ -8,20 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnkit import descriptor, emulator
-from snnkit.graph.model import (
-    LI,
-    LIF,
-    Connection,
-    Conv,
-    CubaLI,
-    CubaLIF,
-    Dense,
-    Graph,
-    Input,
-    Population,
-    Readout,
-)
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Conv, Dense
 from snnkit.passes import add_lag
 from snnkit.targets.manifest import build_manifest
 from snnkit.targets.quantized import summary

@@ -7,19 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snnkit.graph.model import (
-    LI,
-    LIF,
-    Connection,
-    Dense,
-    Graph,
-    Input,
-    Population,
-    Readout,
-    Sparse,
-    SpinnakerNeuron,
-    SpinnakerWeightFormat,
-)
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF, SpinnakerNeuron
+from snnkit.graph.synapses import Dense, Sparse, SpinnakerWeightFormat
 from snnkit.passes import add_lag
 from snnkit.targets.spinnaker import energy, rules, spec
 from snnkit.targets.spinnaker.lower import LowerOptions, lower

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from snnkit.graph.model import LI, LIF, Connection, CubaLIF, Dense, Graph, Input, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LI, LIF, CubaLIF
 from snnkit.graph.run import run
+from snnkit.graph.synapses import Dense
 from snnkit.passes import add_lag
 from snnkit.targets.spinnaker import scales, setup, spec
 from snnkit.targets.spinnaker.quantize import quantize

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from snnkit.graph.model import LIF, Connection, Dense, Graph, Input, Population, Readout
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LIF
+from snnkit.graph.synapses import Dense
 from snnkit.passes import add_lag
 from snnkit.targets.spinnaker import rules, spec, throughput
 from snnkit.targets.spinnaker.quantize import quantize

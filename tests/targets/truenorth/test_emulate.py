@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from snnkit import descriptor, emulator
 from snnkit._dialect import instantiate
 from snnkit.errors import DescriptorError, ShapeError, UsageError
-from snnkit.graph.model import TrueNorthNeuron
+from snnkit.graph.neurons import TrueNorthNeuron
 from snnkit.graph.run import run
 from snnkit.targets.manifest import build_manifest
 from snnkit.targets.truenorth import TARGET, arithmetic, bounds, energy

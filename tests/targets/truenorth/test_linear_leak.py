@@ -14,7 +14,7 @@ from torch import nn
 from snnkit import nn as snn
 from snnkit.errors import FindingsError, ParameterError
 from snnkit.export import to_graph
-from snnkit.graph.model import LIF, LinearLeakIF
+from snnkit.graph.neurons import LIF, LinearLeakIF
 from snnkit.graph.run import run
 from snnkit.validation.pipeline import to_chip
 
