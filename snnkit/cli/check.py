@@ -116,5 +116,7 @@ def _size(count: int) -> str:
 def _cost(cost: Cost | None, unit: str) -> str:
     if cost is None:
         return "unknown"
-    low, high = f"{cost.low:.3g}", f"{cost.high:.3g}"
+    larger = {"µJ": "mJ", "ms": "s"}
+    scale, unit = (1000, larger[unit]) if cost.high >= 1000 else (1, unit)
+    low, high = f"{cost.low / scale:.3g}", f"{cost.high / scale:.3g}"
     return f"{low if low == high else f'{low}-{high}'} {unit}, {cost.quality}"
