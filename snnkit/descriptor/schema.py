@@ -90,6 +90,13 @@ class HostLayer(Section):
     refractory: Step = 0
     bias: bool = False
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of its arrays."""
+        decays = ("decay",) if self.neuron in ("LIF", "LI") else ("decay_syn", "decay_mem")
+        fires = self.neuron in ("LIF", "CubaLIF")
+        return (*decays, *(("threshold",) if fires else ()), *(("bias",) if self.bias else ()))
+
 
 class HostSynapse(Section):
     """Weights of one delay as a CSR matrix [n_dst, n_src]: arrays `host.<name>.indptr, indices, weight`."""

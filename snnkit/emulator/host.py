@@ -166,12 +166,8 @@ def _number(arrays: Mapping[str, Array], name: str) -> Array:
 
 
 def _parameters(layer: HostLayer, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    keys = {
-        "LIF": ("decay", "threshold"), "CubaLIF": ("decay_syn", "decay_mem", "threshold"), "LI": ("decay",),
-        "CubaLI": ("decay_syn", "decay_mem"),
-    }[layer.neuron]  # fmt: skip
     out = {}
-    for key in (*keys, "bias") if layer.bias else keys:
+    for key in layer.parameters:
         values = _number(arrays, f"{layer.name}.{key}")
         if values.shape != (layer.n,):
             raise DescriptorError(

@@ -14,14 +14,6 @@ from snnkit.passes.split_host import Split
 
 Array = np.ndarray[Any, Any]
 
-PARAMETERS = {
-    "LIF": ("decay", "threshold"),
-    "CubaLIF": ("decay_syn", "decay_mem", "threshold"),
-    "LI": ("decay",),
-    "CubaLI": ("decay_syn", "decay_mem"),
-}
-"""Arrays of a layer, by neuron."""
-
 
 def lower_host(split: Split) -> tuple[Host | None, dict[str, Array]]:
     """The sections of both parts and their arrays; None where the chip runs everything."""
@@ -44,14 +36,15 @@ def _network(graph: Graph, arrays: dict[str, Array]) -> HostNetwork:
 
 def _layer(p: Population, arrays: dict[str, Array]) -> HostLayer:
     kind: Any = type(p.neuron).__name__
-    for key in PARAMETERS[kind]:
-        arrays[f"host.{p.name}.{key}"] = bits(getattr(p.neuron, key))
-    if p.bias is not None:
-        arrays[f"host.{p.name}.bias"] = bits(p.bias)
-    return HostLayer(
+    layer = HostLayer(
         name=p.name, shape=p.shape, n=p.n, neuron=kind, reset=getattr(p.neuron, "reset", "zero"),
         refractory=getattr(p.neuron, "refractory", 0), bias=p.bias is not None,
     )  # fmt: skip
+    for key in layer.parameters:
+        arrays[f"host.{p.name}.{key}"] = bits(
+            p.bias if key == "bias" and p.bias is not None else getattr(p.neuron, key)
+        )
+    return layer
 
 
 def _synapses(c: Connection, arrays: dict[str, Array]) -> list[HostSynapse]:
