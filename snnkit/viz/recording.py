@@ -46,12 +46,15 @@ def recording(facts: Mapping[str, Any], pixels: Array, frames: Array, rate: Arra
     figure = Figure(figsize=(10.0, 6.4 + strip), layout="constrained")
     grid = figure.add_gridspec(3, 2, height_ratios=(strip + 0.6, 2.0, 2.8), width_ratios=(1.35, 1.0))
     name = str(facts["file"]).replace("\\", "/").rsplit("/", 1)[-1]
-    figure.suptitle(f"{name}: {facts['events']:,} events, {facts['format']}", fontsize=11, color=style.colour("ink"))
+    title = style.plain(f"{name}: {facts['events']:,} events, {facts['format']}")
+    figure.suptitle(title, fontsize=11, color=style.colour("ink"))
     top = figure.add_subplot(grid[0, :])
     draw_events(frames, panels=count, ax=top)
     edges = np.linspace(0, facts["duration_us"] / 1000, count + 1)
     digits = 0 if edges[-1] >= 10 * count else 2
     top.set_xlabel("time (ms)")
+    top.set_ylabel("")
+    top.set_yticks([])
     if count > 1:
         top.set_xticks(top.get_xticks(), [f"{a:.{digits}f}–{b:.{digits}f}" for a, b in pairwise(edges)])
     _rates(figure.add_subplot(grid[1, :]), facts, rate, bin_us)
