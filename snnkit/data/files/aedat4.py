@@ -240,13 +240,18 @@ def decompress(body: bytes, compression: int) -> bytes:
         import lz4.frame
 
         try:
-            lz4_decoder = lz4.frame.LZ4FrameDecompressor()
-            plain = lz4_decoder.decompress(body, LONGEST_PACKET)
-            if not lz4_decoder.eof:
+            frame = lz4.frame.LZ4FrameDecompressor()
+            # the size given is allocated at once, so it is no more than a packet usually needs
+            pieces = [frame.decompress(body, max(1 << 16, 4 * len(body)))]
+            held = len(pieces[0])
+            while not frame.eof and not frame.needs_input and held <= LONGEST_PACKET:
+                pieces.append(frame.decompress(b"", 1 << 20))
+                held += len(pieces[-1])
+            if not frame.eof:
                 raise ValueError("the compressed data are cut off or too many")
         except (RuntimeError, EOFError) as error:
             raise ValueError(str(error)) from None
-        return bytes(plain)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
     import zstandard
 
     try:

@@ -33,6 +33,8 @@ UNITS = {"ns": -3, "us": 0, "ms": 3, "s": 6}
 """Powers of ten of a microsecond."""
 COLUMN_ORDERS = ("txyp", "xytp", "xypt", "tpxy")
 LONGEST_LINE = 4096
+SEEN = 200
+"""Lines that columns and units are guessed from."""
 
 
 class Layout(NamedTuple):
@@ -190,7 +192,7 @@ def _layout(head: bytes, source: str, columns: str | None, time_unit: str | None
             rows.append(numbers)
             if len(rows) == 1:
                 delimiter = "," if "," in line else ";" if ";" in line else " "
-        if len(rows) >= 1000:
+        if len(rows) >= SEEN:
             break
     if not rows:
         raise DataError(f"{source}: no line of numbers in it", fix="events are lines of four numbers: t, x, y, p")
