@@ -13,7 +13,7 @@ from typing import Any
 
 from snnkit.errors import DataError, UsageError, did_you_mean
 
-KNOWN = "a recording (snnkit convert --formats lists them), a run folder (has run.json), a descriptor NAME.snnx or .nir"
+KNOWN = "a recording (AEDAT, EVT, DAT, HDF5, .bin, CSV, NPZ), a run folder, a descriptor NAME.snnx or a NIR file (.nir)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

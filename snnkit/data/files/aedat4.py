@@ -177,7 +177,6 @@ class Aedat4Decoder(Decoder):
         parts: list[NDArray[np.void]] = []
         while not self.tally.damage:
             if 0 <= self.header.table <= self._at:  # the table of contents: no packets any more
-                self.tally.other += 1
                 at = len(data)
                 break
             if len(data) - at < 8:
