@@ -65,7 +65,7 @@ def lines_to_events(data, width, at_t, at_x, at_y, at_p, scale, seen_off, out): 
                 i += 1
             value, decimals, digits, seen, dot = 0, 0, 0, False, False
             while i < end:
-                c = data[i]
+                c = np.int64(data[i])
                 if 48 <= c <= 57:
                     seen = True
                     if digits < 18:
@@ -91,7 +91,7 @@ def lines_to_events(data, width, at_t, at_x, at_y, at_p, scale, seen_off, out): 
                     i += 1
                 power, seen = 0, False
                 while i < end and 48 <= data[i] <= 57:
-                    power = min(power * 10 + (data[i] - 48), 1000)
+                    power = min(power * 10 + (np.int64(data[i]) - 48), 1000)
                     seen = True
                     i += 1
                 if not seen:

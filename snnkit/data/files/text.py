@@ -135,15 +135,15 @@ def looks_like_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     lines = [s.strip() for s in text.split("\n")[: None if len(head) <= 2048 else -1]]
-    lines = [s for s in lines if s and not s.startswith("#")][:4]
-    if not lines:
-        return False
-    body = lines[1:] if _named(_fields(lines[0])) else lines
-    return bool(body) and all(_numbers(s) is not None for s in body) and len(_fields(body[-1])) >= 4
+    lines = [s for s in lines if s and not s.startswith("#")][:2]
+    if lines and _named(_fields(lines[0])):
+        return True
+    return any(len(_numbers(s) or ()) >= 4 for s in lines) and _numbers(lines[0]) is not None
 
 
 def _fields(line: str) -> list[str]:
-    return [f.strip().strip("\"'") for f in re.split(r"\s*[,;]\s*|\s+", line.strip())]
+    parts = re.split("[,;]", line) if "," in line or ";" in line else line.split()
+    return [f.strip().strip("\"'") for f in parts]
 
 
 def _named(fields: list[str]) -> str | None:

@@ -192,7 +192,7 @@ def dsec(events: np.ndarray, path: Path, size: tuple[int, int] | None = SIZE, of
     with h5py.File(path, "w") as file:
         for c in "txyp":
             values = events[c] - offset if c == "t" else events[c]
-            file.create_dataset(f"events/{c}", data=values, chunks=(100,), **hdf5plugin.Blosc())
+            file.create_dataset(f"events/{c}", data=values, chunks=(min(100, len(values)),), **hdf5plugin.Blosc())
         if offset:
             file["t_offset"] = np.int64(offset)
         if size:
