@@ -6,6 +6,7 @@ goes away with the listing. An archive counts as a folder of its name without th
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -48,7 +49,8 @@ class Member:
                 return self.file.read_bytes()
             except OSError as error:
                 raise unreadable(self.place, error) from error
-        assert self.archive is not None and self.info is not None
+        assert self.archive is not None
+        assert self.info is not None
         return read_member(self.archive, self.info, self.place)
 
     @contextmanager
@@ -65,7 +67,12 @@ class Member:
 
 def unreadable(place: object, error: OSError) -> DataError:
     """The error of a file that the system does not let us read."""
-    return DataError(f"{place}: cannot be read ({error.strerror or error})", fix="check the file and its permissions")
+    fix = "check the file and its permissions"
+    if error.errno == errno.ENOSPC:  # archives inside archives are unpacked
+        fix = (
+            f"free some space in {tempfile.gettempdir()}, set TMPDIR to another folder, or unpack the archives yourself"
+        )
+    return DataError(f"{place}: cannot be read ({error.strerror or error})", fix=fix)
 
 
 def is_archive(name: str) -> bool:
@@ -106,7 +113,7 @@ def members(root: str | os.PathLike[str], endings: Collection[str]) -> Iterator[
     wanted = tuple(e.lower() for e in endings)
     with ExitStack() as stack:
         opened: list[zipfile.ZipFile] = []
-        stack.callback(lambda: [a.close() for a in opened])
+        stack.callback(_close, opened)
         found: list[Member] = []
         try:
             if path.is_dir():
@@ -157,8 +164,12 @@ def _look(
                 where = f"{place}:{info.filename}"
                 if is_archive(member.name):
                     copy = _temporary(stack) / member.name
-                    with archive.open(info) as source, open(copy, "wb") as out:
-                        shutil.copyfileobj(source, out, 1 << 20)
+                    try:
+                        with archive.open(info) as source, open(copy, "wb") as out:
+                            shutil.copyfileobj(source, out, 1 << 20)
+                    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
+                        fix = "copy or download the archive again"
+                        raise DataError(f"{where}: cannot be read ({error})", fix=fix) from error
                     _look(copy, inside / member, *args, where)
                 elif member.name.lower().endswith(wanted):
                     found.append(Member(inside / member, where, info.file_size, None, archive, info))
@@ -199,6 +210,11 @@ def _unpack_tar(
         raise DataError(
             f"{place}: cannot be read as a tar archive ({error})", fix="copy or download the archive again"
         ) from error
+
+
+def _close(opened: list[zipfile.ZipFile]) -> None:
+    for archive in opened:
+        archive.close()
 
 
 def _temporary(stack: ExitStack) -> Path:
