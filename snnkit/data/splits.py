@@ -117,7 +117,7 @@ def divide(
     train, test = np.flatnonzero(part == "train"), np.flatnonzero(part == "test")
     chosen = np.flatnonzero(part == "validation")
     if len(chosen) == 0:
-        own = [names[i] for i in train]
+        own = [names[int(i)] for i in train]
         n = len(train) // 10 if validation is None else validation
         order = [int(i) for i in np.argsort(np.array(own, dtype=object), kind="stable")]
         key = names_digest(own)

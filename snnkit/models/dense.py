@@ -51,7 +51,7 @@ class DenseClassifier(torch.nn.Sequential):
             raise ParameterError(
                 f"DenseClassifier(hidden={list(hidden)}, num_classes={num_classes}) has a size below 1"
             )
-        if taus is not None and not 0.0 < min(taus):
+        if taus is not None and min(taus) <= 0.0:
             raise ParameterError(f"DenseClassifier(taus={list(taus)})", fix="give two time constants above 0, in steps")
         layers: OrderedDict[str, torch.nn.Module] = OrderedDict(flatten=snn.Flatten())
         n = math.prod(input_shape)
