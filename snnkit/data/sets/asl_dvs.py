@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from snnkit.data.archives import Member
 from snnkit.data.sets.arrays import from_start, load_mat
 from snnkit.data.sets.facts import Facts
-from snnkit.data.sets.module import CameraSet
 from snnkit.data.sets.source import Columns, Item, SetSource
 
 WIDTH, HEIGHT = 240, 180
@@ -53,12 +52,3 @@ def _reader(file: Member) -> Callable[[], Columns]:
         return from_start(t, x, HEIGHT - 1 - y.astype(int), p, file.place)
 
     return read
-
-
-class ASLDVS(CameraSet):
-    """ASL-DVS, 240×180 pixels, 24 letters, 4200 of each (Bi et al. 2019, doi:10.1109/ICCV.2019.00058); drawn parts.
-
-    `root` is the archive, its folder, or the folder given to tonic. The arguments are those of `CameraSet`.
-    """
-
-    make = ASLDVSSource

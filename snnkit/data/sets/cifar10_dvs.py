@@ -11,7 +11,6 @@ from collections.abc import Iterable
 
 from snnkit.data.archives import Member
 from snnkit.data.sets.facts import Facts
-from snnkit.data.sets.module import CameraSet
 from snnkit.data.sets.reading import class_folders
 from snnkit.data.sets.source import Item, SetSource
 
@@ -50,13 +49,3 @@ class CIFAR10DVSSource(SetSource):
 
     def find(self, files: list[Member]) -> Iterable[Item]:
         return class_folders(files, self.classes, self.sensor_size)
-
-
-class CIFAR10DVS(CameraSet):
-    """CIFAR10-DVS, 128×128 pixels, ten classes of 1000 (Li et al. 2017, doi:10.3389/fnins.2017.00309); drawn parts.
-
-    `root` is the folder of airplane.zip to truck.zip or what they unpack to, or tonic's. The arguments are those of
-    `CameraSet`.
-    """
-
-    make = CIFAR10DVSSource

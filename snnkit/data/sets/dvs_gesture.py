@@ -19,7 +19,6 @@ from snnkit.data.archives import Member
 from snnkit.data.folder.reading import read_recording
 from snnkit.data.sets.arrays import from_start, load_npy
 from snnkit.data.sets.facts import Facts, part_of
-from snnkit.data.sets.module import CameraSet
 from snnkit.data.sets.source import Columns, Item, SetSource
 from snnkit.errors import DataError
 
@@ -127,12 +126,3 @@ def _cut_reader(file: Member) -> Callable[[], Columns]:
         return from_start(t * 1000, x, y, p, file.place)
 
     return read
-
-
-class DVSGesture(CameraSet):
-    """DVS128 Gesture, 128×128 pixels, 11 gestures (Amir et al. 2017, doi:10.1109/CVPR.2017.781); official parts.
-
-    `root` is DvsGesture.tar.gz, its folder, or the folder given to tonic. The arguments are those of `CameraSet`.
-    """
-
-    make = DVSGestureSource

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from snnkit.data.archives import Member
 from snnkit.data.sets.arrays import from_start, load_npy
 from snnkit.data.sets.facts import Facts, part_of
-from snnkit.data.sets.module import CameraSet
 from snnkit.data.sets.source import Columns, Item, SetSource
 from snnkit.errors import DataError
 
@@ -66,12 +65,3 @@ def _reader(file: Member) -> Callable[[], Columns]:
         return from_start(a["t"], a["x"], a["y"], a["p"], file.place)
 
     return read
-
-
-class DVSLip(CameraSet):
-    """DVS-Lip, 128×128 pixels, 100 words (Tan et al. 2022, doi:10.1109/CVPR52688.2022.01946); official parts.
-
-    `root` is DVS-Lip.zip, its folder, or the folder given to tonic. The arguments are those of `CameraSet`.
-    """
-
-    make = DVSLipSource

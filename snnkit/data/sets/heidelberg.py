@@ -15,7 +15,6 @@ import numpy as np
 from snnkit.data.archives import Member
 from snnkit.data.sets.facts import Facts, part_of
 from snnkit.data.sets.hdf5 import SpikeFile, open_hdf5
-from snnkit.data.sets.module import SeriesSet
 from snnkit.data.sets.source import Columns, Item, SetSource
 
 CHANNELS = 700
@@ -101,23 +100,3 @@ class SSCSource(_Heidelberg):
         tonic="SSC",
         tonic_parts=({"split": "train"}, {"split": "valid"}, {"split": "test"}),
     )
-
-
-class SHD(SeriesSet):
-    """Spiking Heidelberg Digits: 700 channels, 20 classes (Cramer et al. 2020, doi:10.1109/TNNLS.2020.3044364).
-
-    `root` is the folder of shd_train.h5 and shd_test.h5 (or their archives), or the folder given to tonic; official
-    test part. The arguments are those of `SeriesSet`.
-    """
-
-    make = SHDSource
-
-
-class SSC(SeriesSet):
-    """Spiking Speech Commands: 700 channels, 35 classes (Cramer et al. 2020, doi:10.1109/TNNLS.2020.3044364).
-
-    `root` is the folder of ssc_train.h5, ssc_valid.h5 and ssc_test.h5 (or their archives), or the folder given to
-    tonic; official parts. The arguments are those of `SeriesSet`.
-    """
-
-    make = SSCSource

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 
 from snnkit.data.archives import Member
 from snnkit.data.sets.facts import Facts
-from snnkit.data.sets.module import CameraSet
 from snnkit.data.sets.reading import class_folders
 from snnkit.data.sets.source import Item, SetSource
 
@@ -52,12 +51,3 @@ class NCaltech101Source(SetSource):
 
     def find(self, files: list[Member]) -> Iterable[Item]:
         return class_folders(files, self.classes, self.sensor_size)
-
-
-class NCaltech101(CameraSet):
-    """N-Caltech101, 240×180 pixels, 101 classes (Orchard et al. 2015, doi:10.3389/fnins.2015.00437); drawn parts.
-
-    `root` is Caltech101.zip, its folder, or the folder given to tonic. The arguments are those of `CameraSet`.
-    """
-
-    make = NCaltech101Source

@@ -1,7 +1,7 @@
 """N-TIDIGITS18: spoken digits recorded with a silicon cochlea, 64 channels without polarity.
 
-Official layout: n-tidigits.hdf5 with train_labels (names of recordings, the digits last), and for each name its times in
-s in train_timestamps and its channels in train_addresses; the same for test. The recordings of one digit are taken:
+Official layout: n-tidigits.hdf5 with train_labels (names of recordings, the digits last), and for each name its times
+in s in train_timestamps and its channels in train_addresses; the same for test. The recordings of one digit are taken:
 eleven classes, "o" and "z" being the two words for zero. The speakers of the test part are others.
 """
 
@@ -17,7 +17,6 @@ from snnkit.data.archives import Member
 from snnkit.data.sets.arrays import from_start
 from snnkit.data.sets.facts import Facts
 from snnkit.data.sets.hdf5 import damaged, open_hdf5
-from snnkit.data.sets.module import SeriesSet
 from snnkit.data.sets.source import Columns, Item, SetSource
 
 CHANNELS = 64
@@ -68,13 +67,3 @@ def _columns(data: Any, part: str, name: str, place: str) -> Columns:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise damaged(place, LAYOUT, error) from error
     return from_start(np.rint(t * 1e6), x, np.zeros(len(x)), np.ones(len(x)), place)
-
-
-class NTIDIGITS(SeriesSet):
-    """N-TIDIGITS18, single digits: 64 channels, 11 classes (Anumula et al. 2018, doi:10.3389/fnins.2018.00023).
-
-    `root` is n-tidigits.hdf5 or its folder, or the folder given to tonic; official test part. The arguments are those
-    of `SeriesSet`.
-    """
-
-    make = NTIDIGITSSource

@@ -1,8 +1,8 @@
 """ST-MNIST: digits written with a finger on an array of 10×10 taxels.
 
 Layout: DIGIT/….mat with `spiketrain` [101, n]: for each instant, 1 (ON), −1 (OFF) or 0 for each taxel, and last the
-time in s; a taxel's place is x = k mod 10, y = k div 10. There is no official division: a fifth of each class is the test
-part and a tenth validation, drawn once by `snnkit.data.splits.seeded_parts` with seed 0.
+time in s; a taxel's place is x = k mod 10, y = k div 10. There is no official division: a fifth of each class is the
+test part and a tenth validation, drawn once by `snnkit.data.splits.seeded_parts` with seed 0.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 from snnkit.data.archives import Member
 from snnkit.data.sets.arrays import from_start, load_mat
 from snnkit.data.sets.facts import Facts
-from snnkit.data.sets.module import CameraSet
 from snnkit.data.sets.source import Columns, Item, SetSource
 from snnkit.errors import DataError
 
@@ -55,12 +54,3 @@ def _reader(file: Member) -> Callable[[], Columns]:
         return from_start(t, taxel % SIDE, taxel // SIDE, (train[taxel, k] > 0).astype(int), file.place)
 
     return read
-
-
-class STMNIST(CameraSet):
-    """ST-MNIST touch recordings, 10×10 taxels, ten digits (See et al. 2020, arXiv:2005.04319); drawn parts.
-
-    `root` is the authors' zip or its folder; tonic does not download it. The arguments are those of `CameraSet`.
-    """
-
-    make = STMNISTSource
