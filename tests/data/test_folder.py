@@ -49,7 +49,7 @@ def test_a_folder_per_class_is_divided_once(lay_out):
     assert frames.shape == (5, 2, 20, 30)
     assert frames.sum() == 40
     assert label == 0
-    assert source.describe() == {"skipped": [], "drawn": {"test": 0.2, "validation": 0.1, "seed": 0}}
+    assert source.describe() == {"skipped": [], "remarks": [], "drawn": {"test": 0.2, "validation": 0.1, "seed": 0}}
 
 
 def test_the_module_trains_as_any_other(lay_out):
