@@ -23,7 +23,7 @@ __all__ = [
     "PLIFNet",
     "RecurrentClassifier",
     "SEWResNet",
-    "SpikingVGG",
     "Spikformer",
+    "SpikingVGG",
     "find",
 ]

@@ -104,9 +104,9 @@ _OURS = "snnkit"
 
 _NMNIST, _DVS, _IMAGE = (2, 34, 34), (2, 128, 128), (3, 224, 224)
 _WIDE = {"grid": 7, "hidden": 4096}
-_LEAN_PLIF = {"input_shape": (2, 32, 32), "channels": 2, "hidden": 4, "votes": 1}
-_LEAN_VGG = {"input_shape": (3, 32, 32), "grid": 1, "hidden": 4, "num_classes": 2}
-_LEAN_RESNET = {"input_shape": (3, 32, 32), "width": 1, "num_classes": 2}
+_LEAN_PLIF = {"input_shape": (2, 8, 8), "channels": 2, "blocks": 1, "hidden": 4, "votes": 1}
+_LEAN_VGG = {"input_shape": (3, 8, 8), "depth": 5, "grid": 1, "hidden": 4, "num_classes": 2}
+_LEAN_RESNET = {"input_shape": (3, 8, 8), "depth": 18, "width": 1, "num_classes": 2}
 _DELAYED = {"recurrent": False, "decay_syn": None, "norm": True, "max_delay": 25, "dropout": 0.4}
 
 _ALL = (

@@ -78,11 +78,11 @@ class RecurrentClassifier(nn.Sequential):
         def synapse(name: str, n: int, m: int) -> list[tuple[str, nn.Module]]:
             if taps > 1:
                 steps = [round(k * max_delay / (taps - 1)) for k in range(taps)]
-                made = [nn.Sequential(snn.Delay(d), snn.Linear(n, m, bias=False)) for d in steps]
+                parts = [snn.Linear(n, m, bias=False) for _ in steps]
                 with torch.no_grad():
-                    for branch in made:
-                        branch[1].weight.div_(math.sqrt(taps))  # the sum of the branches starts as one layer does
-                return [(name, snn.Add(*made))]
+                    for part in parts:
+                        part.weight.div_(math.sqrt(taps))  # the sum of the branches starts as one layer does
+                return [(name, snn.Add(*(nn.Sequential(snn.Delay(d), part) for d, part in zip(steps, parts))))]
             linear = snn.Linear(n, m, bias=False)
             if not max_delay:
                 return [(name, linear)]

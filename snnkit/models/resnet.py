@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-import torch
 from torch import nn
 
 from snnkit import nn as snn

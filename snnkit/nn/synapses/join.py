@@ -110,9 +110,7 @@ class Residual(torch.nn.Module):
     Source: He et al. 2016, doi:10.1109/CVPR.2016.90; of spikes: Fang et al. 2021, arXiv:2102.04159.
     """
 
-    def __init__(
-        self, *layers: torch.nn.Module, shortcut: torch.nn.Module | None = None, join: Join = "add"
-    ) -> None:
+    def __init__(self, *layers: torch.nn.Module, shortcut: torch.nn.Module | None = None, join: Join = "add") -> None:
         super().__init__()
         if not layers:
             raise ParameterError("Residual without layers", fix="give the modules of its body")
