@@ -183,7 +183,8 @@ def _picture(done: Any, start: Any, value: dict[str, Any]) -> str | None:
     except (MissingPackageError, ModuleNotFoundError):
         return None
     path = done.path / "history.png"
-    axes.figure.savefig(path, dpi=100, bbox_inches="tight")
+    figure: Any = axes.figure
+    figure.savefig(path, dpi=100, bbox_inches="tight")
     return str(path)
 
 

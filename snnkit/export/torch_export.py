@@ -174,7 +174,7 @@ class _Builder:
 
     def gate(self, path: str, m: Gate, a: Value, b: Value) -> Value | None:
         if not all(x.is_spikes and self.binary[x.terms[0].source] for x in (a, b)):
-            self.error("GATE_NOT_BINARY", path, f"'{m.logic}' of counts or of weighted sums has no counterpart on a chip",
+            self.error("GATE_NOT_BINARY", path, f"'{m.logic}' of counts or weighted sums has no counterpart on a chip",
                        "end both branches in a firing neuron, or join them by 'add'")  # fmt: skip
             return None
         return self.add_population(path, *logic(m.logic, a, b))

@@ -21,9 +21,9 @@ class RecurrentClassifier(nn.Sequential):
     128 current-based LIF neurons that all hear each other, one leaky read-out per class.
 
     With `recurrent=False, norm=True, max_delay=25` it is a feed-forward network with delays like DCLS-Delays
-    (Hammouamri et al.). Equal: layers, sizes, the place of the delays (in front of every linear layer). Not equal: there,
-    each synapse has a delay of its own, which is learned; here, a delay belongs to an input channel (an axon, as on
-    chips), is drawn once from `seed` and stays. `taps=K` instead gives every pair of neurons K synapses with fixed
+    (Hammouamri et al.). Equal: layers, sizes, the place of the delays (in front of every linear layer). Not equal:
+    there, each synapse has a delay of its own, which is learned; here, a delay belongs to an input channel (an axon, as
+    on chips), is drawn once from `seed` and stays. `taps=K` instead gives every pair of neurons K synapses with fixed
     delays, evenly from 0 to `max_delay`, among which the weights choose.
 
     Args:

@@ -68,7 +68,8 @@ class SEWResNet(nn.Sequential):
         depth: 18 or 34.
         join: "add", "and" or "iand".
         width: channels of the first stage; the paper's is 64.
-        stem: "large" is the paper's for ImageNet (7×7, stride 2, max pool), "small" a 3×3 convolution for small sensors.
+        stem: "large" is the paper's for ImageNet (7×7, stride 2, max pool), "small" a 3×3 convolution, for small
+            sensors.
         decay: of all neurons; 1 (integrate and fire) is the paper's on ImageNet.
         surrogate: name of the surrogate gradient.
         readout_decay: decay of the read-out's membrane; 1 sums up over time (the paper: the mean).

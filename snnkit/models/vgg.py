@@ -23,7 +23,7 @@ table 1, columns A, B and D. 5 is a small one of our own."""
 
 
 class SpikingVGG(torch.nn.Sequential):
-    """[(conv 3×3 – batch norm – LIF) × n, max pool 2×2] per stage, mean to grid × grid, linear layers with LIF, linear, LI.
+    """[(conv 3×3 – batch norm – LIF) × n, max pool 2×2] per stage, mean to grid × grid, linear layers, linear, LI.
 
     Args:
         input_shape: (channels, height, width) of one step; any size that the pools leave pixels of.
