@@ -83,7 +83,8 @@ def transfer(
     for name, now in own.items():
         shape = tuple(now.shape)
         if name not in pairs:
-            done.rows.append(Row(name, "missing", shape, None, "the start has no such tensor"))
+            why = NEW_HEAD if name in heads and new_head else "the start has no such tensor"
+            done.rows.append(Row(name, "missing", shape, None, why))
             continue
         given = theirs[pairs[name]]
         was = tuple(given.shape)
@@ -178,7 +179,7 @@ def _enough(start: Start, done: Transfer, net: torch.nn.Module, taken: Mapping[s
         lost = [
             f"{r.name}: {r.state}" + (f" ({_shape(r.start)} → {_shape(r.shape)})" if r.state == "remade" else "")
             for r in done.rows
-            if r.state in ("missing", "remade", "unexpected") and r.why != NEW_HEAD
+            if r.state == "unexpected" or (r.name in learned and r.name not in taken and r.why != NEW_HEAD)
         ]
         raise CheckpointError(
             f"{start.name} fits {got} of the network's {wanted} learned tensors",
