@@ -197,15 +197,16 @@ def _say_sizes(start: Start, data: FrameDataModule, done: Transfer) -> None:
         return
     was = start.run.data.get("sensor_size", [])
     old = FrameSettings.from_description(start.run.data["frames"])
+    shape = start.run.config["model"]["net"].get("init_args", {}).get("input_shape")
     size = f"sensor {'×'.join(map(str, was))} → {'×'.join(map(str, data.sensor_size))}"
+    if shape is not None:
+        size += f" (a step {_shape(shape)} → {_shape(data.input_shape)})"
     if remade:
-        done.said.append(f"{size}: made anew, because the shape depends on it: {', '.join(remade)}; the rest is kept")
+        done.said.append(f"{size}: made anew, because the shape is another: {', '.join(remade)}; the rest is kept")
     elif scaled:
         done.said.append(f"{size}: the weights of {', '.join(scaled)} are scaled as the picture scales")
     elif list(was) != list(data.sensor_size):
-        done.said.append(
-            f"{size}: all weights are kept" + (f" ({data.frames.grid} cells a side)" if data.frames.grid else "")
-        )
+        done.said.append(f"{size}: all weights are kept")
     if old.steps != data.T:
         done.said.append(f"{old.steps} → {data.T} steps: weights do not depend on it"
                          + ("" if start.rescale_decays else "; decays are those of a step and are kept"))  # fmt: skip
@@ -262,7 +263,7 @@ def _changed_settings(net: torch.nn.Module, start: Start, reader: Reader) -> set
     }
 
 
-def _shape(shape: tuple[int, ...] | None) -> str:
+def _shape(shape: Sequence[int] | None) -> str:
     return "" if shape is None else "×".join(map(str, shape)) or "1"
 
 
