@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from snnkit import nn as snn
 from snnkit.cli.main import main
+from snnkit.data import EVENT_DTYPE
 from snnkit.errors import CheckpointError, ParameterError, ResumeError, UsageError
 from snnkit.training import Start, Weights, finetune, fit, load_run, read_weights
 from snnkit.training.before import read_start
@@ -354,3 +356,41 @@ def test_classes_by_name_in_training(tiny: dict[str, Any], tmp_path: Path) -> No
     run = fit(tiny, tmp_path / "run", changed, False)
     assert run.config["model"]["net"]["class_path"] == "snnkit.models.ConvClassifier"
     assert run.config["model"]["net"]["init_args"]["channels"] == [3]
+
+
+# ------------------------------------------------------------------------------------------------ N-MNIST to gestures
+def test_the_documented_road_from_digits_to_gestures(
+    bars: Bars, data_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands in the head of recipes/nmnist/to_gesture.yaml, on an N-MNIST folder of few recordings and on
+    recordings of 128×128 pixels in one folder per gesture: every weight but the head's is taken along."""
+    from snnkit.data import EventStream, write_atis
+
+    g = np.random.default_rng(0)
+    for part, each in (("Train", 4), ("Test", 2)):
+        for digit in range(10):
+            folder = tmp_path / "nmnist" / part / str(digit)
+            folder.mkdir(parents=True)
+            for k in range(each):
+                events = np.zeros(60, EVENT_DTYPE)
+                events["t"] = np.sort(g.integers(0, 300_000, 60))
+                events["x"], events["y"] = g.integers(3 * digit, 3 * digit + 5, 60), g.integers(0, 34, 60)
+                events["p"] = g.integers(0, 2, 60)
+                write_atis(folder / f"{k}.bin", EventStream(events, (34, 34)))
+    small = ["--model.net.channels", "4", "--model.net.hidden", "8", "--trainer.max_epochs", "1"]
+    cache = ["--data.cache_dir", str(data_cache), "--trainer.logger", "false", "--json"]
+    first = ["train", "nmnist/to_gesture", "--data.root", str(tmp_path / "nmnist"), "--out", str(tmp_path / "digits")]
+    assert main([*first, *small, *cache]) == 0
+    capsys.readouterr()
+    then = ["finetune", str(tmp_path / "digits"), "--data", "EventFolder", "--data.root", str(bars(128))]
+    slow = ["--data.T", "20", "--slow", "conv*=0.1", "--slow", "norm*=0.1", "--out", str(tmp_path / "gestures")]
+    assert main([*then, *slow, *cache]) == 0
+    body = json.loads(capsys.readouterr().out)
+    assert {r["name"] for r in body["transfer"]["tensors"] if r["state"] != "kept"} == {"head.weight", "head.bias"}
+    assert body["test"]["samples"] == 12
+    run = load_run(tmp_path / "gestures")
+    assert run.config["data"]["init_args"]["grid"] == 32
+    assert run.config["model"]["net"]["init_args"]["input_shape"] == [2, 32, 32]
+    said = " ".join(body["transfer"]["said"])
+    assert "34×34 → 128×128 (a step 2×32×32 → 2×32×32): all weights are kept" in said
+    assert "10 → 20 steps" in said
