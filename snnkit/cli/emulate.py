@@ -152,12 +152,13 @@ def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
 def _data_set(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
     import numpy as np
 
-    from snnkit.data.catalog import OFFLINE, open_source
+    from snnkit.data.catalog import OFFLINE, SETS, open_source, reopen
     from snnkit.errors import UsageError
 
     data, settings = _binning(chip.manifest)
     name = args.data or (data["name"] if data.get("name") in OFFLINE else "saccade-digits")
-    source = open_source(name)
+    known = name in OFFLINE or data.get("name") not in SETS
+    source = open_source(name) if known else reopen(data, name)
     if list(source.sensor_size) != list(data["sensor_size"]):
         raise UsageError(f"{name} has a sensor of {source.sensor_size}, the network was made for {data['sensor_size']}")
     dataset = source.dataset(args.split, settings, seed=data["frames"].get("seed", 0))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import snnkit.data.cache as cache
 from snnkit.data import EventFolder, FrameSettings
+from snnkit.data.catalog import reopen
 from snnkit.data.files.atis import encode_atis
 from snnkit.data.folder.source import EventFolderSource
 from snnkit.data.splits import divide, seeded_parts
@@ -48,7 +49,10 @@ def test_a_folder_per_class_is_divided_once(lay_out):
     assert frames.shape == (5, 2, 36, 40)
     assert frames.sum() == 40
     assert label == 0
-    assert source.describe() == {"skipped": [], "remarks": [], "drawn": {"test": 0.2, "validation": 0.1, "seed": 0}}
+    described = {"sensor_size": list(source.sensor_size), "name": source.name, **source.describe()}
+    assert described["skipped"] == described["remarks"] == []
+    assert described["drawn"] == {"test": 0.2, "validation": 0.1, "split_seed": 0}
+    assert reopen(described, str(root)).digest == source.digest
 
 
 def test_the_module_trains_as_any_other(lay_out):
