@@ -156,7 +156,7 @@ class Operations:
     steps: float
     """Valid steps of a sample, averaged over the batch."""
     uncounted: list[str] = field(default_factory=list)
-    """Layers with weights that are no synapse layer known here, and `Attention`, which multiplies spikes with spikes."""
+    """Layers with weights that are no synapse layer known here, and `Attention`, which multiplies spikes by spikes."""
 
     def total(self) -> LayerOperations:
         """All layers together; its activity is the share over all inputs of all synapse layers, by operations."""
