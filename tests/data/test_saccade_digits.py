@@ -149,7 +149,7 @@ def test_the_recordings_are_the_published_ones(full):
 
 def test_a_sample_does_not_depend_on_the_others_on_threads_or_on_chunks(full, images, monkeypatch):
     samples = np.array([3, 700, 701, 1796, 12])
-    monkeypatch.setattr(source_module, "_CHUNK", 2)
+    monkeypatch.setattr(source_module, "GROUP", 2)
     for threads in (1, 2):
         for r in simulate(*images, samples, 0, threads=threads):
             k = int(r.name)
