@@ -106,6 +106,10 @@ class Augment:
         """Whether anything can change."""
         return any(getattr(self, f.name) for f in fields(self) if f.name != "drop_one")
 
+    def apply(self, columns: Columns, sensor_size: tuple[int, int], rng: np.random.Generator) -> Columns:
+        """One random draw on the columns (t, x, y, p) of a recording; see `augment_columns`."""
+        return augment_columns(*columns, sensor_size, self, rng)
+
 
 def augment_columns(
     t: NDArray[np.integer],

@@ -111,11 +111,16 @@ def draw_changes(
         share = share if choice == "drop" else np.float32(0)
         hole, box = (hole if choice == "drop_time" else (0, 0)), (box if choice == "drop_area" else (0, 0, 0, 0))
     swap = int(_hit(settings.swap_polarity, rng))
-    noise = None
+    noise: Columns | None = None
     if settings.noise_hz:
         mean = settings.noise_hz * rng.random() * width * height * (last - first) * 1e-6
         n = int(rng.poisson(mean))
-        noise = tuple(rng.integers(low, high, n) for low, high in ((first, last + 1), (0, width), (0, height), (0, 2)))
+        noise = (
+            rng.integers(first, last + 1, n),
+            rng.integers(0, width, n),
+            rng.integers(0, height, n),
+            rng.integers(0, 2, n),
+        )
     return Changes(
         np.array([a, b, c, d, ex, ey], np.float32), field, flip, window, stretch, jitter, share, lot, hole, box, swap,
         noise, int(settings.refractory_us),

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.data.augment import Augment
+from snnkit.data.augment_series import SeriesAugment
 from snnkit.data.binning import By, check_bin_settings, to_cells
 from snnkit.data.changes import Changes, Columns, apply_changes, draw_changes, mixed
 from snnkit.data.representation import TAU_US, Representation, cells_from_columns, check_tau, choose
@@ -221,7 +222,7 @@ class FrameDataset(ABC):
 
 
 class EventDataset(FrameDataset):
-    """Some recordings of a store as samples (frames `[T, 2, H, W]` float32, class).
+    """Some recordings of a store as samples (frames `[T, C, H, W]` float32, class).
 
     Args:
         store: the decoded recordings.
@@ -229,6 +230,7 @@ class EventDataset(FrameDataset):
         frames: how they become frames.
         augment: random changes; None for none (validation, test).
         seed: the seed of the augmentation and of a random code.
+        channels: C: 2, or 1 for events without polarity (all of p = 1).
     """
 
     def __init__(
@@ -236,11 +238,12 @@ class EventDataset(FrameDataset):
         store: EventStore,
         indices: NDArray[np.int64],
         frames: FrameSettings,
-        augment: Augment | None = None,
+        augment: Augment | SeriesAugment | None = None,
         seed: int = 0,
+        channels: int = 2,
     ) -> None:
         width, height = store.sensor_size
-        super().__init__(indices, store.labels, (2, height, width), frames, seed)
+        super().__init__(indices, store.labels, (channels, height, width), frames, seed)
         self.store = store
         self.augment = augment if augment is not None and augment.active else None
 
@@ -249,6 +252,9 @@ class EventDataset(FrameDataset):
         columns: Columns = self.store.columns(int(self.indices[index]))
         if self.augment is None or epoch is None:
             return columns, None
+        if isinstance(self.augment, SeriesAugment):
+            rng = keyed_rng(self.seed, _SAMPLE, epoch, index)
+            return self.augment.apply(columns, self.store.sensor_size, rng), None
         if self.augment.mix:
             rng = keyed_rng(self.seed, _MIX, epoch, index)
             other = int(self.indices[rng.integers(len(self))])
@@ -257,11 +263,11 @@ class EventDataset(FrameDataset):
         return columns, draw_changes(self.augment, columns[0], self.store.sensor_size, rng)
 
     def counts(self, index: int, epoch: int | None) -> NDArray[np.number]:
-        """The binned recording `[T, 2, H, W]`."""
+        """The binned recording `[T, C, H, W]`."""
         columns, draws = self.events(index, epoch)
         if draws is not None:
             columns = apply_changes(columns, draws, self.store.sensor_size)
-        return self.frames.cells(columns, self.store.sensor_size)
+        return self.frames.cells(columns, self.store.sensor_size)[:, -self._shape[0] :]
 
 
 class DrawnEvents:

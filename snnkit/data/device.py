@@ -26,7 +26,7 @@ from snnkit.errors import DataError, ParameterError
 class Draws(NamedTuple):
     """The draws of B samples with E events in all (`snnkit.data.changes.Changes`), stacked.
 
-    affine float32 [B, 6]; field float32 [B, 2, H, W] or None; flip int32 [B, 2]; window, box int32 [B, 4];
+    affine float32 [B, 6]; field float32 [B, 2, H, W] or None; flip int64 [B, 2]; window, box int64 [B, 4];
     stretch int64 [B]; jitter int64 [E] or None; share float32 [B]; lot float32 [E] or None; hole int64 [B, 2];
     swap int64 [B]; added bool [E] or None: noise events, which only the refractory time changes.
     """
@@ -100,14 +100,18 @@ def collate_events(samples: Sequence[tuple[Columns, Changes | None, int]]) -> Ev
     if draws:
         fields = [d.field for d in draws if d.field is not None]
         stacked = Draws(
-            torch.from_numpy(np.stack([d.affine for d in draws])),
-            torch.from_numpy(np.stack(fields)) if fields else None,
-            *(torch.tensor([getattr(d, n) for d in draws], dtype=torch.int64) for n in ("flip", "window", "stretch")),
-            per_event("jitter", np.int64),
-            torch.from_numpy(np.stack([d.share for d in draws])),
-            per_event("lot", np.float32),
-            *(torch.tensor([getattr(d, n) for d in draws], dtype=torch.int64) for n in ("hole", "box", "swap")),
-            flat(added, np.bool_) if has_noise else None,
+            affine=torch.from_numpy(np.stack([d.affine for d in draws])),
+            field=torch.from_numpy(np.stack(fields)) if fields else None,
+            flip=torch.tensor([d.flip for d in draws]),
+            window=torch.tensor([d.window for d in draws]),
+            stretch=torch.tensor([d.stretch for d in draws]),
+            jitter=per_event("jitter", np.int64),
+            share=torch.from_numpy(np.stack([d.share for d in draws])),
+            lot=per_event("lot", np.float32),
+            hole=torch.tensor([d.hole for d in draws]),
+            box=torch.tensor([d.box for d in draws]),
+            swap=torch.tensor([d.swap for d in draws]),
+            added=flat(added, np.bool_) if has_noise else None,
         )
     t, x, y, p = (flat(c, np.int64) for c in columns)
     labels = torch.tensor([int(label) for *_, label in samples], dtype=torch.int64)
@@ -206,8 +210,8 @@ def _bins(batch: EventBatch, sample: Tensor, T: int, by: By, window_us: int | No
     return (place * T // (span + 1).clamp(min=1)).clamp(0, T - 1), place, span.clamp(min=1)
 
 
-def frames(batch: EventBatch, settings: FrameSettings, sensor_size: tuple[int, int]) -> Tensor:
-    """The frames `[T, B, 2, H, W]` float32 of a batch, on its device.
+def frames(batch: EventBatch, settings: FrameSettings, sensor_size: tuple[int, int], channels: int = 2) -> Tensor:
+    """The frames `[T, B, channels, H, W]` float32 of a batch, on its device; one channel is that of p = 1.
 
     Raises:
         ParameterError: the settings have a code.
@@ -228,7 +232,7 @@ def frames(batch: EventBatch, settings: FrameSettings, sensor_size: tuple[int, i
     shape = (T, B, 2, height, width)
     counts = torch.ones_like(cell) if keep is None else keep.long()
     if settings.representation == "time_surface":
-        return _surface(batch, settings, bins, cell, sample, size).reshape(shape)
+        return _surface(batch, settings, bins, cell, sample, size).reshape(shape)[:, :, 2 - channels :]
     total = torch.zeros((T + 1) * B * size, dtype=torch.int64, device=cell.device)
     if settings.representation == "voxel":
         scaled = torch.minimum(place.clamp(min=0), span) * (T - 1)
@@ -237,9 +241,9 @@ def frames(batch: EventBatch, settings: FrameSettings, sensor_size: tuple[int, i
         cell = cell + first * (B * size)
         total = total.index_add(0, cell, ((1 << SHARE_BITS) - later) * counts)
         total = total.index_add(0, cell + B * size, later * counts)
-        return (total[: T * B * size].to(torch.float32) * 2.0**-SHARE_BITS).reshape(shape)
+        return (total[: T * B * size].to(torch.float32) * 2.0**-SHARE_BITS).reshape(shape)[:, :, 2 - channels :]
     total = total.index_add(0, cell + bins * (B * size), counts)[: T * B * size]
-    return (total.clamp(max=1) if settings.binary else total).to(torch.float32).reshape(shape)
+    return (total.clamp(max=1) if settings.binary else total).to(torch.float32).reshape(shape)[:, :, 2 - channels :]
 
 
 def _surface(

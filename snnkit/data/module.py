@@ -15,6 +15,7 @@ from numpy.typing import NDArray  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 from snnkit.data.augment import Augment  # noqa: E402
+from snnkit.data.augment_series import SeriesAugment  # noqa: E402
 from snnkit.data.batch import Batch, collate  # noqa: E402
 from snnkit.data.binning import By  # noqa: E402
 from snnkit.data.dataset import DrawnEvents, EpochSampler, EventDataset, FrameDataset, FrameSettings  # noqa: E402
@@ -47,7 +48,7 @@ class FrameDataModule(L.LightningDataModule):
         source: Source,
         frames: FrameSettings,
         batch_size: int = 32,
-        augment: Augment | None = None,
+        augment: Augment | SeriesAugment | None = None,
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
@@ -157,6 +158,7 @@ class FrameDataModule(L.LightningDataModule):
             "samples": {split: len(self.source.indices(split)) for split in SPLITS},
             "frames": self.frames.describe(self.seed),
             "channels": list(self.source.channels),
+            **self.source.describe(),
         }
 
 
@@ -193,7 +195,7 @@ class EventDataModule(FrameDataModule):
         by: By = "time",
         binary: bool | None = None,
         window_us: int | None = None,
-        augment: Augment | None = None,
+        augment: Augment | SeriesAugment | None = None,
         num_workers: int = 0,
         seed: int = 0,
         encoding: Encoder | None = None,
@@ -224,10 +226,11 @@ class EventDataModule(FrameDataModule):
         """Frames of an `EventBatch`, on its device; other batches as they are."""
         if not isinstance(batch, EventBatch):
             return batch
-        rest = 0 if self.augment is None else self.augment.refractory_us
+        rest = int(self.augment.refractory_us) if isinstance(self.augment, Augment) else 0
         with torch.no_grad():
-            events = apply_draws(batch, self.sensor_size, int(rest))
-            return Batch(frames(events, self.frames, self.sensor_size), batch.labels, None)
+            events = apply_draws(batch, self.sensor_size, rest)
+            x = frames(events, self.frames, self.sensor_size, len(self.source.channels))
+        return Batch(x.contiguous(), batch.labels, None)
 
     def stream(self, split: str, index: int) -> EventStream:
         """One recording of a split, as events."""

@@ -28,6 +28,7 @@ class NMNIST(EventDataModule):
         seed: seed of training order and augmentation.
         validation: how many training recordings to select on; None: a tenth, at least 100 where possible.
         subset: use only this many training recordings, the other parts in proportion.
+        few: learn from this many training recordings only, `validation` among them; the test part stays whole.
         download: let tonic download the data if they are not at `root`.
         cache_dir: where decoded recordings are kept; None: $SNNKIT_CACHE or ~/.cache/snnkit.
         progress: show a progress bar while recordings are decoded.
@@ -61,10 +62,12 @@ class NMNIST(EventDataModule):
         representation: Representation | None = None,
         tau_us: int = TAU_US,
         frames_on: Literal["loader", "device"] = "loader",
+        few: int | None = None,
     ) -> None:
         source = NMNISTSource(
-            root, validation=validation, subset=subset, download=download, cache_dir=cache_dir, progress=progress
-        )
+            root, validation=validation, subset=subset, download=download, cache_dir=cache_dir, progress=progress,
+            few=few,
+        )  # fmt: skip
         super().__init__(
             source, batch_size, T, by, binary, window_us, augment, num_workers, seed, encoding, full_count, grid,
             representation, tau_us, frames_on,
