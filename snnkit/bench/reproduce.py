@@ -24,7 +24,7 @@ FIGURES: dict[str, Figure] = {
         learned("nmnist/conv", (0, 1, 2)),
     ),
     "nmnist-few-shot": Figure(
-        "N-MNIST subset, 100 training recordings, recipe nmnist/few_shot after nmnist/pretrain (simulated), seeds 0-2: "
+        "N-MNIST subset, 100 training recordings, recipe nmnist/few_shot after saccade_digits/varied (simulated), seeds 0-2: "
         "test accuracy, and the gain over the same network from scratch",
         {
             "test_accuracy": ("at least", 92.0),
@@ -32,7 +32,7 @@ FIGURES: dict[str, Figure] = {
             "minutes_per_seed": ("at most", 3.0),
             "pretrain_minutes_per_seed": ("at most", 3.0),
         },
-        few_shot("nmnist/pretrain", "nmnist/few_shot", (0, 1, 2)),
+        few_shot("saccade_digits/varied", "nmnist/few_shot", (0, 1, 2)),
     ),
     "nmnist-loihi": Figure(
         "N-MNIST subset, recipe nmnist/loihi, seeds 0-2: accuracy on Loihi, loss against the model, differing spikes",
