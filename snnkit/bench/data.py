@@ -26,7 +26,8 @@ AUGMENT = Augment(shift_px=2.5, rotate_deg=12, scale=0.1, shear=0.15, drop=0.3, 
 def _in_memory(data: SaccadeDigits) -> SaccadeDigits:
     """The same data with every column copied from the file into memory."""
     store = data.source.store
-    data.source._store = replace(store, **{c: np.array(getattr(store, c)) for c in COLUMNS}, folder=None)
+    t, x, y, p = (np.array(getattr(store, c)) for c in COLUMNS)
+    data.source._store = replace(store, t=t, x=x, y=y, p=p, folder=None)
     return data
 
 

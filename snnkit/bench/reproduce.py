@@ -24,8 +24,8 @@ FIGURES: dict[str, Figure] = {
         learned("nmnist/conv", (0, 1, 2)),
     ),
     "nmnist-few-shot": Figure(
-        "N-MNIST subset, 100 training recordings, recipe nmnist/few_shot after saccade_digits/varied (simulated), seeds 0-2: "
-        "test accuracy, and the gain over the same network from scratch",
+        "N-MNIST subset, 100 training recordings, recipe nmnist/few_shot after saccade_digits/varied (simulated), "
+        "seeds 0-2: test accuracy, and the gain over the same network from scratch",
         {
             "test_accuracy": ("at least", 92.0),
             "gain": ("at least", 5.0),

@@ -10,6 +10,9 @@ from typing import Any
 
 from snnkit.bench.figures.base import Measure, Progress, train
 
+SCRATCH: dict[str, Any] = {"model.optimizer.lr": 2.0e-3}
+"""What a network that starts from nothing does better with."""
+
 
 def few_shot(before: str, recipe: str, seeds: tuple[int, ...]) -> Measure:
     """`before` trains on simulated data; `recipe` goes on from there with real ones, and also starts from nothing."""
@@ -33,7 +36,7 @@ def few_shot(before: str, recipe: str, seeds: tuple[int, ...]) -> Measure:
 
 
 def _both(before: str, recipe: str, seed: int, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    from snnkit.training import recipes
+    from snnkit.training import fit, recipes
     from snnkit.training.fitting import finetune
 
     start, pretrain_minutes = train(before, seed, folder / "before", {})
@@ -47,7 +50,7 @@ def _both(before: str, recipe: str, seed: int, folder: Path, settings: Mapping[s
     clock = time.perf_counter()
     tuned = finetune(start, folder / f"seed{seed}", changes, False)
     minutes = (time.perf_counter() - clock) / 60
-    scratch, _ = train(recipe, seed, folder / "scratch", settings)
+    scratch = fit(real, folder / "scratch" / f"seed{seed}", {**changes, **SCRATCH}, progress=False)
     found = tuned.metrics
     return {
         "seed": seed,
