@@ -12,12 +12,22 @@ from snnkit import __version__
 from snnkit.bench.figures.analogue import analogue
 from snnkit.bench.figures.base import Figure, Progress
 from snnkit.bench.figures.few_shot import few_shot
-from snnkit.bench.figures.learned import learned
 from snnkit.bench.figures.roads import accuracy, codes, every_chip
 from snnkit.bench.figures.speed import ours, speed
+from snnkit.bench.figures.training import learned
 from snnkit.errors import UsageError, did_you_mean
 
 FIGURES: dict[str, Figure] = {
+    "braille": Figure(
+        "Braille touch, recipe braille/dense, seeds 0-2: test accuracy, the last epoch's beside it",
+        {"test_accuracy": ("at least", 98.0), "minutes_per_seed": ("at most", 1.0)},
+        learned("braille/dense", (0, 1, 2)),
+    ),
+    "fsdd": Figure(
+        "spoken digits, recipe fsdd/dense, seeds 0-2: test accuracy, the last epoch's beside it",
+        {"test_accuracy": ("at least", 97.5), "minutes_per_seed": ("at most", 1.0)},
+        learned("fsdd/dense", (0, 1, 2)),
+    ),
     "nmnist-conv": Figure(
         "N-MNIST subset, recipe nmnist/conv, seeds 0-2: test accuracy, selected on a tenth of the training part",
         {"test_accuracy": ("at least", 97.5), "minutes_per_seed": ("at most", 3.0)},

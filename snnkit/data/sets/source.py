@@ -28,6 +28,8 @@ from snnkit.errors import DataError
 
 Columns = tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]
 
+_ORDER = (None, "train", "validation", "test")
+
 
 @dataclass(frozen=True)
 class Item:
@@ -114,7 +116,7 @@ class SetSource(EventSource):
         if self.check:
             check_digests(self.facts, self.root)
         with members(self.root, self.facts.endings) as files, ExitStack() as self.opened:
-            items = sorted(self.find(files), key=lambda i: (i.part or "", i.name))
+            items = sorted(self.find(files), key=lambda i: (_ORDER.index(i.part), i.name))
             self._check(items)
             with progress_bar(f"decoding {self.name} recordings", self.progress) as report:
                 for k, item in enumerate(items):
