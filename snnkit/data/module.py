@@ -222,7 +222,7 @@ class EventDataModule(FrameDataModule):
         self._sampler.set_epoch(self._epoch)
         return self._loader(DrawnEvents(dataset), self._sampler, collate_events)
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+    def on_after_batch_transfer(self, batch: Batch | EventBatch, dataloader_idx: int) -> Batch:
         """Frames of an `EventBatch`, on its device; other batches as they are."""
         if not isinstance(batch, EventBatch):
             return batch

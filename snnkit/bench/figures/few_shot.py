@@ -36,8 +36,7 @@ def few_shot(before: str, recipe: str, seeds: tuple[int, ...]) -> Measure:
 
 
 def _both(before: str, recipe: str, seed: int, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    from snnkit.training import fit, recipes
-    from snnkit.training.fitting import finetune
+    from snnkit.training import finetune, fit, recipes
 
     start, pretrain_minutes = train(before, seed, folder / "before", {})
     real = recipes.load(recipe)
