@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "finetune": "go on from a trained run, with the same data or a new head",
     "eval": "accuracy of a run on its test data",
     "recipes": "list, show or copy the shipped recipes",
+    "models": "the reference architectures: parameters, neurons, and which chips take them",
     "check": "does a run fit a chip? every finding at once",
     "export": "quantise, map and write a chip descriptor NAME.snnx",
     "emulate": "run a descriptor on data or on a recording",

@@ -363,3 +363,13 @@ def relay(x: Value, windows: Pool) -> tuple[Value, Neuron]:
     value = Value(windows.out_shape, (replace(x.terms[0], ops=(windows,)),))
     n = value.n
     return value, LIF(np.ones(n, np.float32), np.ones(n, np.float32), "zero", 0)
+
+
+def logic(name: str, a: Value, b: Value) -> tuple[Value, Neuron]:
+    """Two binary spike trains joined by a neuron without memory: "and" fires at a + b ≥ 2, "iand" at b − a ≥ 1.
+
+    Exact, because with a decay of 0 nothing is left of a step in the next one.
+    """
+    n, both = a.n, name == "and"
+    value = (a if both else a.apply(Scale(np.full(n, -1.0)), a.shape)) + b
+    return value, LIF(np.zeros(n, np.float32), np.full(n, 2.0 if both else 1.0, np.float32), "zero", 0)

@@ -13,13 +13,14 @@ from torch import fx, nn
 
 from snnkit import nn as snn
 from snnkit.errors import FindingsError
-from snnkit.export.leaves import Leaves, relay
+from snnkit.export.leaves import Leaves, logic, relay
 from snnkit.export.tracer import ExportTracer, known_base, node_line, trace
 from snnkit.export.value import Term, Value, concatenate, connections
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import Connection, Graph, Input, Population, Readout
 from snnkit.graph.neurons import LI, Neuron
 from snnkit.graph.synapses import Scale
+from snnkit.nn.synapses.gate import Gate
 from snnkit.passes import simplify
 
 _ADD = {operator.add, operator.iadd, torch.add}
@@ -108,6 +109,10 @@ class _Builder:
             return self.max_pool(path, m, x)
         if isinstance(m, nn.modules.batchnorm._BatchNorm):
             return leaves.norm(path, m, x)
+        if isinstance(m, snn.Attention):
+            self.error("ATTENTION", path, "spikes are multiplied with spikes, and a chip's synapses have fixed weights",
+                       "use convolutions and joins in its place: no chip here has such synapses")  # fmt: skip
+            return None
         if isinstance(m, snn.OneToOne):
             return leaves.one_to_one(path, m, x)
         if isinstance(m, snn.Delay):
@@ -149,6 +154,8 @@ class _Builder:
     def call_module(self, path: str, m: nn.Module, given: Sequence[Any]) -> Value | None:
         if len(given) == 1 and isinstance(given[0], Value):
             return self.module(path, m, given[0])
+        if isinstance(m, Gate) and len(given) == 2 and all(isinstance(g, Value) for g in given):
+            return self.gate(path, m, given[0], given[1])
         self.error("LAYER_ARGUMENTS", path, f"{type(m).__name__} is called with {len(given)} arguments",
                    "give it its input only: on a chip, every sample starts from the initial state")  # fmt: skip
         return None
@@ -164,6 +171,13 @@ class _Builder:
             return None
         windows = self.leaves.windows(path, m, x)
         return None if windows is None else self.add_population(path, *relay(x, windows))
+
+    def gate(self, path: str, m: Gate, a: Value, b: Value) -> Value | None:
+        if not all(x.is_spikes and self.binary[x.terms[0].source] for x in (a, b)):
+            self.error("GATE_NOT_BINARY", path, f"'{m.logic}' of counts or weighted sums has no counterpart on a chip",
+                       "end both branches in a firing neuron, or join them by 'add'")  # fmt: skip
+            return None
+        return self.add_population(path, *logic(m.logic, a, b))
 
     def recurrent(self, path: str, m: Any, x: Value) -> Value | None:
         neuron = self.leaves.neuron(f"{path}.neuron", m.neuron, x)

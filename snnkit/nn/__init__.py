@@ -27,6 +27,7 @@ from snnkit.nn.run import run, stream, valid_lengths
 from snnkit.nn.synapses import (
     AdaptiveAvgPool2d,
     Add,
+    Attention,
     AvgPool2d,
     BatchNorm,
     Concat,
@@ -58,6 +59,7 @@ __all__ = [
     "LIF",
     "AdaptiveAvgPool2d",
     "Add",
+    "Attention",
     "AvgPool2d",
     "BatchNorm",
     "Concat",

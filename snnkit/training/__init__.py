@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 _WHERE = {
     "fit": "fitting",
-    "finetune": "fitting",
-    "Start": "record",
-    "TrainerSettings": "fitting",
+    "finetune": "finetuning",
+    "Start": "start",
+    "Weights": "start",
+    "read_weights": "weights",
+    "TrainerSettings": "trainer",
     "Run": "run",
     "load_run": "run",
     "evaluate": "evaluation",
@@ -51,12 +53,14 @@ __all__ = [
     "ThresholdPenalty",
     "TrainerSettings",
     "WeightPenalty",
+    "Weights",
     "evaluate",
     "finetune",
     "first_spike_time",
     "fit",
     "load_run",
     "predict",
+    "read_weights",
     "regression",
     "scores",
     "van_rossum",
@@ -65,13 +69,13 @@ __all__ = [
 if TYPE_CHECKING:
     from snnkit.training.distances import regression, van_rossum
     from snnkit.training.evaluation import evaluate
+    from snnkit.training.finetuning import finetune
     from snnkit.training.first_spike import first_spike_time
-    from snnkit.training.fitting import TrainerSettings, finetune, fit
+    from snnkit.training.fitting import fit
     from snnkit.training.losses import READOUTS, ClassificationLoss, scores
     from snnkit.training.metrics import Activity, Evaluation, predict
     from snnkit.training.module import SpikingClassifier
     from snnkit.training.optimization import OptimizerSettings
-    from snnkit.training.record import Start
     from snnkit.training.regularizers import (
         FiringRateBand,
         Regularizer,
@@ -80,6 +84,9 @@ if TYPE_CHECKING:
         WeightPenalty,
     )
     from snnkit.training.run import Run, load_run
+    from snnkit.training.start import Start, Weights
+    from snnkit.training.trainer import TrainerSettings
+    from snnkit.training.weights import read_weights
 
 
 def __getattr__(name: str) -> Any:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import csv
 import os
 import random
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from snnkit._compat import prepare_torchvision
 
 prepare_torchvision()
 
-import lightning as L  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
@@ -25,52 +20,19 @@ from snnkit import nn as snn  # noqa: E402
 from snnkit.data.module import FrameDataModule  # noqa: E402
 from snnkit.errors import ParameterError, ShapeError, UsageError  # noqa: E402
 from snnkit.kernels import warm_up  # noqa: E402
-from snnkit.training import checkpoint, recipes  # noqa: E402
-from snnkit.training.callbacks import ProgressCallback, RunFolder, quiet, training_progress  # noqa: E402
-from snnkit.training.evaluation import evaluate  # noqa: E402
-from snnkit.training.metrics import Evaluation  # noqa: E402
+from snnkit.training import recipes  # noqa: E402
+from snnkit.training.before import write_start  # noqa: E402
+from snnkit.training.callbacks import ProgressCallback, training_progress  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
-from snnkit.training.record import Start, check_same, make_record  # noqa: E402
+from snnkit.training.record import check_same, make_record  # noqa: E402
+from snnkit.training.results import final_metrics  # noqa: E402
 from snnkit.training.run import Run, load_run, read_record  # noqa: E402
-from snnkit.training.settings import Reader, build, construct, find_class, parameters  # noqa: E402
+from snnkit.training.settings import Reader, build, construct  # noqa: E402
+from snnkit.training.start import Start  # noqa: E402
+from snnkit.training.trainer import TrainerSettings, train  # noqa: E402
+from snnkit.training.transfer import Transfer, transfer  # noqa: E402
 
 Overrides = Sequence[tuple[str, object]] | Mapping[str, object]
-FRAME_KEYS = ("T", "by", "binary", "representation", "tau_us", "encoding", "full_count", "batch_size")
-
-
-@dataclass(frozen=True)
-class TrainerSettings:
-    """The part of `lightning.Trainer`'s arguments that a recipe sets.
-
-    Args:
-        max_epochs: epochs to train.
-        accelerator: "auto", "cpu" or "gpu".
-        precision: "32-true", "bf16-mixed", or on a GPU "16-mixed"; neuron states stay float32.
-        accumulate_grad_batches: batches whose gradients are added up before a step of the optimizer.
-        patience: stop early after so many epochs without a better validation figure (the one of model.select; a tie is
-            none, and the earliest of equals is kept); None: train all epochs. Schedules still run over max_epochs.
-        limit_train_batches, limit_val_batches: at most so many batches (a whole number) or this share (0..1].
-        logger: write TensorBoard logs beside the CSV.
-    """
-
-    max_epochs: int = 40
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    limit_train_batches: int | float = 1.0
-    limit_val_batches: int | float = 1.0
-    logger: bool = True
-    accumulate_grad_batches: int = 1
-    patience: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("max_epochs", "accumulate_grad_batches", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ParameterError(f"trainer.{name} is {value}", fix="give at least 1")
-        if self.precision == "16-mixed" and (self.accelerator == "cpu" or not torch.cuda.is_available()):
-            raise ParameterError(
-                "trainer.precision is '16-mixed', and training runs on the CPU", fix="use bf16-mixed or 32-true"
-            )
 
 
 def fit(
@@ -121,7 +83,7 @@ def fit(
     if before is not None:
         check_same(before, record)
         record = before
-    module = _prepare_module(settings, reader, data, start)
+    module, taken = _prepare_module(settings, reader, data, start)
     if before is None:
         _io.write_json(out / "run.json", record)
         _io.write_text(out / "recipe.yaml", recipes.dump(settings))
@@ -129,62 +91,15 @@ def fit(
     with training_progress(progress is True) as bar:
         report = progress if callable(progress) else bar
         warm_up(lambda name, done, total: report({"compiling": name, "done": done, "total": total}))
-        _train(module, data, trainer_settings, out, report, resume)
+        if start is not None and taken is not None:
+            if not (out / "start.json").exists():
+                report({"start": write_start(out, module, data, taken, settings)})
+            if start.prepare is not None:
+                start.prepare(module)
+        train(module, data, trainer_settings, out, report, resume)
     run = load_run(out, reader.allow)
-    _io.write_json(out / "metrics.json", _final_metrics(run, data))
+    _io.write_json(out / "metrics.json", final_metrics(run, data))
     return load_run(out, reader.allow)
-
-
-def finetune(
-    run: Run,
-    out_dir: str | Path,
-    overrides: Overrides = (),
-    progress: bool | ProgressCallback = True,
-    *,
-    freeze: Sequence[str] = (),
-    resume: bool = False,
-    threads: int | None = None,
-    prepare: Callable[[Any], None] | None = None,
-    hardware: Mapping[str, Any] | None = None,
-) -> Run:
-    """Train on from a run's weights: the same settings with `overrides`, other data, or a new head.
-
-    Where `data` has another class_path, the frames' settings (T, by, binary, code) and the batch size are kept. Where
-    the number of classes differs, the last layer is made anew.
-
-    Args:
-        run: where to start.
-        out_dir, overrides, progress, resume, threads: as in `fit`.
-        freeze: layers to keep as they are; see `SpikingClassifier.freeze_layers`.
-        prepare: changes the module before training, such as `snnkit.quantization.mismatch.MismatchTraining`.
-        hardware: what the record says of that.
-
-    Raises:
-        As `fit`; ParameterError for a pattern that matches no layer.
-    """
-    settings = copy.deepcopy(run.config)
-    changes = list(overrides.items() if isinstance(overrides, Mapping) else overrides)
-    kept = settings["data"]["init_args"]
-    recipes.override(settings, changes)
-    if settings["data"]["class_path"] != run.config["data"]["class_path"]:
-        known = parameters(find_class(settings["data"]["class_path"], "data", run.allow_code))
-        given = settings["data"].get("init_args") or {}
-        same = {n: kept[n] for n in FRAME_KEYS if n in kept and n in known}
-        settings["data"]["init_args"] = {**same, **given}
-    net_args = settings["model"]["net"].get("init_args", {})
-    if not any(key.endswith("num_classes") for key, _ in changes):
-        net_args.pop("num_classes", None)  # taken from the data again
-    start = Start(run, tuple(freeze), prepare, hardware)
-    return fit(
-        settings,
-        out_dir,
-        (),
-        progress,
-        resume=resume,
-        allow_code=run.allow_code,
-        threads=threads,
-        start=start,
-    )
 
 
 def next_free(folder: Path) -> Path:
@@ -235,14 +150,13 @@ def _resolve(settings: dict[str, Any], reader: Reader, num_classes: int, input_s
 
 def _prepare_module(
     settings: dict[str, Any], reader: Reader, data: FrameDataModule, start: Start | None
-) -> SpikingClassifier:
+) -> tuple[SpikingClassifier, Transfer | None]:
     seed = settings["seed_everything"]
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     net: torch.nn.Module = build(settings["model"]["net"], None, reader)
-    if start is not None:
-        _take_weights(net, start.run)
+    taken = None if start is None else transfer(net, start, settings, data, reader)
     snn.check_model(net, torch.zeros(data.T, 1, *data.input_shape))
     was_training = net.training
     net.eval()
@@ -257,109 +171,10 @@ def _prepare_module(
         )
     rest = {name: value for name, value in settings["model"].items() if name != "net"}
     module: SpikingClassifier = construct(SpikingClassifier, rest, reader, net=net)
-    if start is not None and start.freeze:
+    if start is not None:
         module.freeze_layers(start.freeze)
-    if start is not None and start.prepare is not None:
-        start.prepare(module)
-    return module
+        module.slow_layers(start.slow)
+    return module, taken
 
 
-def _take_weights(net: torch.nn.Module, run: Run) -> None:
-    """Copy a run's weights; tensors whose shape differs (a new head) keep their fresh values."""
-    own, theirs = net.state_dict(), run.model.state_dict()
-    common = {n: t for n, t in theirs.items() if n in own and own[n].shape == t.shape}
-    if not common:
-        raise UsageError(
-            f"{run.path} has no weights in common with this network", fix="fine-tune with the run's own net"
-        )
-    net.load_state_dict(common, strict=False)
-
-
-def _train(
-    module: SpikingClassifier,
-    data: FrameDataModule,
-    settings: TrainerSettings,
-    out: Path,
-    report: ProgressCallback,
-    resume: bool,
-) -> None:
-    folder = RunFolder(out, report, settings.patience)
-    resume = resume and folder.last.exists()
-    if resume:
-        # Lightning starts the loaders, whose workers fetch ahead, before it tells the sampler the epoch.
-        data.set_epoch(int(checkpoint.load_tensors(folder.last)["epoch"]) + 1)
-    with quiet():
-        logger: Any = False
-        if settings.logger:
-            from lightning.pytorch.loggers import TensorBoardLogger
-
-            logger = TensorBoardLogger(out, name="", version="tensorboard")
-        trainer = L.Trainer(
-            max_epochs=settings.max_epochs,
-            accelerator=settings.accelerator,
-            devices=1,
-            precision=settings.precision,
-            limit_train_batches=settings.limit_train_batches,
-            limit_val_batches=settings.limit_val_batches,
-            gradient_clip_val=module.optimizer_settings.grad_clip,
-            accumulate_grad_batches=settings.accumulate_grad_batches,
-            logger=logger,
-            callbacks=[folder],
-            enable_checkpointing=True,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-        )
-        try:
-            trainer.fit(
-                module,
-                datamodule=data,
-                ckpt_path=str(folder.last) if resume else None,
-                weights_only=resume or None,
-            )
-        except SystemExit:
-            if not trainer.interrupted:
-                raise
-    if trainer.interrupted:
-        done = len(folder.history)
-        print(
-            f"\nstopped; {done} of {settings.max_epochs} epochs are complete and kept. Go on with:\n"
-            f"  snnkit train --resume --out {out}",
-            file=sys.stderr,
-        )
-        raise KeyboardInterrupt
-
-
-def _final_metrics(run: Run, data: FrameDataModule) -> dict[str, Any]:
-    with open(run.path / "history.csv", encoding="utf-8", newline="") as file:
-        history = list(csv.DictReader(file))
-    selected = int(checkpoint.load_tensors(run.path / "model.ckpt")["epoch"])
-    test = evaluate(run.model, data, "test", run.config["model"])
-    row = history[selected]
-    last = test if selected == len(history) - 1 else _evaluate_last(run, data)
-    return {
-        "epochs": len(history),
-        "selected_epoch": selected,
-        "selected_by": run.config["model"]["select"],
-        "validation": {"accuracy": float(row["val_accuracy"]), "loss": float(row["val_loss"])},
-        "test": test.to_dict(),
-        "last_epoch": {
-            "validation": {name: float(history[-1][f"val_{name}"]) for name in ("accuracy", "loss")},
-            "test": {"accuracy": last.accuracy, "loss": last.loss},
-        },
-        "weights": run.digest,
-    }
-
-
-def _evaluate_last(run: Run, data: FrameDataModule) -> Evaluation:
-    """The last epoch's weights on the test data, to be shown beside the selected epoch's."""
-    saved = checkpoint.load_tensors(run.path / "last.ckpt")["state_dict"]
-    prefix = "net." if run.config["model"]["ema"] is None else "average."
-    model = copy.deepcopy(run.model)
-    state = {name.removeprefix(prefix): t for name, t in saved.items() if name.startswith(prefix)}
-    checkpoint.load_into(model, state, run.path / "last.ckpt")
-    return evaluate(model, data, "test", run.config["model"])
-
-
-__all__ = ["Start", "TrainerSettings", "finetune", "fit", "next_free"]
+__all__ = ["Start", "TrainerSettings", "fit", "next_free"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -17,10 +17,11 @@ from torch import Tensor  # noqa: E402
 
 from snnkit import nn as snn  # noqa: E402
 from snnkit.data.batch import Batch  # noqa: E402
-from snnkit.errors import ParameterError, did_you_mean  # noqa: E402
+from snnkit.errors import ParameterError  # noqa: E402
 from snnkit.training.losses import ClassificationLoss, LossName, ReadOut, scores  # noqa: E402
 from snnkit.training.metrics import Activity, predict  # noqa: E402
 from snnkit.training.optimization import OptimizerSettings, make_optimizer, make_schedule  # noqa: E402
+from snnkit.training.patterns import factors, matching  # noqa: E402
 from snnkit.training.regularizers import Regularizer, watch  # noqa: E402
 
 Selection = Literal["val_loss", "val_accuracy"]
@@ -87,6 +88,7 @@ class SpikingClassifier(L.LightningModule):
         self.select = select
         self.seed = seed
         self.frozen: tuple[str, ...] = ()
+        self.slow: dict[str, float] = {}
         self.train_metrics: dict[str, float] = {}
         self.val_metrics: dict[str, float] = {}
         self.val_activity = Activity()
@@ -111,17 +113,22 @@ class SpikingClassifier(L.LightningModule):
         Raises:
             ParameterError: a pattern that matches no layer.
         """
-        paths = [name for name, _ in self.net.named_modules() if name]
         self.frozen = tuple(patterns)
         for pattern in self.frozen:
-            hits = [name for name in paths if fnmatchcase(name, pattern)]
-            if not hits:
-                raise ParameterError(
-                    f"no layer matches {pattern!r} to freeze{did_you_mean(pattern, paths)}",
-                    fix="the layers are " + ", ".join(paths),
-                )
-            for name in hits:
+            for name in matching(self.net, pattern, "freeze"):
                 self.net.get_submodule(name).requires_grad_(False)
+
+    def slow_layers(self, slow: Mapping[str, float]) -> None:
+        """Train layers at a share of the learning rate.
+
+        Args:
+            slow: paths or patterns, as in `freeze_layers` → factor; where several fit a layer, the last counts.
+
+        Raises:
+            ParameterError: a pattern that matches no layer, or layers without anything to learn.
+        """
+        factors(self.net, slow)
+        self.slow = dict(slow)
 
     def _rest_frozen(self) -> None:
         for name, module in self.net.named_modules():
@@ -199,7 +206,7 @@ class SpikingClassifier(L.LightningModule):
             self.log_dict({f"{name}/{path}": value for name, value in layer.items()}, batch_size=n)
 
     def configure_optimizers(self) -> Any:
-        optimizer = make_optimizer(self.net, self.optimizer_settings)
+        optimizer = make_optimizer(self.net, self.optimizer_settings, self.slow)
         total = int(self.trainer.estimated_stepping_batches)
         schedule = make_schedule(optimizer, self.optimizer_settings, total, max(self.trainer.max_epochs or 1, 1))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
 from snnkit.errors import ParameterError, did_you_mean
+from snnkit.training import patterns
 
 Name = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["cosine", "linear", "step", "constant"]
@@ -78,20 +79,31 @@ _OPTIMIZERS: dict[str, Callable[[list[dict[str, object]], OptimizerSettings], to
 _SCHEDULES = ("cosine", "linear", "step", "constant")
 
 
-def make_optimizer(net: torch.nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
+def make_optimizer(
+    net: torch.nn.Module, settings: OptimizerSettings, slow: Mapping[str, float] | None = None
+) -> torch.optim.Optimizer:
     """The optimizer of a network's parameters that are not frozen.
 
+    Args:
+        net: the network. settings: of the optimizer.
+        slow: layers (paths or patterns) → factor on their learning rate; each factor has groups of its own.
+
     Raises:
-        ParameterError: every parameter is frozen.
+        ParameterError: every parameter is frozen, or a pattern that matches no layer.
     """
-    trained = [p for p in net.parameters() if p.requires_grad]
+    factor = patterns.factors(net, slow or {})
+    trained = [(factor.get(n, 1.0), p) for n, p in net.named_parameters() if p.requires_grad]
     if not trained:
         raise ParameterError("nothing is left to train", fix="freeze fewer layers")
-    groups: list[dict[str, object]] = [
-        {"params": [p for p in trained if p.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    return _OPTIMIZERS[settings.name]([g for g in groups if g["params"]], settings)
+    groups: list[dict[str, object]] = []
+    for rate in sorted({rate for rate, _ in trained}, reverse=True):
+        mine = [p for r, p in trained if r == rate]
+        for decay, some in (
+            (settings.weight_decay, [p for p in mine if p.dim() > 1]), (0.0, [p for p in mine if p.dim() <= 1])
+        ):  # fmt: skip
+            if some:
+                groups.append({"params": some, "weight_decay": decay, "lr": settings.lr * rate})
+    return _OPTIMIZERS[settings.name](groups, settings)
 
 
 def cosine_with_warmup(step: int, warmup: int, total: int, final: float = 0.0) -> float:

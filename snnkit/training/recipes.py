@@ -147,15 +147,28 @@ def split_words(rest: Sequence[str]) -> tuple[list[str], list[tuple[str, Any]]]:
     return plain, pairs
 
 
+_HOMES = {"data": "snnkit.data", "model.net": "snnkit.models"}
+"""Where classes are looked for that are given by name alone."""
+
+
+def _class_named(key: str, value: Any) -> tuple[str, Any]:
+    if key not in _HOMES or not isinstance(value, str):
+        return key, value
+    return f"{key}.class_path", value if "." in value else f"{_HOMES[key]}.{value}"
+
+
 def override(recipe: dict[str, Any], changes: Sequence[tuple[str, Any]] | Mapping[str, Any]) -> dict[str, Any]:
     """Set values by dotted key, in place; `init_args` may be left out of a key.
 
-    `model.net.channels` means `model.net.init_args.channels` where `model.net` has a class_path.
+    `model.net.channels` means `model.net.init_args.channels` where `model.net` has a class_path. `data NAME` and
+    `model.net NAME` choose a class of `snnkit.data` or `snnkit.models` by its name alone (or by its class_path).
 
     Raises:
         RecipeError: the first part is no top key, or a part leads into something that holds no settings.
     """
-    for key, value in changes.items() if isinstance(changes, Mapping) else changes:
+    pairs = [_class_named(*pair) for pair in (changes.items() if isinstance(changes, Mapping) else changes)]
+    # Classes first: they decide which arguments there are, and a new one has none of the old one's.
+    for key, value in sorted(pairs, key=lambda pair: not pair[0].endswith("class_path")):
         parts = key.split(".")
         if parts[0] not in TOP_KEYS:
             raise RecipeError(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from snnkit import __version__
 from snnkit.errors import ResumeError
 from snnkit.training import recipes
-from snnkit.training.run import FORMAT, Run
+from snnkit.training.run import FORMAT
+from snnkit.training.start import Start
 
 if TYPE_CHECKING:
     from snnkit.data.module import FrameDataModule
@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 
 FREE_KEYS = ("data.init_args.num_workers", "data.init_args.progress", "data.init_args.root", "data.init_args.cache_dir")
 """Settings that may change on a resume: where and how data are read (the digest tells whether they are the same)."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """Weights to start from: of a run, with some layers frozen.
-
-    `prepare` changes the module before training, such as `snnkit.quantization.MismatchTraining`; `hardware` names that.
-    """
-
-    run: Run
-    freeze: tuple[str, ...] = ()
-    prepare: Callable[[Any], None] | None = None
-    hardware: Mapping[str, Any] | None = None
 
 
 def versions() -> dict[str, str]:
@@ -59,7 +46,7 @@ def make_record(
 
     name = "custom"
     if start is not None:
-        name = f"{start.run.name} (fine-tuned)"
+        name = f"{start.name} (fine-tuned)"
     elif not isinstance(recipe, Mapping):
         plain = str(recipe).removesuffix(".yaml").removeprefix("recipes/")
         name = plain if plain in recipes.names() else Path(recipe).stem
@@ -76,9 +63,7 @@ def make_record(
         "allow_code": list(reader.allow),
     }
     if start is not None:
-        record["start"] = {"weights": start.run.digest, "run": start.run.name, "freeze": list(start.freeze)}
-        if start.hardware is not None:
-            record["start"]["hardware"] = dict(start.hardware)
+        record["start"] = start.describe()
     return record
 
 

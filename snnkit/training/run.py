@@ -8,12 +8,14 @@
 | `last.ckpt` | everything needed to go on after the last complete epoch |
 | `history.csv` | one line per epoch; equal for equal runs |
 | `timing.csv` | seconds and samples per second of each epoch |
+| `start.json` | of a fine-tuning: what was taken over, and the validation accuracy before the first step |
 | `metrics.json` | the selected epoch, validation and test figures |
 | `tensorboard/` | the same for TensorBoard |
 """
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -77,6 +79,14 @@ class Run:
     def digest(self) -> str:
         """SHA-256 of the weights."""
         return checkpoint.weights_digest(self.model.state_dict())
+
+    def history(self, column: str = "val_accuracy") -> list[float]:
+        """A column of `history.csv`, one value per epoch; empty where there is none."""
+        try:
+            with open(self.path / "history.csv", encoding="utf-8", newline="") as file:
+                return [float(row[column]) for row in csv.DictReader(file) if row.get(column)]
+        except FileNotFoundError:
+            return []
 
     def datamodule(self, changes: Mapping[str, Any] | None = None) -> FrameDataModule:
         """The data, as the run saw them; `changes` replaces settings, such as {"root": PATH}."""

@@ -21,6 +21,7 @@ _WHERE = {
     "events": "frames",
     "filters": "maps",
     "firing_rates": "bars",
+    "histories": "history",
     "membrane": "traces",
     "raster": "spikes",
     "rasters": "spikes",
@@ -39,6 +40,7 @@ __all__ = [
     "events",
     "filters",
     "firing_rates",
+    "histories",
     "membrane",
     "raster",
     "rasters",
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from snnkit.viz.bars import accuracy_bars, firing_rates, rate_histograms
     from snnkit.viz.chip import core_usage
     from snnkit.viz.frames import events
+    from snnkit.viz.history import histories
     from snnkit.viz.maps import filters, weights
     from snnkit.viz.matrix import confusion
     from snnkit.viz.recording import recording

@@ -208,3 +208,16 @@ def test_loop_through_two_layers_is_named() -> None:
     assert "3" in finding.where
     assert finding.needed == 2
     assert not loop_findings(graph.with_(connections=(*graph.connections, replace(back, delay=2))))
+
+
+@pytest.mark.parametrize("join", ["and", "iand"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_spikes_joined_by_logic(join: str, deep: bool) -> None:
+    """A gate is a layer of neurons without memory, a tick later; shorter branches wait for it."""
+    shortcut = nn.Sequential(snn.Conv2d(3, 3, 1), snn.LIF(decay=0.5)) if deep else None
+    body = [snn.Conv2d(3, 3, 3, padding=1), snn.LIF(decay=0.5), snn.Conv2d(3, 3, 1), snn.LIF(decay=0.5)]
+    model = nn.Sequential(
+        snn.Conv2d(2, 3, 3, padding=1), snn.LIF(decay=0.5), snn.Residual(*body, shortcut=shortcut, join=join),
+        snn.Residual(snn.Conv2d(3, 3, 1), snn.LIF(decay=0.5), join=join), snn.Flatten(), snn.Linear(48, 4), snn.LIF(),
+    )  # fmt: skip
+    assert_equal(dyadic(model, 3), spikes((2, 4, 4), 1))

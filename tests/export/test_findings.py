@@ -209,3 +209,13 @@ def test_the_order_of_findings_and_the_shape_of_the_message() -> None:
     text = str(caught.value)
     assert text.startswith("[FINDINGS] net cannot be exported\n  - error BARE_TORCH_LAYER at 0: torch.nn.Conv2d")
     assert "-> use snn.Conv2d" in text
+
+
+def test_attention_and_joins_that_no_chip_takes() -> None:
+    spiking = [nn.Sequential(snn.Conv2d(2, 2, 1), snn.LIF()) for _ in range(3)]
+    layers = [snn.Attention(spiking[0], spiking[1], spiking[2]), snn.LIF()]
+    assert codes(nn.Sequential(*layers), (2, 4, 4)) == {"ATTENTION": "0"}
+    weighted = snn.Residual(snn.Linear(4, 4), join="and")
+    assert codes(nn.Sequential(weighted, snn.LIF()), (4,)) == {"GATE_NOT_BINARY": "0.gate"}
+    counts = nn.Sequential(snn.Residual(snn.LIF(), join="iand"), snn.Linear(4, 2), snn.LIF())
+    assert codes(counts, (4,), max_count=2) == {"GATE_NOT_BINARY": "0.gate"}

@@ -32,6 +32,7 @@ class Example:
 EXAMPLES: dict[str, Example] = {
     "AdaptiveAvgPool2d": Example(lambda: snn.AdaptiveAvgPool2d((3, 2)), (2, 6, 7)),
     "Add": Example(lambda: snn.Add(snn.Linear(5, 5), nn.Identity(), snn.OneToOne(5)), (5,)),
+    "Attention": Example(lambda: snn.Attention(snn.Conv2d(4, 4, 1), nn.Identity(), nn.Identity(), heads=2), (4, 3, 2)),
     "AvgPool2d": Example(lambda: snn.AvgPool2d(2), (2, 6, 7)),
     "BatchNorm": Example(lambda: snn.BatchNorm(3), (3, 4, 4)),
     "BatchNorm cumulative": Example(lambda: snn.BatchNorm(3, momentum=None), (3, 4, 4)),
@@ -84,6 +85,9 @@ EXAMPLES: dict[str, Example] = {
         lambda: snn.Residual(snn.Conv2d(2, 4, 3, padding=1), snn.BatchNorm(4), snn.LIF(), shortcut=snn.Conv2d(2, 4, 1)),
         (2, 4, 4),
     ),
+    "Residual of spikes": Example(
+        lambda: snn.Residual(snn.Linear(5, 5), snn.LIF(), shortcut=snn.LIF(), join="iand"), (5,)
+    ),
     "SumPool2d": Example(lambda: snn.SumPool2d(3, stride=1, padding=1), (2, 4, 5)),
     "ThresholdBatchNorm": Example(lambda: snn.ThresholdBatchNorm(3, threshold=0.5, alpha=0.7), (3, 4, 4)),
     "Upsample": Example(lambda: snn.Upsample(scale_factor=2), (2, 3, 2)),
@@ -102,7 +106,7 @@ def every_layer() -> nn.Sequential:
         snn.LIF(learn_decay=True, learn_threshold=True, shape=(4,), refractory=1),
         snn.Delay([0, 1, 2, 1]),
         snn.Residual(snn.Conv2d(4, 4, 3, padding=1, groups=4), snn.BatchNorm(4), snn.LIF(reset="subtract")),
-        snn.Concat(nn.Identity(), snn.Conv2d(4, 2, 1)),
+        snn.Concat(snn.Attention(snn.Conv2d(4, 4, 1), nn.Identity(), nn.Identity(), 2, 1.0), snn.Conv2d(4, 2, 1)),
         snn.AvgPool2d(2),
         snn.Upsample(scale_factor=2),
         snn.MaxPool2d(2),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from snnkit.data import EVENT_DTYPE, EventStream, files
 
 TINY: dict[str, Any] = {
     "seed_everything": 3,
@@ -55,3 +59,54 @@ def finished(tiny_recipe: dict[str, Any], tmp_path_factory: pytest.TempPathFacto
     out = tmp_path_factory.mktemp("runs") / "unbroken"
     fit(tiny_recipe, out, progress=False)
     return out
+
+
+@pytest.fixture(scope="session")
+def conv_run(tiny_recipe: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of a small convolutional network; not to be changed."""
+    from snnkit.training import fit
+
+    recipe = copy.deepcopy(tiny_recipe)
+    recipe["model"]["net"] = {
+        "class_path": "snnkit.models.ConvClassifier", "init_args": {"channels": [4, 6], "stride": 2, "pool": 1}
+    }  # fmt: skip
+    recipe["trainer"]["max_epochs"] = 2
+    out = tmp_path_factory.mktemp("runs") / "conv"
+    fit(recipe, out, progress=False)
+    return out
+
+
+DIRECTIONS = {"down": (0, 1), "left": (-1, 0), "right": (1, 0)}
+
+
+def moving_bar(direction: str, seed: int, side: int, length_us: int = 100_000, events: int = 300) -> EventStream:
+    """A bar that crosses a sensor of side × side pixels once, with noise: ON in front, OFF behind."""
+    g = np.random.default_rng(seed)
+    dx, dy = DIRECTIONS[direction]
+    t = np.sort(g.integers(0, length_us, events))
+    share = t / length_us
+    p = g.integers(0, 2, events)
+    along = (share if dx + dy > 0 else 1 - share) * side + (2 * p - 1) * (dx + dy) + g.normal(0, 0.5, events)
+    across = g.integers(side // 4, side - side // 4, events)
+    out = np.zeros(events, EVENT_DTYPE)
+    out["t"], out["p"] = t, p
+    out["x"], out["y"] = (along.clip(0, side - 1), across) if dx else (across, along.clip(0, side - 1))
+    return EventStream(out, (side, side))
+
+
+@pytest.fixture(scope="session")
+def bars(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """A folder of recordings of moving bars on a sensor of side × side pixels, one folder per direction: like a data
+    set of gestures."""
+    made: dict[int, Path] = {}
+
+    def folder(side: int) -> Path:
+        if side not in made:
+            made[side] = tmp_path_factory.mktemp(f"bars{side}")
+            for k, name in enumerate(DIRECTIONS):
+                (made[side] / name).mkdir()
+                for i in range(20):
+                    files.write(made[side] / name / f"{i:02d}.npz", moving_bar(name, 1000 * k + i, side))
+        return made[side]
+
+    return folder

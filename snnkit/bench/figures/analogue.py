@@ -40,8 +40,7 @@ def analogue_road(recipe: str, seed: int, folder: Path, settings: Mapping[str, A
     """One seed of `analogue`."""
     from snnkit.quantization.analogue import mismatch_training
     from snnkit.targets import registry
-    from snnkit.training import fit
-    from snnkit.training.fitting import finetune
+    from snnkit.training import finetune, fit
     from snnkit.validation.runs import chip_graph, deploy, opened, validate_run
 
     target = registry.get("brainscales2")

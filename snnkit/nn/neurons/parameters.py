@@ -19,13 +19,14 @@ DEFAULT_TAU = 2.0
 
 
 def tensor_of(name: str, value: Any) -> Tensor:
-    """A value in float64, cut from any graph.
+    """A value in float64, cut from any graph; a number on the host, where it can be checked on any default device.
 
     Raises:
         ParameterError: no number and no tensor of numbers.
     """
+    device = value.device if isinstance(value, Tensor) else "cpu"
     try:
-        return torch.as_tensor(value, dtype=torch.float64).detach().clone()
+        return torch.as_tensor(value, dtype=torch.float64, device=device).detach().clone()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ParameterError(f"{name}={value!r} is neither a number nor a tensor of numbers") from error
 
@@ -76,21 +77,27 @@ def spread(name: str, value: Tensor, shape: Sequence[int] | None) -> Tensor:
             raise ParameterError(
                 f"{name} of shape {tuple(value.shape)} does not spread to shape={tuple(shape)}"
             ) from error
-    return value.to(torch.float32).contiguous().clone()
+    return _placed(value.to(torch.float32).contiguous().clone())
+
+
+def _placed(value: Tensor) -> Tensor:
+    """A value of the host on the default device: that of `with torch.device(…)`, where a layer is built in one."""
+    return value.to(torch.get_default_device()) if value.device.type == "cpu" else value
 
 
 def register_decay(module: torch.nn.Module, name: str, value: Tensor, learn: bool, shape: Sequence[int] | None) -> None:
     """Keep a decay in a module: fixed as buffer `<name>_fixed`, learnable as parameter `<name>_logit`."""
-    value = spread(name, value, shape)
     if not learn:
-        module.register_buffer(f"{name}_fixed", value)
+        module.register_buffer(f"{name}_fixed", spread(name, value, shape))
         return
-    if not bool(((value > 0) & (value < 1)).all()):
+    rounded = value.to(torch.float32)
+    if not bool(((rounded > 0) & (rounded < 1)).all()):
         raise ParameterError(
-            f"a learnable {name} starts at {value.tolist()!r}, which is not strictly between 0 and 1",
+            f"a learnable {name} starts at {rounded.tolist()!r}, which is not strictly between 0 and 1",
             why="it is the sigmoid of an unconstrained parameter",
             fix="start from another value, or set learn_decay=False",
         )
+    value = spread(name, value, shape)
     module.register_parameter(f"{name}_logit", torch.nn.Parameter(torch.logit(value.double()).float()))
 
 

@@ -1,5 +1,6 @@
 """Synapse layers: torch layers over [T, B, …] that fold time and batch."""
 
+from snnkit.nn.synapses.attention import Attention
 from snnkit.nn.synapses.conv import Conv1d, Conv2d, Conv3d, ConvTranspose2d
 from snnkit.nn.synapses.delay import Delay, DelayState
 from snnkit.nn.synapses.dropout import Dropout, DropoutState
@@ -17,6 +18,7 @@ from snnkit.nn.synapses.votes import Votes
 __all__ = [
     "AdaptiveAvgPool2d",
     "Add",
+    "Attention",
     "AvgPool2d",
     "BatchNorm",
     "Concat",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from snnkit.errors import ParameterError, ShapeError
+from snnkit.errors import ParameterError, ShapeError, did_you_mean
 from snnkit.nn.shapes import layer_name
+from snnkit.nn.synapses.gate import Gate
+
+Join = Literal["add", "and", "iand"]
 
 
 def _agree(layer: torch.nn.Module, outs: list[Tensor], dim: int | None = None) -> None:
@@ -90,27 +95,34 @@ class Residual(torch.nn.Module):
     """y = body(x) + shortcut(x), a residual connection. x: [T, B, …], y: [T, B, …].
 
     With a body that ends in spikes, y counts 0, 1 or 2 (the ADD of Fang et al.); with one that ends in a synapse or
-    norm, a neuron layer behind it sees both currents.
+    norm, a neuron layer behind it sees both currents. Of two spike trains, `join="and"` makes body·shortcut and
+    `join="iand"` (1 − body)·shortcut, spikes again.
 
     Args:
         layers: the body, modules one after another; `body` is their Sequential.
         shortcut: what x passes on the other way, such as a 1×1 convolution; x itself where None.
+        join: "add", "and" or "iand" (a `Gate`; body and shortcut must both end in spikes).
 
     Raises:
-        ParameterError: no layers.
+        ParameterError: no layers, or another join.
         ShapeError: body and shortcut give different shapes (nothing is broadcast).
 
     Source: He et al. 2016, doi:10.1109/CVPR.2016.90; of spikes: Fang et al. 2021, arXiv:2102.04159.
     """
 
-    def __init__(self, *layers: torch.nn.Module, shortcut: torch.nn.Module | None = None) -> None:
+    def __init__(self, *layers: torch.nn.Module, shortcut: torch.nn.Module | None = None, join: Join = "add") -> None:
         super().__init__()
         if not layers:
             raise ParameterError("Residual without layers", fix="give the modules of its body")
+        if join not in ("add", "and", "iand"):
+            raise ParameterError(
+                f"Residual(join={join!r}){did_you_mean(str(join), ('add', 'and', 'iand'))}", fix="add, and or iand"
+            )
         self.body = torch.nn.Sequential(*layers)
         self.shortcut = torch.nn.Identity() if shortcut is None else shortcut
+        self.gate = None if join == "add" else Gate(join)
 
     def forward(self, x: Tensor) -> Tensor:
         outs = [self.body(x), self.shortcut(x)]
         _agree(self, outs)
-        return outs[0] + outs[1]
+        return outs[0] + outs[1] if self.gate is None else self.gate(outs[0], outs[1])

@@ -1,0 +1,112 @@
+"""One training with lightning: its settings, its checkpoints, its end."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from snnkit._compat import prepare_torchvision
+
+prepare_torchvision()
+
+import lightning as L  # noqa: E402
+import torch  # noqa: E402
+
+from snnkit.data.module import FrameDataModule  # noqa: E402
+from snnkit.errors import ParameterError  # noqa: E402
+from snnkit.training import checkpoint  # noqa: E402
+from snnkit.training.callbacks import ProgressCallback, RunFolder, quiet  # noqa: E402
+from snnkit.training.module import SpikingClassifier  # noqa: E402
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """The part of `lightning.Trainer`'s arguments that a recipe sets.
+
+    Args:
+        max_epochs: epochs to train.
+        accelerator: "auto", "cpu" or "gpu".
+        precision: "32-true", "bf16-mixed", or on a GPU "16-mixed"; neuron states stay float32.
+        accumulate_grad_batches: batches whose gradients are added up before a step of the optimizer.
+        patience: stop early after so many epochs without a better validation figure (the one of model.select; a tie is
+            none, and the earliest of equals is kept); None: train all epochs. Schedules still run over max_epochs.
+        limit_train_batches, limit_val_batches: at most so many batches (a whole number) or this share (0..1].
+        logger: write TensorBoard logs beside the CSV.
+    """
+
+    max_epochs: int = 40
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    limit_train_batches: int | float = 1.0
+    limit_val_batches: int | float = 1.0
+    logger: bool = True
+    accumulate_grad_batches: int = 1
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "accumulate_grad_batches", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ParameterError(f"trainer.{name} is {value}", fix="give at least 1")
+        if self.precision == "16-mixed" and (self.accelerator == "cpu" or not torch.cuda.is_available()):
+            raise ParameterError(
+                "trainer.precision is '16-mixed', and training runs on the CPU", fix="use bf16-mixed or 32-true"
+            )
+
+
+def train(
+    module: SpikingClassifier,
+    data: FrameDataModule,
+    settings: TrainerSettings,
+    out: Path,
+    report: ProgressCallback,
+    resume: bool,
+) -> None:
+    folder = RunFolder(out, report, settings.patience)
+    resume = resume and folder.last.exists()
+    if resume:
+        # Lightning starts the loaders, whose workers fetch ahead, before it tells the sampler the epoch.
+        data.set_epoch(int(checkpoint.load_tensors(folder.last)["epoch"]) + 1)
+    with quiet():
+        logger: Any = False
+        if settings.logger:
+            from lightning.pytorch.loggers import TensorBoardLogger
+
+            logger = TensorBoardLogger(out, name="", version="tensorboard")
+        trainer = L.Trainer(
+            max_epochs=settings.max_epochs,
+            accelerator=settings.accelerator,
+            devices=1,
+            precision=settings.precision,
+            limit_train_batches=settings.limit_train_batches,
+            limit_val_batches=settings.limit_val_batches,
+            gradient_clip_val=module.optimizer_settings.grad_clip,
+            accumulate_grad_batches=settings.accumulate_grad_batches,
+            logger=logger,
+            callbacks=[folder],
+            enable_checkpointing=True,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+        )
+        try:
+            trainer.fit(
+                module,
+                datamodule=data,
+                ckpt_path=str(folder.last) if resume else None,
+                weights_only=resume or None,
+            )
+        except SystemExit:
+            if not trainer.interrupted:
+                raise
+    if trainer.interrupted:
+        done = len(folder.history)
+        print(
+            f"\nstopped; {done} of {settings.max_epochs} epochs are complete and kept. Go on with:\n"
+            f"  snnkit train --resume --out {out}",
+            file=sys.stderr,
+        )
+        raise KeyboardInterrupt
