@@ -1,4 +1,4 @@
-"""Few real recordings after many simulated ones: fine-tuned, beside the same network from scratch."""
+"""Real recordings after simulated ones: a network fine-tuned, and for few recordings the same one from scratch."""
 
 from __future__ import annotations
 
@@ -17,47 +17,72 @@ SCRATCH: dict[str, Any] = {"model.optimizer.lr": 2.0e-3}
 def few_shot(before: str, recipe: str, seeds: tuple[int, ...]) -> Measure:
     """`before` trains on simulated data; `recipe` goes on from there with real ones, and also starts from nothing."""
 
+    def one(seed: int, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+        from snnkit.training import fit
+
+        row, changes = _tuned(before, recipe, {}, seed, folder, settings)
+        scratch = fit(recipe, folder / "scratch" / f"seed{seed}", {**changes, **SCRATCH}, progress=False)
+        return {**row, **{f"scratch_{k}": v for k, v in _accuracies(scratch).items()}}
+
     def measure(folder: Path, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-        rows = []
-        for k, seed in enumerate(seeds):
-            progress("seeds", k, len(seeds))
-            rows.append(_both(before, recipe, seed, folder, settings))
-        progress("seeds", len(seeds), len(seeds))
-        mean = {key: statistics.mean(r[key] for r in rows) for key in rows[0] if key.endswith("accuracy")}
-        return {
-            **mean,
-            "gain": mean["test_accuracy"] - mean["scratch_test_accuracy"],
-            "minutes_per_seed": max(r["train_minutes"] for r in rows),
-            "pretrain_minutes_per_seed": max(r["pretrain_minutes"] for r in rows),
-            "rows": rows,
-        }
+        measured = _over(seeds, one, folder, settings, progress)
+        return {"gain": measured["test_accuracy"] - measured["scratch_test_accuracy"], **measured}
 
     return measure
 
 
-def _both(before: str, recipe: str, seed: int, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    from snnkit.training import finetune, fit, recipes
+def after(before: str, recipe: str, changes: Mapping[str, Any], seeds: tuple[int, ...]) -> Measure:
+    """`before` trains on simulated data and `recipe`, with `changes`, goes on from there; the minutes are of both."""
 
-    start, pretrain_minutes = train(before, seed, folder / "before", {})
+    def one(seed: int, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+        row, _ = _tuned(before, recipe, changes, seed, folder, settings)
+        return {**row, "minutes": row["minutes"] + row["pretrain_minutes"]}
+
+    def measure(folder: Path, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+        return _over(seeds, one, folder, settings, progress)
+
+    return measure
+
+
+def _over(
+    seeds: tuple[int, ...], one: Any, folder: Path, settings: Mapping[str, Any], progress: Progress
+) -> dict[str, Any]:
+    """The means of the accuracies and the longest times over the seeds."""
+    rows: list[dict[str, Any]] = []
+    for k, seed in enumerate(seeds):
+        progress("seeds", k, len(seeds))
+        rows.append({"seed": seed, **one(seed, folder, settings)})
+    progress("seeds", len(seeds), len(seeds))
+    mean = {key: statistics.mean(r[key] for r in rows) for key in rows[0] if key.endswith("accuracy")}
+    longest = {f"{key}_per_seed": max(r[key] for r in rows) for key in ("minutes", "pretrain_minutes")}
+    return {**mean, **longest, "rows": rows}
+
+
+def _accuracies(run: Any) -> dict[str, float]:
+    return {
+        "test_accuracy": 100 * run.metrics["test"]["accuracy"],
+        "last_epoch_test_accuracy": 100 * run.metrics["last_epoch"]["test"]["accuracy"],
+        "validation_accuracy": 100 * run.metrics["validation"]["accuracy"],
+    }
+
+
+def _tuned(
+    before: str, recipe: str, extra: Mapping[str, Any], seed: int, folder: Path, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a seed reaches; and the recipe as changes of another run's settings, its network left out."""
+    from snnkit.training import finetune, recipes
+
     real = recipes.load(recipe)
     changes: dict[str, Any] = {
         "data": {**real["data"], "init_args": {**real["data"]["init_args"], **settings}},
         "trainer": real["trainer"],
         "seed_everything": seed,
         **{f"model.{key}": value for key, value in real["model"].items() if key != "net"},
+        **extra,
     }
+    start, pretrain_minutes = train(before, seed, folder / "before", {})
     clock = time.perf_counter()
-    tuned = finetune(start, folder / f"seed{seed}", changes, False)
+    run = finetune(start, folder / f"seed{seed}", changes, False)
     minutes = (time.perf_counter() - clock) / 60
-    scratch = fit(real, folder / "scratch" / f"seed{seed}", {**changes, **SCRATCH}, progress=False)
-    found = tuned.metrics
-    return {
-        "seed": seed,
-        "test_accuracy": 100 * found["test"]["accuracy"],
-        "last_epoch_accuracy": 100 * found["last_epoch"]["test"]["accuracy"],
-        "scratch_test_accuracy": 100 * scratch.metrics["test"]["accuracy"],
-        "scratch_last_epoch_accuracy": 100 * scratch.metrics["last_epoch"]["test"]["accuracy"],
-        "selected_epoch": found["selected_epoch"],
-        "train_minutes": minutes,
-        "pretrain_minutes": pretrain_minutes,
-    }
+    row = {"selected_epoch": run.metrics["selected_epoch"], "minutes": minutes, "pretrain_minutes": pretrain_minutes}
+    return {**_accuracies(run), **row}, changes
