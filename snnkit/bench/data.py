@@ -65,7 +65,7 @@ def run(quick: bool = False, rounds: int = 5) -> list[dict[str, Any]]:
     Returns:
         Rows {work, data, settings, first_s, s_min, s_median, of_memory, of_frames}.
     """
-    samples, rounds = (96, 3) if quick else (640, rounds)
+    samples, rounds = (64, 2) if quick else (640, rounds)
 
     def module(**changes: Any) -> SaccadeDigits:
         data = SaccadeDigits(
