@@ -10,6 +10,8 @@ from typing import Any
 
 from snnkit.bench.figures.base import Measure, Progress, train
 
+TUNED: dict[str, Any] = {"trainer.max_epochs": 60, "model.optimizer.lr": 1.0e-3}
+"""What a network that goes on from another's weights needs: fewer and smaller steps."""
 SCRATCH: dict[str, Any] = {"model.optimizer.lr": 2.0e-3}
 """What a network that starts from nothing does better with."""
 
