@@ -18,7 +18,6 @@ from snnkit.training.settings import Reader, build, find_class, parameters
 
 COUNTS = {
     "nmnist/spinnaker": "the one chip that takes several events of a line in a step",
-    "nmnist/conv": "made for no chip",
     "nmnist/few_shot": "made for no chip",
     "saccade_digits/varied": "made for no chip",
     "braille/dense": "send on delta sends several events of a channel in a step",

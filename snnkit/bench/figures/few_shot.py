@@ -1,4 +1,4 @@
-"""Real recordings after simulated ones: a network fine-tuned, and for few recordings the same one from scratch."""
+"""Few real recordings after many simulated ones: a network fine-tuned, and the same one from scratch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any
 
 from snnkit.bench.figures.base import Measure, Progress, train
 
-TUNED: dict[str, Any] = {"trainer.max_epochs": 60, "model.optimizer.lr": 1.0e-3}
-"""What a network that goes on from another's weights needs: fewer and smaller steps."""
 SCRATCH: dict[str, Any] = {"model.optimizer.lr": 2.0e-3}
 """What a network that starts from nothing does better with."""
 
@@ -22,26 +20,13 @@ def few_shot(before: str, recipe: str, seeds: tuple[int, ...]) -> Measure:
     def one(seed: int, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         from snnkit.training import fit
 
-        row, changes = _tuned(before, recipe, {}, seed, folder, settings)
+        row, changes = _tuned(before, recipe, seed, folder, settings)
         scratch = fit(recipe, folder / "scratch" / f"seed{seed}", {**changes, **SCRATCH}, progress=False)
         return {**row, **{f"scratch_{k}": v for k, v in _accuracies(scratch).items()}}
 
     def measure(folder: Path, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         measured = _over(seeds, one, folder, settings, progress)
         return {"gain": measured["test_accuracy"] - measured["scratch_test_accuracy"], **measured}
-
-    return measure
-
-
-def after(before: str, recipe: str, changes: Mapping[str, Any], seeds: tuple[int, ...]) -> Measure:
-    """`before` trains on simulated data and `recipe`, with `changes`, goes on from there; the minutes are of both."""
-
-    def one(seed: int, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-        row, _ = _tuned(before, recipe, changes, seed, folder, settings)
-        return {**row, "minutes": row["minutes"] + row["pretrain_minutes"]}
-
-    def measure(folder: Path, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-        return _over(seeds, one, folder, settings, progress)
 
     return measure
 
@@ -69,7 +54,7 @@ def _accuracies(run: Any) -> dict[str, float]:
 
 
 def _tuned(
-    before: str, recipe: str, extra: Mapping[str, Any], seed: int, folder: Path, settings: Mapping[str, Any]
+    before: str, recipe: str, seed: int, folder: Path, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a seed reaches; and the recipe as changes of another run's settings, its network left out."""
     from snnkit.training import finetune, recipes
@@ -80,7 +65,6 @@ def _tuned(
         "trainer": real["trainer"],
         "seed_everything": seed,
         **{f"model.{key}": value for key, value in real["model"].items() if key != "net"},
-        **extra,
     }
     start, pretrain_minutes = train(before, seed, folder / "before", {})
     clock = time.perf_counter()
