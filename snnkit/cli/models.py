@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", default="all", metavar="CHIP", help="a chip, several with commas, or all (default)")
     parser.add_argument("--limit", type=int, metavar="N",
                         help="networks of more than N synapses are not mapped, only their kinds of layers are\n"
-                        "checked (default 10,000,000; larger ones take minutes and gigabytes)")  # fmt: skip
+                        "checked (default 20,000,000; larger ones take minutes and gigabytes)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from snnkit.errors import UsageError
 from snnkit.nn.context import enter_pass
 from snnkit.nn.module import Stateful
 from snnkit.nn.run import run
+from snnkit.nn.synapses.attention import Attention
 from snnkit.nn.synapses.one_to_one import OneToOne
 
 ADD_PJ, MULTIPLY_PJ = 0.9, 3.7
@@ -155,7 +156,7 @@ class Operations:
     steps: float
     """Valid steps of a sample, averaged over the batch."""
     uncounted: list[str] = field(default_factory=list)
-    """Layers with weights that are no synapse layer known here."""
+    """Layers with weights that are no synapse layer known here, and `Attention`, which multiplies spikes by spikes."""
 
     def total(self) -> LayerOperations:
         """All layers together; its activity is the share over all inputs of all synapse layers, by operations."""
@@ -202,6 +203,8 @@ class OperationCounter:
             owned.update((id(p), 1) for p in module.parameters(recurse=False))
             if isinstance(module, _SYNAPSES) or id(module) in self._neurons:
                 self._layers[path] = LayerOperations(path, type(module).__name__, own)
+            elif isinstance(module, Attention):
+                self._uncounted.append(path)
             elif own:
                 self._layers[path] = LayerOperations(path, type(module).__name__, own)
                 if not isinstance(module, torch.nn.modules.batchnorm._NormBase) and not isinstance(module, Stateful):

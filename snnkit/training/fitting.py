@@ -96,7 +96,8 @@ def fit(
                 report({"start": write_start(out, module, data, taken, settings)})
             if start.prepare is not None:
                 start.prepare(module)
-        train(module, data, trainer_settings, out, report, resume)
+        command = "snnkit train" if start is None else "snnkit finetune …, the same options,"
+        train(module, data, trainer_settings, out, report, resume, f"{command} --resume --out {out}")
     run = load_run(out, reader.allow)
     _io.write_json(out / "metrics.json", final_metrics(run, data))
     return load_run(out, reader.allow)

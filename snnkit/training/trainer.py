@@ -63,7 +63,9 @@ def train(
     out: Path,
     report: ProgressCallback,
     resume: bool,
+    again: str,
 ) -> None:
+    """Train, or go on; `again` is the command with which an interrupted training goes on."""
     folder = RunFolder(out, report, settings.patience)
     resume = resume and folder.last.exists()
     if resume:
@@ -105,8 +107,7 @@ def train(
     if trainer.interrupted:
         done = len(folder.history)
         print(
-            f"\nstopped; {done} of {settings.max_epochs} epochs are complete and kept. Go on with:\n"
-            f"  snnkit train --resume --out {out}",
+            f"\nstopped; {done} of {settings.max_epochs} epochs are complete and kept. Go on with:\n  {again}",
             file=sys.stderr,
         )
         raise KeyboardInterrupt

@@ -206,7 +206,8 @@ def _say_sizes(start: Start, data: FrameDataModule, done: Transfer) -> None:
     elif scaled:
         done.said.append(f"{size}: the weights of {', '.join(scaled)} are scaled as the picture scales")
     elif list(was) != list(data.sensor_size):
-        done.said.append(f"{size}: all weights are kept")
+        all_but = "all weights but the head's" if done.head == "new" else "all weights"
+        done.said.append(f"{size}: {all_but} are kept")
     if old.steps != data.T:
         done.said.append(f"{old.steps} → {data.T} steps: weights do not depend on it"
                          + ("" if start.rescale_decays else "; decays are those of a step and are kept"))  # fmt: skip

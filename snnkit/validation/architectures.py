@@ -21,7 +21,7 @@ from snnkit.models.catalog import Architecture
 from snnkit.targets.base import Target
 from snnkit.validation.pipeline import check_graph
 
-LIMIT = 10_000_000
+LIMIT = 20_000_000
 """Synapses up to which a network is mapped: some seconds a chip; larger ones take minutes and gigabytes."""
 
 WHATEVER_SIZE = frozenset(

@@ -158,17 +158,18 @@ def test_plif_starts_as_the_papers_net() -> None:
 
     from snnkit.training.weights import pair
 
+    torch.manual_seed(0)
     theirs = parametric_lif_net.NMNISTNet(channels=4, spiking_neuron=neuron.ParametricLIFNode).eval()
     functional.set_step_mode(theirs, "m")
     ours = models.PLIFNet(channels=4).eval()
     state, own = theirs.state_dict(), ours.state_dict()
     pairs = pair(own, state, {}, "order")
-    assert {n for n in own if n not in pairs} == {n for n in own if n.endswith("decay_logit")}
+    assert {n for n in own if n not in pairs} == {n for n in own if n.endswith(("decay_logit", "threshold"))}
     for n, m in pairs.items():
-        behind_it_a_neuron = n.startswith(("norm", "linear", "head")) and n.endswith(("weight", "bias"))
-        if behind_it_a_neuron:
-            state[m] = 2 * state[m]  # so that neurons fire
-        own[n] = state[m] * (0.5 if behind_it_a_neuron else 1.0)
+        if n.endswith(("weight", "bias")):
+            state[m] = 4 * state[m]  # so that neurons fire
+        divided = n.startswith(("norm", "linear", "head")) and n.endswith(("weight", "bias"))
+        own[n] = state[m] * (0.5 if divided else 1.0)
     theirs.load_state_dict(state)
     ours.load_state_dict(own)
     x = (torch.rand(8, 2, 2, 34, 34) < 0.3).float()

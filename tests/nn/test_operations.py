@@ -133,3 +133,11 @@ def test_unknown_layers_with_weights_are_named_and_nothing_is_an_error() -> None
     assert found.uncounted == ["1"]
     with pytest.raises(UsageError, match="no operations"):
         OperationCounter(nn.Sequential(snn.LIF())).result()
+
+
+def test_attention_is_named_as_not_counted() -> None:
+    same = torch.nn.Identity()
+    model = torch.nn.Sequential(snn.Attention(snn.Conv1d(4, 4, 1), same, same, heads=2), snn.LIF())
+    counted = snn.count_operations(model, (torch.rand(3, 2, 4, 5) < 0.5).float())
+    assert counted.uncounted == ["0"]
+    assert [layer.path for layer in counted.layers if layer.dense_macs] == ["0.query"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -392,5 +394,15 @@ def test_the_documented_road_from_digits_to_gestures(
     assert run.config["data"]["init_args"]["grid"] == 32
     assert run.config["model"]["net"]["init_args"]["input_shape"] == [2, 32, 32]
     said = " ".join(body["transfer"]["said"])
-    assert "34×34 → 128×128 (a step 2×32×32 → 2×32×32): all weights are kept" in said
+    assert "34×34 → 128×128 (a step 2×32×32 → 2×32×32): all weights but the head's are kept" in said
     assert "10 → 20 steps" in said
+
+
+def test_ctrl_c_says_how_to_go_on(conv_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(event: dict[str, Any]) -> None:
+        if event.get("epoch") == 1 and event.get("batch") == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(load_run(conv_run), tmp_path / "cut", {"trainer.max_epochs": 2}, interrupt)
+    assert f"snnkit finetune …, the same options, --resume --out {tmp_path / 'cut'}" in capsys.readouterr().err

@@ -37,6 +37,7 @@ PICTURES: dict[str, Callable[[Any], Axes]] = {
     "filters": lambda ax: viz.filters(RNG.normal(size=(7, 2, 3, 3)), limit=2.0, ax=ax),
     "dense filters": lambda ax: viz.filters(RNG.normal(size=(4, 12)), (3, 4), columns=2, ax=ax),
     "confusion": lambda ax: viz.confusion([[5, 1], [0, 4]], ["cat", "a dog"], ax=ax),
+    "histories": lambda ax: viz.histories({"start": [0.3, 0.8], "tuned": [float("nan"), 0.5, 0.9]}, title="h", ax=ax),
     "core_usage": lambda ax: viz.core_usage(RESOURCES, cores_per_chip=8, title="c", ax=ax),
 }
 
@@ -190,6 +191,8 @@ def test_no_mathematics_in_names() -> None:
         (lambda: viz.confusion([[1, 2]]), ShapeError),
         (lambda: viz.confusion([[1]], ["a", "b"]), ShapeError),
         (lambda: viz.core_usage({}), ParameterError),
+        (lambda: viz.histories({}), ParameterError),
+        (lambda: viz.histories({"a": [0.5, 1.5]}), ParameterError),
     ],
 )
 def test_errors_are_typed(call: Callable[[], Any], error: type[SnnkitError]) -> None:
