@@ -11,6 +11,7 @@ from typing import Any
 from snnkit import __version__
 from snnkit.bench.figures.analogue import analogue
 from snnkit.bench.figures.base import Figure, Progress
+from snnkit.bench.figures.few_shot import few_shot
 from snnkit.bench.figures.roads import accuracy, codes, every_chip
 from snnkit.bench.figures.speed import ours, speed
 from snnkit.bench.figures.training import learned
@@ -26,6 +27,22 @@ FIGURES: dict[str, Figure] = {
         "spoken digits, recipe fsdd/dense, seeds 0-2: test accuracy, the last epoch's beside it",
         {"test_accuracy": ("at least", 97.5), "minutes_per_seed": ("at most", 1.0)},
         learned("fsdd/dense", (0, 1, 2)),
+    ),
+    "nmnist-conv": Figure(
+        "N-MNIST subset, recipe nmnist/conv, seeds 0-2: test accuracy, selected on a tenth of the training part",
+        {"test_accuracy": ("at least", 97.5), "minutes_per_seed": ("at most", 3.0)},
+        learned("nmnist/conv", (0, 1, 2)),
+    ),
+    "nmnist-few-shot": Figure(
+        "N-MNIST subset, 100 training recordings, recipe nmnist/few_shot after saccade_digits/varied (simulated), "
+        "seeds 0-2: test accuracy, and the gain over the same network from scratch",
+        {
+            "test_accuracy": ("at least", 92.0),
+            "gain": ("at least", 5.0),
+            "minutes_per_seed": ("at most", 3.0),
+            "pretrain_minutes_per_seed": ("at most", 3.0),
+        },
+        few_shot("saccade_digits/varied", "nmnist/few_shot", (0, 1, 2)),
     ),
     "nmnist-loihi": Figure(
         "N-MNIST subset, recipe nmnist/loihi, seeds 0-2: accuracy on Loihi, loss against the model, differing spikes",

@@ -1,25 +1,50 @@
-"""Augmentation on events: small affine and elastic changes of the picture and dropped events. Training only.
+"""Augmentation on events: small changes of picture, time and polarity, events left out or added. Training only.
 
-Each sample gets one affine map about the sensor's centre, x' = A (x − c) + c + d, with A = rotation · shear · scale,
-rounded to the nearest pixel; events that it moves off the sensor are left out, and so is a random share of the others.
-Before that, an elastic field may shift each pixel by a smooth random amount, as for handwritten digits in Simard et
-al. 2003, doi:10.1109/ICDAR.2003.1227801: a cubic B-spline over 6×6 normally distributed knots here.
-Times and polarities stay. The ranges that `Augment.nmnist()` gives are those with which published-style convolutional
-networks were measured on N-MNIST recordings.
+What happens to a recording, in this order (every range is drawn uniformly, per sample; see `snnkit.data.changes` for
+the definition of each step):
+
+1. mix: a share of another training recording's events is added; the class stays.
+2. time: scaled about 0, then each event shifted by a normally distributed time.
+3. place: flipped, shifted by an elastic field, mapped by one affine map about the sensor's centre, rounded to the
+   nearest pixel; events that leave the sensor or a cropped window are left out.
+4. events left out at random, in a stretch of time, or in a rectangle: EventDrop, Gu, Sng, Hu, Yu 2021,
+   doi:10.24963/ijcai.2021/97.
+5. polarities swapped, noise events added, events within a pixel's refractory time left out.
+
+The elastic field is that of Simard et al. 2003, doi:10.1109/ICDAR.2003.1227801, for handwritten digits: a cubic
+B-spline over 6×6 normally distributed knots here. The ranges that `Augment.nmnist()` gives are those with which
+published-style convolutional networks were measured on N-MNIST recordings.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snnkit.data.changes import Columns, apply_changes, draw_changes, elastic_field
 from snnkit.errors import ParameterError
 
-Columns = tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]
+_LIMITS = {
+    "shift_px": 1e4,
+    "rotate_deg": 180.0,
+    "scale": 0.9,
+    "shear": 2.0,
+    "drop": 0.9,
+    "elastic_px": 100.0,
+    "crop": 0.9,
+    "flip_x": 1.0,
+    "flip_y": 1.0,
+    "jitter_us": 1e6,
+    "time_scale": 0.9,
+    "drop_time": 0.9,
+    "drop_area": 0.9,
+    "swap_polarity": 1.0,
+    "noise_hz": 1e4,
+    "refractory_us": 1e7,
+    "mix": 0.5,
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +58,17 @@ class Augment:
         shear: horizontal shear in [−shear, shear] pixels per row.
         drop: share of events left out, in [0, drop].
         elastic_px: root mean square of the elastic field's shifts in x and in y, in pixels.
+        crop: only a window of the sensor's sides times [1 − crop, 1] is kept, at a random place.
+        flip_x, flip_y: probability that left and right, or top and bottom, change places.
+        jitter_us: standard deviation of each event's shift in time, in µs.
+        time_scale: times are multiplied by a factor in [1 − time_scale, 1 + time_scale].
+        drop_time: all events of one stretch of time are left out, of a share of the recording in [0, drop_time].
+        drop_area: all events of one rectangle are left out, its sides the sensor's times [0, drop_area].
+        drop_one: of drop, drop_time and drop_area only one, or none of them, happens to a sample (equally likely).
+        swap_polarity: probability that ON and OFF change places.
+        noise_hz: noise events per pixel and second, in [0, noise_hz], even over pixels, time and polarity.
+        refractory_us: an event is left out within this time after its pixel's last event that was kept.
+        mix: share of another training recording's events that are added, in [0, mix]; the class stays.
     """
 
     shift_px: float = 0.0
@@ -41,13 +77,24 @@ class Augment:
     shear: float = 0.0
     drop: float = 0.0
     elastic_px: float = 0.0
+    crop: float = 0.0
+    flip_x: float = 0.0
+    flip_y: float = 0.0
+    jitter_us: float = 0.0
+    time_scale: float = 0.0
+    drop_time: float = 0.0
+    drop_area: float = 0.0
+    drop_one: bool = False
+    swap_polarity: float = 0.0
+    noise_hz: float = 0.0
+    refractory_us: int = 0
+    mix: float = 0.0
 
     def __post_init__(self) -> None:
-        limits = {"shift_px": 1e4, "rotate_deg": 180.0, "scale": 0.9, "shear": 2.0, "drop": 0.9, "elastic_px": 100.0}
-        for name, limit in limits.items():
+        for name, limit in _LIMITS.items():
             value = getattr(self, name)
             if not 0.0 <= value <= limit:
-                raise ParameterError(f"augmentation {name} is {value}", fix=f"give a value from 0 to {limit}")
+                raise ParameterError(f"augmentation {name} is {value}", fix=f"give a value from 0 to {limit:g}")
 
     @classmethod
     def nmnist(cls) -> Augment:
@@ -57,34 +104,11 @@ class Augment:
     @property
     def active(self) -> bool:
         """Whether anything can change."""
-        return any((self.shift_px, self.rotate_deg, self.scale, self.shear, self.drop, self.elastic_px))
+        return any(getattr(self, f.name) for f in fields(self) if f.name != "drop_one")
 
     def apply(self, columns: Columns, sensor_size: tuple[int, int], rng: np.random.Generator) -> Columns:
         """One random draw on the columns (t, x, y, p) of a recording; see `augment_columns`."""
         return augment_columns(*columns, sensor_size, self, rng)
-
-
-KNOTS = 6
-
-
-@cache
-def _spline(n: int) -> NDArray[np.float64]:
-    """Cubic B-spline weights [n, KNOTS] of n pixels, scaled so that the mean square over pixels is 1."""
-    u = np.linspace(0.0, KNOTS - 3, n)
-    first = np.minimum(u.astype(np.int64), KNOTS - 4)
-    f = u - first
-    parts = ((1 - f) ** 3, 3 * f**3 - 6 * f**2 + 4, -3 * f**3 + 3 * f**2 + 3 * f + 1, f**3)
-    weights = np.zeros((n, KNOTS))
-    for k, part in enumerate(parts):
-        weights[np.arange(n), first + k] = part
-    return weights / math.sqrt((weights**2).sum(1).mean())
-
-
-def elastic_field(sensor_size: tuple[int, int], rms_px: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A smooth random field [2, H, W] of shifts in x and y, in pixels, with the given expected root mean square."""
-    width, height = sensor_size
-    knots = rng.standard_normal((2, KNOTS, KNOTS))
-    return (rms_px * (_spline(height) @ knots @ _spline(width).T)).astype(np.float32)
 
 
 def augment_columns(
@@ -95,29 +119,12 @@ def augment_columns(
     sensor_size: tuple[int, int],
     settings: Augment,
     rng: np.random.Generator,
-) -> tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]:
-    """Apply one random draw of `settings` to the columns [N] of a recording; returns new columns [M], M ≤ N.
+) -> Columns:
+    """Apply one random draw of `settings` (all but `mix`) to the columns [N] of a recording; returns new columns [M].
 
     The draws of a sample depend on `rng` alone, and always in the same order.
     """
-    width, height = sensor_size
-    dx, dy, turn, size, shear, drop = rng.uniform(-1.0, 1.0, 6)
-    angle = math.radians(settings.rotate_deg) * turn
-    factor, k = 1.0 + settings.scale * size, settings.shear * shear
-    cos, sin = math.cos(angle) * factor, math.sin(angle) * factor
-    cx, cy = (width - 1) / 2, (height - 1) / 2
-    a, b = np.float32(cos), np.float32(k * cos - sin)
-    c, d = np.float32(sin), np.float32(k * sin + cos)
-    # + 0.5 and floor is rounding to the nearest pixel; the centre is folded into the constant.
-    ex = np.float32(cx + settings.shift_px * dx + 0.5 - float(a) * cx - float(b) * cy)
-    ey = np.float32(cy + settings.shift_px * dy + 0.5 - float(c) * cx - float(d) * cy)
-    fx, fy = x.astype(np.float32), y.astype(np.float32)
-    if settings.elastic_px:
-        field = elastic_field(sensor_size, settings.elastic_px, rng)
-        fx, fy = fx + field[0, y, x], fy + field[1, y, x]
-    nx = np.floor(a * fx + b * fy + ex).astype(np.int32)
-    ny = np.floor(c * fx + d * fy + ey).astype(np.int32)
-    keep = (nx >= 0) & (nx < width) & (ny >= 0) & (ny < height)
-    if settings.drop:
-        keep &= rng.random(len(t), np.float32) >= np.float32(settings.drop * (drop + 1) / 2)
-    return t[keep], nx[keep], ny[keep], p[keep]
+    return apply_changes((t, x, y, p), draw_changes(settings, t, sensor_size, rng), sensor_size)
+
+
+__all__ = ["Augment", "augment_columns", "elastic_field"]

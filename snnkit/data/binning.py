@@ -6,13 +6,16 @@ the number of events (tonic 1.7's `ToFrame` leaves the last event out). Bins are
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.data.events import EventStream, check_columns
 from snnkit.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    from snnkit.data.representation import Representation
 
 By = Literal["time", "count"]
 
@@ -87,30 +90,40 @@ def to_frames(
     sensor_size: tuple[int, int] | None = None,
     T: int = 10,
     by: By = "time",
-    binary: bool = False,
+    binary: bool | None = None,
     duration_us: int | None = None,
     grid: int | None = None,
+    representation: Representation | None = None,
+    tau_us: int | None = None,
 ) -> NDArray[np.float32]:
     """Bin a stream into frames `[T, 2, H, W]`, float32; channel 0 = OFF, 1 = ON. No event is lost.
 
-    With `binary=False` a cell holds the number of its events, and the sum over all cells is the number of events; with
-    `binary=True` it holds 1 where there was at least one.
+    A cell holds the number of its events, and the sum over all cells is the number of events; with `binary=True` it
+    holds 1 where there was at least one; see `snnkit.data.representation` for voxel grids and time surfaces.
 
     Args:
         events: an `EventStream`, or a structured array [N] with fields t (µs), x, y, p.
         sensor_size: (width, height); taken from the stream if that is given.
         T: number of bins.
         by: "time" for bins of equal time, "count" for bins of equal event number.
-        binary: whether cells are 0/1 instead of counts.
+        binary: whether cells are 0/1 instead of counts; short for representation "binary" or "counts".
         duration_us: by time only: a fixed window [0, duration_us) of the recording's clock, cut into T equal bins;
             events after it go to the last bin. None: from the recording's first to its last event.
         grid: count in grid × grid cells instead of pixels, `[T, 2, grid, grid]`; None: pixels.
+        representation: "counts" (the default), "binary", "voxel" or "time_surface".
+        tau_us: the time surface's time constant in µs; None: 50 000.
 
     Raises:
         DataError: an event outside the sensor, time that runs back, or no sensor size.
-        ParameterError: T < 1, an unknown `by`, or a window that is not positive.
+        ParameterError: T < 1, an unknown `by` or representation, or a window that is not positive.
     """
+    # Imported here: the representations are defined over the bins of this module.
+    from snnkit.data.representation import TAU_US, cells_from_columns, check_tau, choose
+
     check_bin_settings(T, by, duration_us)
+    kind = choose(representation, False if representation is None and binary is None else binary)
+    tau = TAU_US if tau_us is None else tau_us
+    check_tau(tau)
     if isinstance(events, EventStream):
         size, array = events.sensor_size, events.events
         if sensor_size is not None and tuple(sensor_size) != size:
@@ -128,4 +141,4 @@ def to_frames(
         if grid < 1:
             raise ParameterError(f"grid is {grid}", fix="give at least 1 cell, or None for pixels")
         (x, y), size = to_cells(x, y, size, grid), (grid, grid)
-    return frames_from_columns(array["t"], x, y, array["p"], size, T, by, binary, duration_us)
+    return cells_from_columns(array["t"], x, y, array["p"], size, T, by, kind, duration_us, tau)

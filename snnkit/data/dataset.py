@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 
 from snnkit.data.augment import Augment
 from snnkit.data.augment_series import SeriesAugment
-from snnkit.data.binning import By, check_bin_settings, frames_from_columns, to_cells
+from snnkit.data.binning import By, check_bin_settings, to_cells
+from snnkit.data.changes import Changes, Columns, apply_changes, draw_changes, mixed
+from snnkit.data.representation import TAU_US, Representation, cells_from_columns, check_tau, choose
 from snnkit.data.store import EventStore
 from snnkit.errors import ParameterError
 
 if TYPE_CHECKING:
     from snnkit.encoding import Encoder
 
-_ORDER, _SAMPLE, _CODE = 0, 1, 2
-Columns = tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]
+_ORDER, _SAMPLE, _CODE, _MIX = 0, 1, 2, 3
 
 
 def keyed_rng(seed: int, stream: int, epoch: int, index: int = 0) -> np.random.Generator:
@@ -39,31 +40,45 @@ def keyed_rng(seed: int, stream: int, epoch: int, index: int = 0) -> np.random.G
 class FrameSettings:
     """How a sample becomes frames.
 
-    A recording is binned to T frames `[2, H, W]` (see `snnkit.data.binning.to_frames`); a still image is one frame of
-    counts. With a code, each count c becomes the value min(c / full_count, 1), and each frame becomes `encoding.T`
-    steps of spikes of these values: `[T · encoding.T, …]`.
+    A recording is binned to T frames `[2, H, W]` (see `snnkit.data.binning.to_frames`), whose cells hold what
+    `snnkit.data.representation` defines; a still image is one frame of counts. With a code, each count c becomes the
+    value min(c / full_count, 1), and each frame becomes `encoding.T` steps of spikes of these values:
+    `[T · encoding.T, …]`.
 
     Args:
         T: number of bins.
         by: "time" or "count".
-        binary: cells are 0/1 instead of counts; with a code, the code decides.
+        binary: cells are 0/1 instead of counts; with a code, the code decides. Short for a representation "binary" or
+            "counts", and afterwards whether it is "binary".
         window_us: the window that is cut into T bins; None: the whole recording.
         encoding: the code; None: the frames themselves.
         full_count: the count that the value 1 stands for.
         grid: events are counted in grid × grid cells instead of pixels, in cell ⌊x · grid / width⌋ of each row; None:
             pixels.
+        representation: "binary" (the default), "counts", "voxel" or "time_surface".
+        tau_us: the time surface's time constant.
     """
 
     T: int = 10
     by: By = "time"
-    binary: bool = True
+    binary: bool | None = None
     window_us: int | None = None
     encoding: Encoder | None = None
     full_count: int = 1
     grid: int | None = None
+    representation: Representation | None = None
+    tau_us: int = TAU_US
 
     def __post_init__(self) -> None:
         check_bin_settings(self.T, self.by, self.window_us)
+        kind = choose(self.representation, self.binary)
+        object.__setattr__(self, "representation", kind)
+        object.__setattr__(self, "binary", kind == "binary")
+        check_tau(self.tau_us)
+        if self.encoding is not None and not self.countable:
+            raise ParameterError(
+                f"representation is {kind!r} with a code", why="a code sends counts", fix="leave representation out"
+            )
         if self.grid is not None and self.grid < 1:
             raise ParameterError(f"grid is {self.grid}", fix="give at least 1 cell, or null for pixels")
         if self.full_count < 1:
@@ -80,9 +95,24 @@ class FrameSettings:
         return None if self.window_us is None or self.by != "time" else self.window_us / self.steps
 
     @property
-    def max_count(self) -> int:
-        """The largest value of a cell: 1, or 255 where frames are not binary."""
+    def countable(self) -> bool:
+        """Whether cells hold whole numbers; others no chip takes."""
+        return self.representation in ("binary", "counts")
+
+    @property
+    def max_count(self) -> int | None:
+        """The largest value of a cell: 1, or 255 where frames are not binary; None for real numbers."""
+        if not self.countable:
+            return None
         return 1 if (self.binary if self.encoding is None else self.encoding.binary) else 255
+
+    def cells(self, columns: Columns, sensor_size: tuple[int, int]) -> NDArray[np.float32]:
+        """The frames `[T, 2, H, W]` of a recording's columns; with a code, the counts that it sends."""
+        t, x, y, p = columns
+        if self.grid is not None:
+            (x, y), sensor_size = to_cells(x, y, sensor_size, self.grid), (self.grid, self.grid)
+        kind: Representation = "counts" if self.encoding is not None else choose(self.representation, None)
+        return cells_from_columns(t, x, y, p, sensor_size, self.T, self.by, kind, self.window_us, self.tau_us)
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of one step's frame for samples of this shape."""
@@ -106,6 +136,10 @@ class FrameSettings:
         plain: dict[str, Any] = {"T": self.T, "by": self.by, "binary": self.binary, "window_us": self.window_us}
         if self.grid is not None:
             plain["grid"] = self.grid
+        if not self.countable:
+            plain["representation"] = self.representation
+        if self.representation == "time_surface":
+            plain["tau_us"] = self.tau_us
         if self.encoding is not None:
             from snnkit.encoding import describe
 
@@ -119,7 +153,15 @@ class FrameSettings:
         Raises:
             ParameterError: values of no use, or a code that is not snnkit's own.
         """
-        settings = cls(plain["T"], plain["by"], plain["binary"], plain["window_us"], grid=plain.get("grid"))
+        settings = cls(
+            plain["T"],
+            plain["by"],
+            plain["binary"],
+            plain["window_us"],
+            grid=plain.get("grid"),
+            representation=plain.get("representation"),
+            tau_us=plain.get("tau_us", TAU_US),
+        )
         if plain.get("encoding") is None:
             return settings
         from snnkit.encoding import from_description
@@ -205,20 +247,44 @@ class EventDataset(FrameDataset):
         self.store = store
         self.augment = augment if augment is not None and augment.active else None
 
+    def events(self, index: int, epoch: int | None) -> tuple[Columns, Changes | None]:
+        """The columns of a sample and what augmentation draws for it; no draws where `epoch` is None."""
+        columns: Columns = self.store.columns(int(self.indices[index]))
+        if self.augment is None or epoch is None:
+            return columns, None
+        if isinstance(self.augment, SeriesAugment):
+            rng = keyed_rng(self.seed, _SAMPLE, epoch, index)
+            return self.augment.apply(columns, self.store.sensor_size, rng), None
+        if self.augment.mix:
+            rng = keyed_rng(self.seed, _MIX, epoch, index)
+            other = int(self.indices[rng.integers(len(self))])
+            columns = mixed(columns, self.store.columns(other), self.augment.mix * rng.random(), rng)
+        rng = keyed_rng(self.seed, _SAMPLE, epoch, index)
+        return columns, draw_changes(self.augment, columns[0], self.store.sensor_size, rng)
+
     def counts(self, index: int, epoch: int | None) -> NDArray[np.number]:
         """The binned recording `[T, C, H, W]`."""
-        columns: Columns = self.store.columns(int(self.indices[index]))
-        if self.augment is not None and epoch is not None:
-            rng = keyed_rng(self.seed, _SAMPLE, epoch, index)
-            columns = self.augment.apply(columns, self.store.sensor_size, rng)
-        f = self.frames
-        binary = f.binary and f.encoding is None
-        size = self.store.sensor_size
-        if f.grid is not None:
-            t, x, y, p = columns
-            columns, size = (t, *to_cells(x, y, size, f.grid), p), (f.grid, f.grid)
-        frames = frames_from_columns(*columns, size, f.T, f.by, binary, f.window_us)
-        return frames[:, -self._shape[0] :]
+        columns, draws = self.events(index, epoch)
+        if draws is not None:
+            columns = apply_changes(columns, draws, self.store.sensor_size)
+        return self.frames.cells(columns, self.store.sensor_size)[:, -self._shape[0] :]
+
+
+class DrawnEvents:
+    """The samples of an `EventDataset` as (columns, draws, class): frames of them are made later, on another device.
+
+    An item is asked for by (epoch, index).
+    """
+
+    def __init__(self, dataset: EventDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Columns, Changes | None, int]:
+        epoch, index = key
+        return (*self.dataset.events(index, epoch), int(self.dataset.labels[index]))
 
 
 class ImageDataset(FrameDataset):

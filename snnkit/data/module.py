@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from snnkit._compat import prepare_torchvision
 
@@ -18,8 +18,10 @@ from snnkit.data.augment import Augment  # noqa: E402
 from snnkit.data.augment_series import SeriesAugment  # noqa: E402
 from snnkit.data.batch import Batch, collate  # noqa: E402
 from snnkit.data.binning import By  # noqa: E402
-from snnkit.data.dataset import EpochSampler, FrameDataset, FrameSettings  # noqa: E402
+from snnkit.data.dataset import DrawnEvents, EpochSampler, EventDataset, FrameDataset, FrameSettings  # noqa: E402
+from snnkit.data.device import EventBatch, apply_draws, collate_events, frames  # noqa: E402
 from snnkit.data.events import EventStream  # noqa: E402
+from snnkit.data.representation import TAU_US, Representation  # noqa: E402
 from snnkit.data.source import SPLITS, EventSource, Source  # noqa: E402
 from snnkit.encoding import Encoder  # noqa: E402
 from snnkit.errors import ParameterError  # noqa: E402
@@ -132,13 +134,15 @@ class FrameDataModule(L.LightningDataModule):
         """The same as the test batches."""
         return self.test_dataloader()
 
-    def _loader(self, dataset: FrameDataset, sampler: EpochSampler | None = None) -> DataLoader[Batch]:
+    def _loader(
+        self, dataset: FrameDataset | DrawnEvents, sampler: EpochSampler | None = None, batches: Any = collate
+    ) -> DataLoader[Batch]:
         return DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
-            collate_fn=collate,
+            collate_fn=batches,
             # A loader draws a seed at every pass; with its own generator it leaves torch's (dropout, …) alone.
             generator=torch.Generator().manual_seed(self.seed % 2**63),
             persistent_workers=self.num_workers > 0,
@@ -166,7 +170,7 @@ class EventDataModule(FrameDataModule):
         batch_size: samples per batch, in all loaders.
         T: number of bins (time steps).
         by: "time" or "count"; see `snnkit.data.to_frames`.
-        binary: cells are 0/1 instead of counts.
+        binary: cells are 0/1 instead of counts; None: as `representation` says.
         window_us: the window that is cut into T bins, from the recording's time 0; None: the data set's nominal length.
         augment: random changes of training samples; None for none.
         num_workers: loader processes.
@@ -174,6 +178,11 @@ class EventDataModule(FrameDataModule):
         encoding: send each bin's counts in this code: a bin becomes `encoding.T` steps; None: the frames themselves.
         full_count: with a code, the count that the value 1 stands for; larger ones are 1 as well.
         grid: events are counted in grid × grid cells instead of pixels; None: pixels.
+        representation: what a cell holds: "binary" (the default), "counts", "voxel" or "time_surface"
+            (`snnkit.data.representation`); `binary` is short for the first two.
+        tau_us: the time surface's time constant in µs.
+        frames_on: "loader": workers augment and bin; "device": `train_dataloader` gives `EventBatch`es, and a trainer
+            augments and bins them on the model's device. Both give the same frames; the device pays on a GPU.
     """
 
     source: EventSource
@@ -184,7 +193,7 @@ class EventDataModule(FrameDataModule):
         batch_size: int = 32,
         T: int = 10,
         by: By = "time",
-        binary: bool = True,
+        binary: bool | None = None,
         window_us: int | None = None,
         augment: Augment | SeriesAugment | None = None,
         num_workers: int = 0,
@@ -192,10 +201,36 @@ class EventDataModule(FrameDataModule):
         encoding: Encoder | None = None,
         full_count: int = 1,
         grid: int | None = None,
+        representation: Representation | None = None,
+        tau_us: int = TAU_US,
+        frames_on: Literal["loader", "device"] = "loader",
     ) -> None:
         window = window_us if window_us is not None else source.window_us
-        frames = FrameSettings(T, by, binary, window, encoding, full_count, grid)
-        super().__init__(source, frames, batch_size, augment, num_workers, seed)
+        settings = FrameSettings(T, by, binary, window, encoding, full_count, grid, representation, tau_us)
+        if frames_on == "device" and encoding is not None:
+            raise ParameterError("frames_on is 'device' with a code", fix="codes are sent in the loader: leave it out")
+        super().__init__(source, settings, batch_size, augment, num_workers, seed)
+        self.frames_on = frames_on
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled, augmented training batches; `EventBatch`es where frames are made on the device."""
+        if self.frames_on == "loader":
+            return super().train_dataloader()
+        dataset = self.dataset("train", augment=True)
+        assert isinstance(dataset, EventDataset)
+        self._sampler = EpochSampler(len(dataset), self.seed)
+        self._sampler.set_epoch(self._epoch)
+        return self._loader(DrawnEvents(dataset), self._sampler, collate_events)
+
+    def on_after_batch_transfer(self, batch: Batch | EventBatch, dataloader_idx: int) -> Batch:
+        """Frames of an `EventBatch`, on its device; other batches as they are."""
+        if not isinstance(batch, EventBatch):
+            return batch
+        rest = int(self.augment.refractory_us) if isinstance(self.augment, Augment) else 0
+        with torch.no_grad():
+            events = apply_draws(batch, self.sensor_size, rest)
+            x = frames(events, self.frames, self.sensor_size, len(self.source.channels))
+        return Batch(x.contiguous(), batch.labels, None)
 
     def stream(self, split: str, index: int) -> EventStream:
         """One recording of a split, as events."""

@@ -254,7 +254,9 @@ class _Builder:
         return concatenate(parts, axis)
 
     # ------------------------------------------------------------------------------------------------------------ walk
-    def feed(self, shapes: Sequence[tuple[int, ...]], max_counts: Sequence[int]) -> Callable[[int, fx.Node], Any]:
+    def feed(
+        self, shapes: Sequence[tuple[int, ...]], max_counts: Sequence[int | None]
+    ) -> Callable[[int, fx.Node], Any]:
         """What stands for each argument of the model: an input of the graph."""
 
         def give(k: int, node: fx.Node) -> Any:
@@ -264,8 +266,13 @@ class _Builder:
                 self.error("INPUTS", node.name, f"the model takes more than {len(shapes)} inputs",
                            "give the shape of every input")  # fmt: skip
                 return None
-            self.inputs.append(Input(node.name, tuple(shapes[k]), max_counts[k]))
-            self.binary[node.name] = max_counts[k] == 1
+            most = max_counts[k]
+            if most is None:
+                self.error("INPUT_NOT_INTEGER", node.name, "the frames hold real numbers (voxel grid, time surface)",
+                           "train on frames of counts or spikes (data: representation: counts or binary)")  # fmt: skip
+                most = 1  # goes on, so that the other findings are told as well
+            self.inputs.append(Input(node.name, tuple(shapes[k]), most))
+            self.binary[node.name] = most == 1
             return Value(tuple(shapes[k]), (Term(node.name),))
 
         return give
@@ -310,7 +317,7 @@ def to_graph(
     steps: int | None = None,
     dt_us: float | None = None,
     readout: str | None = None,
-    max_count: int | Sequence[int] = 1,
+    max_count: int | Sequence[int | None] | None = 1,
     name: str = "model",
     strict: bool = True,
 ) -> tuple[Graph | None, list[Finding]]:
@@ -322,7 +329,7 @@ def to_graph(
         steps: T of a sample. dt_us: length of a step in microseconds.
         readout: `count` or `first` for a firing last layer, `mean`, `max` or `last` for an LI; by default `count` or
             `last`.
-        max_count: the largest input value per step; 1 means binary spikes.
+        max_count: the largest input value per step; 1 means binary spikes, None real numbers, which no graph takes.
         name: of the graph, for messages and descriptors.
         strict: raise FindingsError if any finding is an error; otherwise return them.
 
@@ -331,7 +338,7 @@ def to_graph(
     """
     shapes: list[tuple[int, ...]]
     shapes = [tuple(input_shape)] if isinstance(input_shape[0], int) else [tuple(s) for s in input_shape]  # type: ignore
-    counts = [max_count] * len(shapes) if isinstance(max_count, int) else list(max_count)
+    counts = [max_count] * len(shapes) if max_count is None or isinstance(max_count, int) else list(max_count)
     builder = _Builder(model)
     fx_graph, found = trace(model)
     for finding in found:

@@ -15,7 +15,7 @@ from snnkit.training.run import Run
 from snnkit.training.settings import find_class, parameters
 from snnkit.training.start import Head, Match, Sensor, Start, Weights
 
-FRAME_KEYS = ("T", "by", "binary", "encoding", "full_count", "batch_size", "grid")
+FRAME_KEYS = ("T", "by", "binary", "representation", "tau_us", "encoding", "full_count", "batch_size", "grid")
 """Settings of the data that stay where another class of data is given."""
 
 

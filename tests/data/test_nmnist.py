@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import csv
 import io
+import json
 import subprocess
 import sys
 import types
@@ -315,6 +316,34 @@ def test_the_committed_validation_part_is_what_the_rule_draws(shared_dir):
     drawn = stratified_draw(names, labels, 100, 0)
     assert draw_validation(names, labels, 100, 0).tolist() == drawn.tolist()
     assert np.abs(np.bincount(labels[drawn]) - np.bincount(labels) / 7).max() <= 1
+
+
+def test_draws_of_seventy_and_of_few_are_committed_and_what_the_rule_draws(shared_dir):
+    root = shared_dir / "data" / "nmnist_subset"
+    with find_recordings(root) as found:
+        train = [e for e in found if e.part == "train"]
+    names, labels = [e.name for e in train], np.array([e.label for e in train])
+    assert draw_validation(names, labels, 70, 0).tolist() == stratified_draw(names, labels, 70, 0).tolist()
+    few = stratified_draw(names, labels, 100, 0)
+    tenth = stratified_draw([names[i] for i in few], labels[few], 10, 0)
+    committed = json.loads((Path(snnkit.data.__file__).parent / "nmnist" / "subset_draws.json").read_text())["draws"]
+    assert [len(d["indices"]) for d in committed] == [70, 100, 10]
+    assert committed[1]["indices"] == few.tolist()
+    assert committed[2]["indices"] == tenth.tolist()
+    source = NMNISTSource(root, validation=10, few=100)
+    assert [len(source.indices(s)) for s in ("train", "validation", "test")] == [90, 10, 200]
+    used = [source.store.names[i] for split in ("train", "validation") for i in source.indices(split)]
+    assert sorted(used) == sorted(names[i] for i in few)
+    assert NMNISTSource(root, validation=70).labels("validation").tolist() == labels[committed[0]["indices"]].tolist()
+
+
+def test_few_recordings_are_drawn_and_the_test_part_stays(small_files, lay_out):
+    root = lay_out(small_files)
+    source = NMNISTSource(root, few=20, validation=10)
+    assert [len(source.indices(s)) for s in ("train", "validation", "test")] == [10, 10, 20]
+    assert sorted(source.labels("validation")) == list(range(10))
+    with pytest.raises(ParameterError, match="cannot draw 31 of 30"):
+        NMNISTSource(root, few=31).prepare()
 
 
 def test_a_subset_zip_is_the_same_data(shared_dir, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from snnkit.data import FrameSettings, SaccadeDigitsSource, to_frames
+from snnkit.data.binning import frames_from_columns
 from snnkit.data.saccade_digits import source as source_module
 from snnkit.data.saccade_digits.motion import (
     BURST_MS,
@@ -20,7 +21,8 @@ from snnkit.data.saccade_digits.motion import (
 )
 from snnkit.data.saccade_digits.sensor import Sensor, SensorSettings, halfwords, poisson_steps, raw_words, unpack
 from snnkit.data.saccade_digits.source import committed_splits, load_images, simulate
-from snnkit.errors import DataError
+from snnkit.data.saccade_digits.variety import varied_settings
+from snnkit.errors import DataError, ParameterError
 
 FULL_DIGEST = "d687af15605e7d575ef5f54ea05bce6e05407c1c911fa275fc942b5e1ee94ed4"
 
@@ -149,7 +151,7 @@ def test_the_recordings_are_the_published_ones(full):
 
 def test_a_sample_does_not_depend_on_the_others_on_threads_or_on_chunks(full, images, monkeypatch):
     samples = np.array([3, 700, 701, 1796, 12])
-    monkeypatch.setattr(source_module, "_CHUNK", 2)
+    monkeypatch.setattr(source_module, "GROUP", 2)
     for threads in (1, 2):
         for r in simulate(*images, samples, 0, threads=threads):
             k = int(r.name)
@@ -205,3 +207,61 @@ def test_classes_can_be_told_apart_by_a_linear_classifier(full):
 def test_changed_images_are_refused(monkeypatch):
     with pytest.raises(DataError, match="reinstall scikit-learn"):
         load_images("0" * 64)
+
+
+# --- varied sensors ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def varied() -> SaccadeDigitsSource:
+    return SaccadeDigitsSource(subset=40, varied=96, progress=False)
+
+
+def test_varied_recordings_are_counted_and_classes_keep_their_order(varied):
+    assert [len(varied.indices(s)) for s in ("train", "validation", "test")] == [96, 20, 20]
+    plain = SaccadeDigitsSource(subset=40, progress=False)
+    train = {int(plain.store.names[i]) for i in plain.indices("train")}
+    names = [varied.store.names[i] for i in varied.indices("train")]
+    shown = [int(n.split("-")[0]) for n in names]
+    assert set(shown) == train
+    assert max(shown.count(k) for k in train) - min(shown.count(k) for k in train) <= 1
+    for split in ("validation", "test"):  # the same digits, seen by other sensors
+        theirs = [int(varied.store.names[i].split("-")[0]) for i in varied.indices(split)]
+        assert theirs == [int(plain.store.names[i]) for i in plain.indices(split)]
+    digits = {int(plain.store.names[i]): int(plain.store.labels[i]) for i in range(len(plain.store))}
+    assert [digits[k] for k in shown] == varied.labels("train").tolist()
+
+
+def test_varied_recordings_do_not_depend_on_threads(varied, images):
+    samples = np.array([int(n.split("-")[0]) for n in varied.store.names])
+    for i, r in enumerate(simulate(*images, samples, 0, threads=1, varied=True)):
+        assert all(np.array_equal(a, b) for a, b in zip(r[2:], varied.store.columns(i)))
+
+
+def test_sensors_differ_from_group_to_group_and_not_within(varied):
+    drawn = [varied_settings(0, g) for g in range(50)]
+    assert len({repr(d) for d in drawn}) == 50
+    assert varied_settings(0, 3) == drawn[3] != varied_settings(1, 3)
+    thresholds = [float(s.threshold) for s, _ in drawn]
+    assert 0.24 <= min(thresholds) < 0.28
+    assert 0.40 < max(thresholds) <= 0.44
+
+
+def test_varied_recordings_move_as_nmnist_does(varied):
+    """OFF runs ahead of ON: down at first, then up, then to the left; about 4000 events."""
+    frames = np.mean(
+        [frames_from_columns(*varied.store.columns(i), (34, 34), 3, "time", False, 315_000) for i in range(136)], 0
+    )
+    y, x = np.mgrid[:34, :34]
+    centre = np.array([[[(f * x).sum(), (f * y).sum()] / f.sum() for f in pair] for pair in frames])
+    ahead = centre[:, 0] - centre[:, 1]
+    assert ahead[0, 1] > 3
+    assert ahead[1, 1] < -3
+    assert ahead[2, 0] < -3
+    assert abs(ahead[2, 1]) < 1
+    assert 2500 < frames.sum() < 5000
+
+
+def test_the_number_of_varied_recordings_is_checked():
+    with pytest.raises(ParameterError, match="varied is 0"):
+        SaccadeDigitsSource(varied=0)

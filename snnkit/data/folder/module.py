@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from snnkit.data.augment import Augment
 from snnkit.data.binning import By
 from snnkit.data.folder.source import EventFolderSource
 from snnkit.data.module import EventDataModule
+from snnkit.data.representation import TAU_US, Representation
 from snnkit.encoding import Encoder
 
 
@@ -20,7 +23,7 @@ class EventFolder(EventDataModule):
         batch_size: samples per batch.
         T: number of bins (time steps).
         by: bins of equal "time" or of equal event "count".
-        binary: cells are 0/1 instead of counts.
+        binary: cells are 0/1 instead of counts; None: as `representation` says.
         window_us: the window, from a recording's first event, that is cut into T bins; later events go to the last bin.
             None: each recording's own length.
         augment: random changes of training samples.
@@ -38,6 +41,9 @@ class EventFolder(EventDataModule):
         encoding: send each bin's counts in this code, `encoding.T` steps a bin; None: the frames themselves.
         full_count: with a code, the count that the value 1 stands for.
         grid: events are counted in grid × grid cells instead of pixels.
+        representation: what a cell holds: "binary" (the default), "counts", "voxel" or "time_surface".
+        tau_us: the time surface's time constant in µs.
+        frames_on: "loader", or "device": a trainer augments and bins on the model's device.
     """
 
     def __init__(
@@ -46,7 +52,7 @@ class EventFolder(EventDataModule):
         batch_size: int = 32,
         T: int = 10,
         by: By = "time",
-        binary: bool = True,
+        binary: bool | None = None,
         window_us: int | None = None,
         augment: Augment | None = None,
         num_workers: int = 0,
@@ -64,10 +70,14 @@ class EventFolder(EventDataModule):
         encoding: Encoder | None = None,
         full_count: int = 1,
         grid: int | None = None,
+        representation: Representation | None = None,
+        tau_us: int = TAU_US,
+        frames_on: Literal["loader", "device"] = "loader",
     ) -> None:
         source = EventFolderSource(
             root, sensor_size, pattern, skip_corrupt, sort, test, validation, split_seed, subset, cache_dir, progress
         )
         super().__init__(
-            source, batch_size, T, by, binary, window_us, augment, num_workers, seed, encoding, full_count, grid
-        )
+            source, batch_size, T, by, binary, window_us, augment, num_workers, seed, encoding, full_count, grid,
+            representation, tau_us, frames_on,
+        )  # fmt: skip

@@ -27,7 +27,7 @@ from snnkit.data.store import EventStore, Recording
 from snnkit.errors import DataError, MissingPackageError
 
 DECODER_VERSION = 1
-_COMMITTED = "subset_validation.json"
+_COMMITTED = ("subset_validation.json", "subset_draws.json")
 
 
 def default_validation_size(n_train: int) -> int:
@@ -36,14 +36,17 @@ def default_validation_size(n_train: int) -> int:
 
 
 def draw_validation(names: list[str], labels: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
-    """Indices [n] of the validation recordings among the training ones: stratified, fixed by (seed, names).
+    """Indices [n] of a part of the training recordings, to select on or to learn from: fixed by (seed, names).
 
-    For the 700-recording subset the result is also committed with the package, and that file is what is used.
+    The draw is stratified. For the 700-recording subset the results for n = 100, and n = 70, and 10 of the 100, are
+    also committed with the package, and those files are what is used.
     """
-    committed = json.loads(resources.files(__package__).joinpath(_COMMITTED).read_text("utf-8"))
     key = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    if (key, n, seed) == (committed["training_names_sha256"], len(committed["indices"]), committed["seed"]):
-        return np.array(committed["indices"], np.int64)
+    for file in _COMMITTED:
+        held = json.loads(resources.files(__package__).joinpath(file).read_text("utf-8"))
+        for drawn in held.get("draws", [held]):
+            if (key, n, seed) == (drawn["training_names_sha256"], len(drawn["indices"]), drawn["seed"]):
+                return np.array(drawn["indices"], np.int64)
     return stratified_draw(names, labels, n, seed)
 
 
@@ -56,6 +59,8 @@ class NMNISTSource(EventSource):
             (100 of 700, 6000 of 60 000). Not used where the data come with a validation part of their own.
         validation_seed: the seed of that draw.
         subset: use only this many training recordings (stratified), with validation and test in proportion.
+        few: learn from this many training recordings only, drawn as the validation part is; that part is taken from
+            among them, and the test part stays whole.
         download: let tonic download the official archives to `root` if no recordings are there (tonic is GPL-3.0 and
             imported only for this).
 
@@ -77,9 +82,10 @@ class NMNISTSource(EventSource):
         download: bool = False,
         cache_dir: str | os.PathLike[str] | None = None,
         progress: bool = True,
+        few: int | None = None,
     ) -> None:
         super().__init__(cache_dir, progress)
-        self.root, self.download = Path(root), download
+        self.root, self.download, self.few = Path(root), download, few
         self.validation, self.validation_seed, self.subset = validation, validation_seed, subset
 
     def load(self) -> tuple[EventStore, dict[str, NDArray[np.int64]]]:
@@ -103,6 +109,9 @@ class NMNISTSource(EventSource):
         parts = np.array([e.part for e in entries])
         train, test = np.flatnonzero(parts == "train"), np.flatnonzero(parts == "test")
         validation = np.flatnonzero(parts == "validation")
+        if self.few is not None:
+            names = [entries[i].name for i in train]
+            train = train[draw_validation(names, labels[train], self.few, self.validation_seed)]
         if len(validation) == 0:
             n = default_validation_size(len(train)) if self.validation is None else self.validation
             chosen = draw_validation([entries[i].name for i in train], labels[train], n, self.validation_seed)

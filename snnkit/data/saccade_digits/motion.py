@@ -12,6 +12,7 @@ point, so that a digest of the result does not depend on a processor, a maths li
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -30,21 +31,46 @@ BURST_SHARE_PERCENT = 96
 POSITION_ONE = 4096
 """One pixel, in the units of positions."""
 PITCH = 11 * POSITION_ONE // 4
+MOVES = tuple((x * POSITION_ONE // 2, y * POSITION_ONE // 2) for x, y in SACCADES_HALF_PX)
+"""The same in 1/4096 pixels."""
 WEIGHT_BITS = 12
 LEVEL_BITS = 12
 LOG_ONE = 4096
 """ln = 1, in the units of log intensities."""
 
 
-def path() -> NDArray[np.int64]:
+@dataclass(frozen=True)
+class Scene:
+    """How a digit is shown and moved; the defaults are those of SaccadeDigits.
+
+    moves: displacement (x, y) of each saccade; offset: of the triangle from the sensor's centre; pitch_x, pitch_y:
+    distance of the image's columns and rows on the sensor; all in 1/4096 pixels. floor, gain: brightness b becomes
+    (b − floor)·gain / 16, with b from 0 to 4096, before it is clipped: thinner and sharper strokes. swap: OFF and ON
+    change places.
+    """
+
+    moves: tuple[tuple[int, int], ...] = tuple(
+        (x * POSITION_ONE // 2, y * POSITION_ONE // 2) for x, y in SACCADES_HALF_PX
+    )
+    offset: tuple[int, int] = (0, 0)
+    pitch_x: int = PITCH
+    pitch_y: int = PITCH
+    floor: int = 0
+    gain: int = 16
+    swap: bool = False
+
+
+def path(scene: Scene | None = None) -> NDArray[np.int64]:
     """Position [DURATION_MS + 1, 2] (x, y) of the digit's centre at each millisecond, in 1/4096 pixels.
 
-    The triangle of the three saccades is centred on the sensor.
+    The triangle of the three saccades is centred on the sensor, but for the scene's offset.
     """
-    half_px = POSITION_ONE // 2
-    x, y = (SENSOR - 1) * half_px - 7 * half_px, (SENSOR - 1) * half_px - 7 * half_px
+    scene = scene or Scene()
+    corners = np.cumsum([(0, 0), *scene.moves], axis=0)
+    middle = (SENSOR - 1) * POSITION_ONE // 2
+    x, y = (int(middle + o - (c.min() + c.max()) // 2) for o, c in zip(scene.offset, corners.T))
     out = [(x, y)]
-    for move in SACCADES_HALF_PX:
+    for move in scene.moves:
         for ms in range(1, SACCADE_MS + 1):
             # Way covered in 1/(100·70³): the burst's is s²(3 − 2s) of its share, the settling's is linear.
             k = min(max(ms - BURST_START_MS, 0), BURST_MS)
@@ -53,24 +79,24 @@ def path() -> NDArray[np.int64]:
             j = min(max(ms - BURST_START_MS - BURST_MS, 0), tail_ms)
             settle = (100 - BURST_SHARE_PERCENT) * BURST_MS**3 * j // tail_ms
             done, whole = burst + settle, 100 * BURST_MS**3
-            out.append(tuple(p + (d * half_px * done) // whole for p, d in zip((x, y), move)))  # type: ignore[arg-type]
-        x, y = x + move[0] * half_px, y + move[1] * half_px
+            out.append(tuple(p + (d * done) // whole for p, d in zip((x, y), move)))  # type: ignore[arg-type]
+        x, y = x + move[0], y + move[1]
     return np.array(out, np.int64)
 
 
-def interpolation_weights(centre: NDArray[np.int64]) -> NDArray[np.int64]:
+def interpolation_weights(centre: NDArray[np.int64], pitch: int = PITCH) -> NDArray[np.int64]:
     """Weights [n, 34, 8] of the 8 image rows (or columns) at the 34 pixels, for a digit centred at `centre` [n].
 
     Cubic convolution in d = |distance| / pitch: (3d³ − 5d² + 2)/2 below 1, (−d³ + 5d² − 8d + 4)/2 below 2, else 0;
     rounded to 2^-12.
     """
     pixel = np.arange(SENSOR, dtype=np.int64)[None, :, None] * POSITION_ONE
-    knot = (2 * np.arange(GRID, dtype=np.int64) - (GRID - 1))[None, None, :] * (PITCH // 2)
-    d = np.minimum(np.abs(pixel - knot - centre[:, None, None]), 2 * PITCH)
-    near = 3 * d**3 - 5 * d**2 * PITCH + 2 * PITCH**3
-    far = -(d**3) + 5 * d**2 * PITCH - 8 * d * PITCH**2 + 4 * PITCH**3
-    weight = np.where(d < PITCH, near, far)
-    return ((weight << WEIGHT_BITS) + PITCH**3) // (2 * PITCH**3)
+    knot = (2 * np.arange(GRID, dtype=np.int64) - (GRID - 1))[None, None, :] * (pitch // 2)
+    d = np.minimum(np.abs(pixel - knot - centre[:, None, None]), 2 * pitch)
+    near = 3 * d**3 - 5 * d**2 * pitch + 2 * pitch**3
+    far = -(d**3) + 5 * d**2 * pitch - 8 * d * pitch**2 + 4 * pitch**3
+    weight = np.where(d < pitch, near, far)
+    return ((weight << WEIGHT_BITS) + pitch**3) // (2 * pitch**3)
 
 
 def log_table(dark: Decimal) -> NDArray[np.int32]:

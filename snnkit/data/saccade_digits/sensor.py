@@ -27,6 +27,7 @@ from snnkit.data.saccade_digits.motion import (
     LOG_ONE,
     SENSOR,
     WEIGHT_BITS,
+    Scene,
     interpolation_weights,
     log_table,
     path,
@@ -79,19 +80,19 @@ def poisson_steps(mean: Decimal) -> NDArray[np.uint64]:
 
 
 class Sensor:
-    """One sensor with its fixed pattern of thresholds, looking at the moving digits."""
+    """One sensor with its fixed pattern of thresholds, the `pattern`-th of a seed, looking at the moving digits."""
 
-    def __init__(self, settings: SensorSettings, seed: int) -> None:
-        self.settings, self.seed = settings, seed
+    def __init__(self, settings: SensorSettings, seed: int, scene: Scene | None = None, pattern: int = 0) -> None:
+        self.settings, self.seed, self.scene = settings, seed, scene or Scene()
         base = int(Decimal(settings.threshold) * LOG_ONE)
         # The sum of twelve uniform numbers less its mean: close to normal, standard deviation 1 (here 65536).
-        uniform = halfwords(raw_words(seed, _PATTERN, 0, 2 * PIXELS * 3)).reshape(2, PIXELS, 12)
+        uniform = halfwords(raw_words(seed, _PATTERN, pattern, 2 * PIXELS * 3)).reshape(2, PIXELS, 12)
         normal = uniform.sum(-1) - 6 * 65536
         theta = base + base * settings.spread_percent * normal // (100 * 65536)
         self.theta_off, self.theta_on = np.maximum(theta, base // 8).astype(np.int32)
-        centre = path()
-        self.wx = interpolation_weights(centre[:, 0]).astype(np.float64)
-        self.wy = interpolation_weights(centre[:, 1]).astype(np.float64)
+        centre = path(self.scene)
+        self.wx = interpolation_weights(centre[:, 0], self.scene.pitch_x).astype(np.float64)
+        self.wy = interpolation_weights(centre[:, 1], self.scene.pitch_y).astype(np.float64)
         self.table = log_table(Decimal(settings.dark))
         self.noise_steps = poisson_steps(Decimal(settings.noise_hz) * PIXELS * DURATION_MS / 1000)
 
@@ -106,8 +107,10 @@ class Sensor:
         light = (rows @ self.wx[ms].T).ravel()
         # 16 · 2^24 is white: keep the upper 12 bits. Interpolation can go beyond black and white.
         light *= 2.0 ** (LEVEL_BITS - 4 - 2 * WEIGHT_BITS)
-        np.clip(light, 0, 1 << LEVEL_BITS, out=light)
-        return self.table.take(light.astype(np.int32))
+        level = light.astype(np.int32)
+        if (self.scene.floor, self.scene.gain) != (0, 16):
+            level = (level - self.scene.floor) * self.scene.gain >> 4
+        return self.table.take(np.clip(level, 0, 1 << LEVEL_BITS))
 
     def record(self, images: NDArray[np.integer], samples: NDArray[np.integer]) -> list[NDArray[np.int64]]:
         """The recordings of some images.
@@ -150,7 +153,7 @@ class Sensor:
                 free_at[hit] = t + dead
                 cells.append(hit)
                 times.append(t)
-                signs.append(rising[sent].astype(np.int64))
+                signs.append((rising[sent] != self.scene.swap).astype(np.int64))
                 change_there = now[hit] - memory[hit]
                 hit = hit[(change_there >= on[hit]) | (change_there <= off[hit])]
             before = now

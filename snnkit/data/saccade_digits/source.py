@@ -18,14 +18,14 @@ from snnkit.data.cache import cached_store
 from snnkit.data.progress import Progress, no_progress, progress_bar
 from snnkit.data.saccade_digits.motion import DURATION_MS, SENSOR
 from snnkit.data.saccade_digits.sensor import Sensor, SensorSettings, unpack
+from snnkit.data.saccade_digits.variety import GROUP, varied_settings
 from snnkit.data.source import SPLITS, EventSource
-from snnkit.data.splits import shrink_splits
+from snnkit.data.splits import draw_order, shrink_splits
 from snnkit.data.store import EventStore, Recording
-from snnkit.errors import DataError
+from snnkit.errors import DataError, ParameterError
 
 VERSION = 1
 """Raised whenever the recordings that a seed gives change."""
-_CHUNK = 32
 
 
 def committed_splits() -> dict[str, Any]:
@@ -59,18 +59,34 @@ def simulate(
     seed: int,
     report: Progress = no_progress,
     threads: int | None = None,
+    varied: bool = False,
 ) -> Iterator[Recording]:
-    """Recordings of the given samples, in order; the result does not depend on the number of threads."""
-    sensor = Sensor(SensorSettings(), seed)
-    chunks = [samples[i : i + _CHUNK] for i in range(0, len(samples), _CHUNK)]
+    """Recordings of the given samples, in order; the result does not depend on the number of threads.
+
+    Args:
+        images, labels: all images and their classes. samples: which of them.
+        seed: of the sensor. report: told how many are done. threads: None for one a core.
+        varied: another sensor and scene for every `GROUP` recordings, by their place among the samples.
+    """
+    chunks = [np.arange(i, min(i + GROUP, len(samples))) for i in range(0, len(samples), GROUP)]
+    one = None if varied else Sensor(SensorSettings(), seed)
+
+    def record(chunk: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        if one is not None:
+            return one.record(images[samples[chunk]], samples[chunk])
+        group = int(chunk[0]) // GROUP
+        settings, scene = varied_settings(seed, group)
+        return Sensor(settings, seed, scene, group + 1).record(images[samples[chunk]], chunk)
+
     workers = threads or max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2))
     done = 0
     with ThreadPoolExecutor(workers) as pool:
-        pending = [pool.submit(sensor.record, images[c], c) for c in chunks]
+        pending = [pool.submit(record, c) for c in chunks]
         try:
             for chunk, future in zip(chunks, pending):
-                for k, keys in zip(chunk, future.result()):
-                    yield Recording(f"{k:04d}", int(labels[k]), *unpack(keys))
+                for i, keys in zip(chunk, future.result()):
+                    k = samples[i]
+                    yield Recording(f"{k:04d}" if one else f"{k:04d}-{i}", int(labels[k]), *unpack(keys))
                 done += len(chunk)
                 report(done, len(samples))
         finally:
@@ -86,6 +102,8 @@ class SaccadeDigitsSource(EventSource):
     Args:
         seed: seed of the sensor's fixed pattern, of the pixels' starting points and of the noise; not of the splits.
         subset: use only this many training recordings (stratified), with validation and test in proportion.
+        varied: this many training recordings, of the training digits again and again, under sensors and scenes that
+            differ and resemble N-MNIST's (`snnkit.data.saccade_digits.variety`); None: each digit once, one sensor.
     """
 
     name = "saccade-digits"
@@ -99,9 +117,12 @@ class SaccadeDigitsSource(EventSource):
         subset: int | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         progress: bool = True,
+        varied: int | None = None,
     ) -> None:
         super().__init__(cache_dir, progress)
-        self.seed, self.subset = int(seed), subset
+        if varied is not None and varied < 1:
+            raise ParameterError(f"varied is {varied}", fix="give the number of training recordings, or null")
+        self.seed, self.subset, self.varied = int(seed), subset, varied
 
     def load(self) -> tuple[EventStore, dict[str, NDArray[np.int64]]]:
         committed = committed_splits()
@@ -109,6 +130,8 @@ class SaccadeDigitsSource(EventSource):
         splits: dict[str, NDArray[np.int64]] = {s: np.array(committed[s], np.int64) for s in SPLITS}
         if self.subset is not None:
             splits = shrink_splits(splits, [f"{i:04d}" for i in range(len(all_labels))], all_labels, self.subset)
+        if self.varied is not None:
+            return self._load_varied(committed, splits)
         samples = np.sort(np.concatenate([splits[s] for s in SPLITS]))
         settings = {
             "version": VERSION,
@@ -125,3 +148,29 @@ class SaccadeDigitsSource(EventSource):
 
             store = cached_store(self.name, settings, self.sensor_size, recordings, self.cache_dir)
         return store, {s: np.searchsorted(samples, splits[s]) for s in SPLITS}
+
+    def _load_varied(
+        self, committed: dict[str, Any], splits: dict[str, NDArray[np.int64]]
+    ) -> tuple[EventStore, dict[str, NDArray[np.int64]]]:
+        assert self.varied is not None
+        train = splits["train"]
+        # A fixed order for every pass over the digits, so that a group holds all classes.
+        passes = [train[draw_order([str(i) for i in train], k)] for k in range(-(-self.varied // len(train)))]
+        parts = {**splits, "train": np.concatenate(passes)[: self.varied]}
+        samples = np.concatenate([parts[s] for s in SPLITS])
+        ends = np.cumsum([0, *(len(parts[s]) for s in SPLITS)])
+        settings = {
+            "version": VERSION,
+            "seed": self.seed,
+            "images": committed["images_sha256"],
+            "sensors": [[asdict(s) for s in varied_settings(self.seed, g)] for g in range(-(-len(samples) // GROUP))],
+            "samples": samples.tolist(),
+        }
+        with progress_bar("simulating varied SaccadeDigits recordings", self.progress) as report:
+
+            def recordings() -> Iterator[Recording]:
+                images, labels = load_images(committed["images_sha256"])
+                return simulate(images, labels, samples, self.seed, report, varied=True)
+
+            store = cached_store(self.name, settings, self.sensor_size, recordings, self.cache_dir)
+        return store, {s: np.arange(a, b) for s, a, b in zip(SPLITS, ends, ends[1:])}
