@@ -28,6 +28,8 @@ _WHERE = {
     "DigitsSource": "digits.source",
     "NMNIST": "nmnist.module",
     "NMNISTSource": "nmnist.source",
+    "Paired": "paired.module",
+    "PairedSource": "paired.source",
     "SaccadeDigits": "saccade_digits.module",
     "SaccadeDigitsSource": "saccade_digits.source",
     "describe_recording": "inspect",
@@ -53,6 +55,8 @@ __all__ = [
     "FrameSettings",
     "ImageDataset",
     "NMNISTSource",
+    "Paired",
+    "PairedSource",
     "SaccadeDigits",
     "SaccadeDigitsSource",
     "Source",
@@ -78,6 +82,8 @@ if TYPE_CHECKING:
     from snnkit.data.module import EventDataModule, FrameDataModule
     from snnkit.data.nmnist.module import NMNIST
     from snnkit.data.nmnist.source import NMNISTSource
+    from snnkit.data.paired.module import Paired
+    from snnkit.data.paired.source import PairedSource
     from snnkit.data.saccade_digits.module import SaccadeDigits
     from snnkit.data.saccade_digits.source import SaccadeDigitsSource
     from snnkit.data.source import EventSource, Source

@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 
 from snnkit import nn as snn
-from snnkit.errors import FindingsError
+from snnkit.errors import FindingsError, UsageError
 from snnkit.export.leaves import Leaves, relay
 from snnkit.export.tracer import ExportTracer, known_base, node_line, trace
 from snnkit.export.value import Term, Value, concatenate, connections
@@ -240,8 +240,10 @@ class _Builder:
         return concatenate(parts, axis)
 
     # ------------------------------------------------------------------------------------------------------------ walk
-    def feed(self, shapes: Sequence[tuple[int, ...]], max_counts: Sequence[int]) -> Callable[[int, fx.Node], Any]:
-        """What stands for each argument of the model: an input of the graph."""
+    def feed(
+        self, shapes: Sequence[tuple[int, ...]], max_counts: Sequence[int], names: Sequence[str]
+    ) -> Callable[[int, fx.Node], Any]:
+        """What stands for each argument of the model: an input of the graph, named as the argument or by `names`."""
 
         def give(k: int, node: fx.Node) -> Any:
             if k >= len(shapes):
@@ -250,9 +252,10 @@ class _Builder:
                 self.error("INPUTS", node.name, f"the model takes more than {len(shapes)} inputs",
                            "give the shape of every input")  # fmt: skip
                 return None
-            self.inputs.append(Input(node.name, tuple(shapes[k]), max_counts[k]))
-            self.binary[node.name] = max_counts[k] == 1
-            return Value(tuple(shapes[k]), (Term(node.name),))
+            name = names[k] if names else node.name
+            self.inputs.append(Input(name, tuple(shapes[k]), max_counts[k]))
+            self.binary[name] = max_counts[k] == 1
+            return Value(tuple(shapes[k]), (Term(name),))
 
         return give
 
@@ -298,6 +301,7 @@ def to_graph(
     readout: str | None = None,
     max_count: int | Sequence[int] = 1,
     name: str = "model",
+    input_names: Sequence[str] = (),
     strict: bool = True,
 ) -> tuple[Graph | None, list[Finding]]:
     """Turn a torch model in eval mode into a float graph on the model's timeline.
@@ -310,6 +314,7 @@ def to_graph(
             `last`.
         max_count: the largest input value per step; 1 means binary spikes.
         name: of the graph, for messages and descriptors.
+        input_names: one per input; by default those of the model's arguments.
         strict: raise FindingsError if any finding is an error; otherwise return them.
 
     Returns:
@@ -318,11 +323,13 @@ def to_graph(
     shapes: list[tuple[int, ...]]
     shapes = [tuple(input_shape)] if isinstance(input_shape[0], int) else [tuple(s) for s in input_shape]  # type: ignore
     counts = [max_count] * len(shapes) if isinstance(max_count, int) else list(max_count)
+    if input_names and len(input_names) != len(shapes):
+        raise UsageError(f"{len(input_names)} input names for {len(shapes)} inputs", fix="give one per input")
     builder = _Builder(model)
     fx_graph, found = trace(model)
     for finding in found:
         builder.report(finding)
-    out = builder.walk(fx_graph, model, "", builder.feed(shapes, counts)) if fx_graph is not None else None
+    out = builder.walk(fx_graph, model, "", builder.feed(shapes, counts, input_names)) if fx_graph is not None else None
     wrong = out is None if not has_errors(builder.findings) else False
     if wrong or (out is not None and not (isinstance(out, Value) and out.votes is not None)):
         builder.error("OUTPUT_NOT_A_NEURON", "output", "the model must return one tensor, made by a neuron layer",

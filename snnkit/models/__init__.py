@@ -3,5 +3,6 @@
 from snnkit.models.conv import ConvClassifier
 from snnkit.models.crossbar import CrossbarClassifier
 from snnkit.models.dense import DenseClassifier
+from snnkit.models.fusion import Branch, FusionClassifier
 
-__all__ = ["ConvClassifier", "CrossbarClassifier", "DenseClassifier"]
+__all__ = ["Branch", "ConvClassifier", "CrossbarClassifier", "DenseClassifier", "FusionClassifier"]
