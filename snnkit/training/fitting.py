@@ -219,15 +219,12 @@ def _make_absolute(args: dict[str, Any]) -> None:
 
 def _with_progress(spec: dict[str, Any], show: bool) -> dict[str, Any]:
     """A copy of a data set's description, and of those within it, with `progress` set where it takes that."""
-    args = {
-        name: show
-        if name == "progress"
-        else _with_progress(v, show)
-        if isinstance(v, dict) and "class_path" in v
-        else v
-        for name, v in spec["init_args"].items()
-    }
-    return {**spec, "init_args": args}
+    args = {k: _with_progress(v, show) if _is_class(v) else v for k, v in spec["init_args"].items()}
+    return {**spec, "init_args": args | ({"progress": show} if "progress" in args else {})}
+
+
+def _is_class(value: Any) -> bool:
+    return isinstance(value, dict) and "class_path" in value
 
 
 def _resolve(

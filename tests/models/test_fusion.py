@@ -125,5 +125,3 @@ def test_from_recipe_to_chip(tmp_path: Path) -> None:
     assert np.array_equal(x["touch"], x2)
     assert np.array_equal(y, y2)
     assert load_run(tmp_path / "second").evaluate("test").samples == alone.metrics["test"]["samples"]
-
-

@@ -17,11 +17,15 @@ from snnkit.training.module import SpikingClassifier
 from snnkit.training.settings import Reader, build
 
 
+def _with_root(data: dict[str, Any], folder: str) -> dict[str, Any]:
+    args = {k: _with_root(v, folder) if "class_path" in str(v) else v for k, v in data.get("init_args", {}).items()}
+    needs = data["class_path"].endswith("NMNIST")
+    return {**data, "init_args": {**({"root": folder} if needs else {}), **args}}
+
+
 def data_module(recipe: dict[str, Any], folder: Path) -> FrameDataModule:
     """The recipe's data; N-MNIST, whose recordings are not there, from an empty folder."""
-    data = recipe["data"]
-    if data["class_path"].endswith("NMNIST"):
-        data = {**data, "init_args": {"root": str(folder), **data["init_args"]}}
+    data = _with_root(recipe["data"], str(folder))
     reader = Reader()
     module: FrameDataModule = build(reader.spec(data, FrameDataModule, "data"), None, reader)
     return module
@@ -35,15 +39,16 @@ def test_recipe_resolves_and_its_network_fits(name: str, tmp_path: Path) -> None
     data = data_module(recipe, tmp_path)
     counts = name == "nmnist/spinnaker"  # the one chip that takes several events of a line in a step
     assert (data.frames.max_count > 1) == counts, "the shipped recipes are made for chips, whose input is binary"
-    links = {"num_classes": data.num_classes, "input_shape": list(data.input_shape)}
+    shapes = [list(shape) for shape in data.input_shapes]
+    links = {"num_classes": data.num_classes, "input_shape": shapes[0], "input_shapes": shapes}
     model = dict(recipe["model"])
     spec = reader.spec(model.pop("net"), torch.nn.Module, "model.net", links)
     resolved = reader.arguments(SpikingClassifier, model, "model", skip=("net",))
     reader.arguments(TrainerSettings, recipe["trainer"], "trainer")
     net = build(spec, None, reader).eval()
-    x = torch.zeros(data.T, 1, *data.input_shape)
-    snn.check_model(net, x)
-    assert net(x).shape == (data.T, 1, data.num_classes)
+    inputs = [torch.zeros(data.T, 1, *shape) for shape in shapes]
+    snn.check_model(net, *inputs)
+    assert net(*inputs).shape == (data.T, 1, data.num_classes)
     assert READOUTS[resolved["loss"]] in ("count", "mean", "max", "last")
     assert recipes.describe(recipes.find(name))
 
