@@ -26,6 +26,8 @@ _WHERE = {
     "EventDataModule": "module",
     "Digits": "digits.module",
     "DigitsSource": "digits.source",
+    "FollowDigit": "follow_digit.module",
+    "FollowDigitSource": "follow_digit.windows",
     "NMNIST": "nmnist.module",
     "NMNISTSource": "nmnist.source",
     "Paired": "paired.module",
@@ -50,6 +52,8 @@ __all__ = [
     "EventDataset",
     "EventSource",
     "EventStream",
+    "FollowDigit",
+    "FollowDigitSource",
     "FrameDataModule",
     "FrameDataset",
     "FrameSettings",
@@ -78,6 +82,8 @@ if TYPE_CHECKING:
     from snnkit.data.digits.source import DigitsSource
     from snnkit.data.events import EVENT_DTYPE, EventStream
     from snnkit.data.files.atis import read_atis, write_atis
+    from snnkit.data.follow_digit.module import FollowDigit
+    from snnkit.data.follow_digit.windows import FollowDigitSource
     from snnkit.data.inspect import describe_recording
     from snnkit.data.module import EventDataModule, FrameDataModule
     from snnkit.data.nmnist.module import NMNIST
