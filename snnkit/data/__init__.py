@@ -24,34 +24,50 @@ _WHERE = {
     "EventSource": "source",
     "FrameDataModule": "module",
     "EventDataModule": "module",
+    "Braille": "braille.module",
+    "BrailleSource": "braille.source",
+    "Cochlea": "fsdd.cochlea",
     "Digits": "digits.module",
     "DigitsSource": "digits.source",
     "FollowDigit": "follow_digit.module",
     "FollowDigitSource": "follow_digit.windows",
+    "EventFolder": "folder.module",
+    "EventFolderSource": "folder.source",
+    "FSDD": "fsdd.module",
+    "FSDDSource": "fsdd.source",
     "NMNIST": "nmnist.module",
     "NMNISTSource": "nmnist.source",
     "Paired": "paired.module",
     "PairedSource": "paired.source",
     "SaccadeDigits": "saccade_digits.module",
     "SaccadeDigitsSource": "saccade_digits.source",
+    "SeriesAugment": "augment_series",
     "describe_recording": "inspect",
     "open_source": "catalog",
+    "send_on_delta": "delta",
     "read_atis": "files.atis",
     "write_atis": "files.atis",
 }
 
 __all__ = [
     "EVENT_DTYPE",
+    "FSDD",
     "NMNIST",
     "Augment",
     "Batch",
+    "Braille",
+    "BrailleSource",
+    "Cochlea",
     "Digits",
     "DigitsSource",
     "EpochSampler",
     "EventDataModule",
     "EventDataset",
+    "EventFolder",
+    "EventFolderSource",
     "EventSource",
     "EventStream",
+    "FSDDSource",
     "FollowDigit",
     "FollowDigitSource",
     "FrameDataModule",
@@ -63,27 +79,38 @@ __all__ = [
     "PairedSource",
     "SaccadeDigits",
     "SaccadeDigitsSource",
+    "SeriesAugment",
     "Source",
     "collate",
     "describe_recording",
     "open_source",
     "read_atis",
+    "send_on_delta",
     "to_frames",
     "write_atis",
 ]
 
 if TYPE_CHECKING:
     from snnkit.data.augment import Augment
+    from snnkit.data.augment_series import SeriesAugment
     from snnkit.data.batch import Batch, collate
     from snnkit.data.binning import to_frames
+    from snnkit.data.braille.module import Braille
+    from snnkit.data.braille.source import BrailleSource
     from snnkit.data.catalog import open_source
     from snnkit.data.dataset import EpochSampler, EventDataset, FrameDataset, FrameSettings, ImageDataset
+    from snnkit.data.delta import send_on_delta
     from snnkit.data.digits.module import Digits
     from snnkit.data.digits.source import DigitsSource
     from snnkit.data.events import EVENT_DTYPE, EventStream
     from snnkit.data.files.atis import read_atis, write_atis
+    from snnkit.data.folder.module import EventFolder
+    from snnkit.data.folder.source import EventFolderSource
     from snnkit.data.follow_digit.module import FollowDigit
     from snnkit.data.follow_digit.windows import FollowDigitSource
+    from snnkit.data.fsdd.cochlea import Cochlea
+    from snnkit.data.fsdd.module import FSDD
+    from snnkit.data.fsdd.source import FSDDSource
     from snnkit.data.inspect import describe_recording
     from snnkit.data.module import EventDataModule, FrameDataModule
     from snnkit.data.nmnist.module import NMNIST

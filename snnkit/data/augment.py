@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from snnkit.errors import ParameterError
 
+Columns = tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -56,6 +58,10 @@ class Augment:
     def active(self) -> bool:
         """Whether anything can change."""
         return any((self.shift_px, self.rotate_deg, self.scale, self.shear, self.drop, self.elastic_px))
+
+    def apply(self, columns: Columns, sensor_size: tuple[int, int], rng: np.random.Generator) -> Columns:
+        """One random draw on the columns (t, x, y, p) of a recording; see `augment_columns`."""
+        return augment_columns(*columns, sensor_size, self, rng)
 
 
 KNOTS = 6

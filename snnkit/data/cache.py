@@ -9,6 +9,7 @@ writers of the same entry the first one wins and the others take its entry. An e
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from snnkit.errors import DataError
 
 CACHE_FORMAT = 1
 _ABANDONED_S = 24 * 3600.0
+_PIECE = 1 << 22
 
 
 def cache_folder() -> Path:
@@ -46,35 +48,58 @@ def cache_key(settings: dict[str, Any]) -> str:
 def cached_store(
     name: str,
     settings: dict[str, Any],
-    sensor_size: tuple[int, int],
+    sensor_size: tuple[int, int] | Callable[[], tuple[int, int]],
     recordings: Callable[[], Iterable[Recording]],
     folder: str | os.PathLike[str] | None = None,
+    notes: Callable[[], dict[str, Any]] = dict,
 ) -> EventStore:
     """Open the store for these settings, building it from `recordings()` if it is missing or damaged.
 
     Args:
         name: the data set's name, part of the entry's path.
         settings: everything that decides the content, as JSON values.
-        sensor_size: (width, height).
+        sensor_size: (width, height); or a function that tells it after the last recording was given.
         recordings: gives the decoded recordings in order; called only when the entry has to be built.
         folder: the cache folder; None for `cache_folder()`.
+        notes: what else is to be kept of the decoding, as JSON values; asked after the last recording.
 
-    Where the cache cannot be written (a full disk, a read-only home) the store is kept in memory, with a warning.
+    Where the cache cannot be used (a full disk, a read-only home, a folder of another user) the store is kept in
+    memory, with a warning. An entry is read only if it belongs to this user, to the administrator, or to the owner of a
+    cache folder that not everybody can write to.
     """
     root = Path(folder) if folder is not None else cache_folder()
     entry = root / f"{name}-{cache_key(settings)}"
-    if (store := _try_open(entry)) is not None:
-        return store
     try:
+        _check_owner(root, entry)
+        if (store := _try_open(entry)) is not None:
+            return store
         _remove_abandoned(root, name)
-        return _build(entry, settings, sensor_size, recordings)
+        return _build(entry, settings, sensor_size, recordings, notes)
     except OSError as error:
         warnings.warn(
-            f"cannot write the data cache at {entry} ({error.strerror or error}); the data stay in memory and will"
-            " be decoded again next time. Free some space, or set SNNKIT_CACHE to a folder that can be written.",
+            f"cannot use the data cache at {entry} ({error.strerror or error}); the data stay in memory and will be"
+            " decoded again next time. Free some space, or set SNNKIT_CACHE to a folder of your own that can be"
+            " written.",
             stacklevel=2,
         )
-        return store_in_memory(recordings(), sensor_size)
+        return store_in_memory(recordings(), sensor_size, notes)
+
+
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _check_owner(root: Path, entry: Path) -> None:
+    """Raise `PermissionError` where the entry is there and belongs to somebody who is not trusted with it."""
+    try:
+        owner, folder = entry.stat().st_uid, root.stat()
+    except FileNotFoundError:
+        return
+    trusted = {_user(), 0}
+    if not folder.st_mode & 0o002:
+        trusted.add(folder.st_uid)
+    if owner not in trusted:
+        raise PermissionError(errno.EACCES, f"it belongs to another user, number {owner}")
 
 
 def open_entry(entry: Path, verify: bool = True) -> EventStore:
@@ -82,6 +107,7 @@ def open_entry(entry: Path, verify: bool = True) -> EventStore:
 
     Raises:
         DataError: a file is missing, cut or changed.
+        PermissionError: this user may not read it.
     """
     try:
         meta = json.loads((entry / "meta.json").read_text("utf-8"))
@@ -95,8 +121,15 @@ def open_entry(entry: Path, verify: bool = True) -> EventStore:
             arrays[Path(name).stem] = np.load(file, mmap_mode=mode, allow_pickle=False).view(np.ndarray)
         width, height = meta["sensor_size"]
         return EventStore(
-            **arrays, names=tuple(meta["names"]), sensor_size=(width, height), digest=meta["digest"], folder=entry
+            **arrays,
+            names=tuple(meta["names"]),
+            sensor_size=(width, height),
+            digest=meta["digest"],
+            folder=entry,
+            notes=meta.get("notes", {}),
         )
+    except PermissionError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"cache entry {entry} is damaged: {error}", fix="delete that folder; it is built again when needed"
@@ -160,13 +193,32 @@ class _ColumnFile:
             self.file.close()
 
 
+def _narrow(file: _ColumnFile, dtype: np.dtype[Any]) -> _ColumnFile:
+    """The same column in a narrower type."""
+    if file.dtype == dtype or not file.length:
+        return file
+    out = _ColumnFile(file.path.with_suffix(".narrow"), dtype)
+    values = np.load(file.path, mmap_mode="r", allow_pickle=False)
+    for start in range(0, len(values), _PIECE):
+        out.append(values[start : start + _PIECE])
+    out.close()
+    del values
+    os.replace(out.path, file.path)
+    out.path = file.path
+    return out
+
+
 def _build(
-    entry: Path, settings: dict[str, Any], sensor_size: tuple[int, int], recordings: Callable[[], Iterable[Recording]]
+    entry: Path,
+    settings: dict[str, Any],
+    sensor_size: tuple[int, int] | Callable[[], tuple[int, int]],
+    recordings: Callable[[], Iterable[Recording]],
+    notes: Callable[[], dict[str, Any]],
 ) -> EventStore:
     entry.parent.mkdir(parents=True, exist_ok=True)
     temp = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", suffix=".tmp", dir=entry.parent))
     try:
-        xy = coordinate_dtype(sensor_size)
+        xy = np.dtype("<u2") if callable(sensor_size) else coordinate_dtype(sensor_size)
         dtypes = {"t": np.dtype("<u4"), "x": xy, "y": xy, "p": np.dtype("u1"), "offsets": np.dtype("<i8")}
         dtypes["labels"] = np.dtype("<i8")
         files = {name: _ColumnFile(temp / f"{name}.npy", dtype) for name, dtype in dtypes.items()}
@@ -184,6 +236,9 @@ def _build(
         finally:
             for f in files.values():
                 f.close()
+        if callable(sensor_size):
+            sensor_size = sensor_size()
+            files |= {c: _narrow(files[c], coordinate_dtype(sensor_size)) for c in "xy"}
         facts = {
             f.path.name: {
                 "bytes": f.path.stat().st_size,
@@ -199,6 +254,7 @@ def _build(
             "names": names,
             "sensor_size": list(sensor_size),
             "settings": settings,
+            "notes": notes(),
         }
         _io.write_json(temp / "meta.json", meta)
         os.chmod(temp, 0o755)

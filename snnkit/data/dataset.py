@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnkit.data.augment import Augment, augment_columns
+from snnkit.data.augment import Augment
+from snnkit.data.augment_series import SeriesAugment
 from snnkit.data.binning import By, check_bin_settings, frames_from_columns, to_cells
 from snnkit.data.store import EventStore
 from snnkit.errors import ParameterError
@@ -179,7 +180,7 @@ class FrameDataset(ABC):
 
 
 class EventDataset(FrameDataset):
-    """Some recordings of a store as samples (frames `[T, 2, H, W]` float32, class).
+    """Some recordings of a store as samples (frames `[T, C, H, W]` float32, class).
 
     Args:
         store: the decoded recordings.
@@ -187,6 +188,7 @@ class EventDataset(FrameDataset):
         frames: how they become frames.
         augment: random changes; None for none (validation, test).
         seed: the seed of the augmentation and of a random code.
+        channels: C: 2, or 1 for events without polarity (all of p = 1).
     """
 
     def __init__(
@@ -194,27 +196,29 @@ class EventDataset(FrameDataset):
         store: EventStore,
         indices: NDArray[np.int64],
         frames: FrameSettings,
-        augment: Augment | None = None,
+        augment: Augment | SeriesAugment | None = None,
         seed: int = 0,
+        channels: int = 2,
     ) -> None:
         width, height = store.sensor_size
-        super().__init__(indices, store.labels, (2, height, width), frames, seed)
+        super().__init__(indices, store.labels, (channels, height, width), frames, seed)
         self.store = store
         self.augment = augment if augment is not None and augment.active else None
 
     def counts(self, index: int, epoch: int | None) -> NDArray[np.number]:
-        """The binned recording `[T, 2, H, W]`."""
+        """The binned recording `[T, C, H, W]`."""
         columns: Columns = self.store.columns(int(self.indices[index]))
         if self.augment is not None and epoch is not None:
             rng = keyed_rng(self.seed, _SAMPLE, epoch, index)
-            columns = augment_columns(*columns, self.store.sensor_size, self.augment, rng)
+            columns = self.augment.apply(columns, self.store.sensor_size, rng)
         f = self.frames
         binary = f.binary and f.encoding is None
         size = self.store.sensor_size
         if f.grid is not None:
             t, x, y, p = columns
             columns, size = (t, *to_cells(x, y, size, f.grid), p), (f.grid, f.grid)
-        return frames_from_columns(*columns, size, f.T, f.by, binary, f.window_us)
+        frames = frames_from_columns(*columns, size, f.T, f.by, binary, f.window_us)
+        return frames[:, -self._shape[0] :]
 
 
 class ImageDataset(FrameDataset):

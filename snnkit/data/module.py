@@ -15,6 +15,7 @@ from numpy.typing import NDArray  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 from snnkit.data.augment import Augment  # noqa: E402
+from snnkit.data.augment_series import SeriesAugment  # noqa: E402
 from snnkit.data.batch import Batch, collate  # noqa: E402
 from snnkit.data.binning import By  # noqa: E402
 from snnkit.data.dataset import EpochSampler, FrameDataset, FrameSettings  # noqa: E402
@@ -45,7 +46,7 @@ class FrameDataModule(L.LightningDataModule):
         source: Source,
         frames: FrameSettings,
         batch_size: int = 32,
-        augment: Augment | None = None,
+        augment: Augment | SeriesAugment | None = None,
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
@@ -173,6 +174,7 @@ class FrameDataModule(L.LightningDataModule):
             "samples": {split: len(self.source.indices(split)) for split in SPLITS},
             "frames": self.frames.describe(self.seed),
             "channels": list(self.source.channels),
+            **self.source.describe(),
         }
 
 
@@ -204,7 +206,7 @@ class EventDataModule(FrameDataModule):
         by: By = "time",
         binary: bool = True,
         window_us: int | None = None,
-        augment: Augment | None = None,
+        augment: Augment | SeriesAugment | None = None,
         num_workers: int = 0,
         seed: int = 0,
         encoding: Encoder | None = None,

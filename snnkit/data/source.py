@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.data.augment import Augment
+from snnkit.data.augment_series import SeriesAugment
 from snnkit.data.dataset import EventDataset, FrameDataset, FrameSettings
 from snnkit.data.events import POLARITIES
 from snnkit.data.store import EventStore
@@ -22,14 +23,22 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 class Source(ABC):
     """A data set, divided once into three parts.
 
-    Class attributes: `name`, `sensor_size` (width, height), `channels` (their names), `classes` (names, by class
-    index).
+    A sub-class gives `name`, `sensor_size`, `channels` and `classes` as class attributes where all its data have the
+    same, or as properties where they are known from the data alone.
     """
 
     name: ClassVar[str]
-    sensor_size: ClassVar[tuple[int, int]]
     channels: ClassVar[tuple[str, ...]]
-    classes: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def sensor_size(self) -> tuple[int, int]:
+        """(width, height); a one-dimensional sensor is (channels, 1)."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, by class index."""
 
     def __init__(self) -> None:
         self._splits: dict[str, NDArray[np.int64]] | None = None
@@ -48,8 +57,14 @@ class Source(ABC):
         """The classes [n] of a split."""
 
     @abstractmethod
-    def dataset(self, split: str, frames: FrameSettings, augment: Augment | None = None, seed: int = 0) -> FrameDataset:
+    def dataset(
+        self, split: str, frames: FrameSettings, augment: Augment | SeriesAugment | None = None, seed: int = 0
+    ) -> FrameDataset:
         """The samples of one split; `seed` is that of the augmentation and of a random code."""
+
+    def describe(self) -> dict[str, Any]:
+        """What a run's record says of the source beyond its name, digest and splits, as JSON values."""
+        return {}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -71,12 +86,12 @@ class Source(ABC):
 class EventSource(Source):
     """A data set of event recordings, decoded once into the cache.
 
-    Class attributes beside those of `Source`: `window_us` (the nominal length of a recording: the default binning
-    window).
+    `channels` are the two polarities, or one where events have none (each then has p = 1). Beside what `Source` has:
+    `window_us`, the nominal length of a recording, which is the default binning window; None: each recording's own.
     """
 
     channels = POLARITIES
-    window_us: ClassVar[int]
+    window_us: ClassVar[int | None]
 
     def __init__(self, cache_dir: str | os.PathLike[str] | None = None, progress: bool = True) -> None:
         super().__init__()
@@ -108,6 +123,8 @@ class EventSource(Source):
         """The classes [n] of a split."""
         return self.store.labels[self.indices(split)]
 
-    def dataset(self, split: str, frames: FrameSettings, augment: Augment | None = None, seed: int = 0) -> EventDataset:
+    def dataset(
+        self, split: str, frames: FrameSettings, augment: Augment | SeriesAugment | None = None, seed: int = 0
+    ) -> EventDataset:
         """The samples of one split; `augment` for random changes, as training sees them."""
-        return EventDataset(self.store, self.indices(split), frames, augment, seed)
+        return EventDataset(self.store, self.indices(split), frames, augment, seed, len(self.channels))

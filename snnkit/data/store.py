@@ -7,8 +7,8 @@ An 34×34 recording costs 7 bytes per event (t uint32, x, y, p uint8); the k-th 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +37,8 @@ class EventStore:
     """All recordings of a data set.
 
     t uint32 [E] µs, x, y uint8 or uint16 [E], p uint8 [E], offsets int64 [R + 1], labels int64 [R], names of the R
-    recordings, sensor_size (width, height), digest: SHA-256 over the content (see `content_hash`).
+    recordings, sensor_size (width, height), digest: SHA-256 over the content (see `ContentHash`), notes: what else was
+    kept of the decoding.
     """
 
     t: NDArray[np.uint32]
@@ -50,6 +51,7 @@ class EventStore:
     sensor_size: tuple[int, int]
     digest: str
     folder: Path | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -110,8 +112,15 @@ def coordinate_dtype(sensor_size: tuple[int, int]) -> np.dtype[Any]:
     return np.dtype("u1") if max(sensor_size) <= 256 else np.dtype("<u2")
 
 
-def store_in_memory(recordings: Iterable[Recording], sensor_size: tuple[int, int]) -> EventStore:
-    """Collect recordings into a store without a file (used where no cache can be written)."""
+def store_in_memory(
+    recordings: Iterable[Recording],
+    sensor_size: tuple[int, int] | Callable[[], tuple[int, int]],
+    notes: Callable[[], dict[str, Any]] = dict,
+) -> EventStore:
+    """Collect recordings into a store without a file (used where no cache can be written).
+
+    `sensor_size` may be a function; it and `notes` are asked after the last recording.
+    """
     digest = ContentHash()
 
     def hashed() -> Iterator[Recording]:
@@ -120,6 +129,7 @@ def store_in_memory(recordings: Iterable[Recording], sensor_size: tuple[int, int
             yield r
 
     kept = list(hashed())
+    sensor_size = sensor_size() if callable(sensor_size) else sensor_size
     xy = coordinate_dtype(sensor_size)
     dtypes: dict[str, Any] = {"t": np.dtype("<u4"), "x": xy, "y": xy, "p": np.dtype("u1")}
     columns: dict[str, Any] = {
@@ -133,4 +143,5 @@ def store_in_memory(recordings: Iterable[Recording], sensor_size: tuple[int, int
         names=tuple(r.name for r in kept),
         sensor_size=sensor_size,
         digest=digest.hexdigest(),
+        notes=notes(),
     )

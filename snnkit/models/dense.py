@@ -25,6 +25,8 @@ class DenseClassifier(torch.nn.Sequential):
         dropout: share of each hidden layer's outputs dropped in training.
         readout_decay: decay of the read-out's membrane; 1 sums up over time.
         decay_syn: makes the hidden neurons CubaLIF, whose current has this decay; None: LIF.
+        taus: membrane time constants in steps, from the first to the last, spread evenly on a logarithmic scale over
+            each hidden layer's neurons; they take the place of `decay`.
 
     Shapes: [T, B, *input_shape] → [T, B, num_classes].
 
@@ -43,21 +45,27 @@ class DenseClassifier(torch.nn.Sequential):
         dropout: float = 0.3,
         readout_decay: float = 1.0,
         decay_syn: float | None = None,
+        taus: tuple[float, float] | None = None,
     ) -> None:
         if min([num_classes, *hidden, *input_shape]) < 1:
             raise ParameterError(
                 f"DenseClassifier(hidden={list(hidden)}, num_classes={num_classes}) has a size below 1"
             )
+        if taus is not None and min(taus) <= 0.0:
+            raise ParameterError(f"DenseClassifier(taus={list(taus)})", fix="give two time constants above 0, in steps")
         layers: OrderedDict[str, torch.nn.Module] = OrderedDict(flatten=snn.Flatten())
         n = math.prod(input_shape)
         for k, m in enumerate(hidden, 1):
             layers[f"linear{k}"] = snn.Linear(n, m, bias=not norm)
             if norm:
                 layers[f"norm{k}"] = snn.BatchNorm(m)
+            mem: float | torch.Tensor = decay
+            if taus is not None:
+                mem = torch.exp(-1.0 / torch.logspace(math.log10(taus[0]), math.log10(taus[1]), m))
             if decay_syn is None:
-                layers[f"lif{k}"] = snn.LIF(decay=decay, surrogate=surrogate)
+                layers[f"lif{k}"] = snn.LIF(decay=mem, surrogate=surrogate)
             else:
-                layers[f"lif{k}"] = snn.CubaLIF(decay_syn=decay_syn, decay_mem=decay, surrogate=surrogate)
+                layers[f"lif{k}"] = snn.CubaLIF(decay_syn=decay_syn, decay_mem=mem, surrogate=surrogate)
             layers[f"dropout{k}"] = snn.Dropout(dropout)
             n = m
         layers["head"] = snn.Linear(n, num_classes, bias=False)

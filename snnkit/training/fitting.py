@@ -28,6 +28,7 @@ from snnkit.kernels import warm_up  # noqa: E402
 from snnkit.training import checkpoint, recipes  # noqa: E402
 from snnkit.training.callbacks import ProgressCallback, RunFolder, quiet, training_progress  # noqa: E402
 from snnkit.training.evaluation import evaluate  # noqa: E402
+from snnkit.training.metrics import Evaluation  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
 from snnkit.training.record import Start, check_same, make_record  # noqa: E402
 from snnkit.training.run import Run, load_run, read_record  # noqa: E402
@@ -355,14 +356,29 @@ def _final_metrics(run: Run, data: FrameDataModule) -> dict[str, Any]:
     selected = int(checkpoint.load_tensors(run.path / "model.ckpt")["epoch"])
     test = evaluate(run.model, data, "test", run.config["model"])
     row = history[selected]
+    last = test if selected == len(history) - 1 else _evaluate_last(run, data)
     return {
         "epochs": len(history),
         "selected_epoch": selected,
         "selected_by": run.config["model"]["select"],
         "validation": {"accuracy": float(row["val_accuracy"]), "loss": float(row["val_loss"])},
         "test": test.to_dict(),
+        "last_epoch": {
+            "validation": {name: float(history[-1][f"val_{name}"]) for name in ("accuracy", "loss")},
+            "test": {"accuracy": last.accuracy, "loss": last.loss},
+        },
         "weights": run.digest,
     }
+
+
+def _evaluate_last(run: Run, data: FrameDataModule) -> Evaluation:
+    """The last epoch's weights on the test data, to be shown beside the selected epoch's."""
+    saved = checkpoint.load_tensors(run.path / "last.ckpt")["state_dict"]
+    prefix = "net." if run.config["model"]["ema"] is None else "average."
+    model = copy.deepcopy(run.model)
+    state = {name.removeprefix(prefix): t for name, t in saved.items() if name.startswith(prefix)}
+    checkpoint.load_into(model, state, run.path / "last.ckpt")
+    return evaluate(model, data, "test", run.config["model"])
 
 
 __all__ = ["Start", "TrainerSettings", "finetune", "fit", "next_free"]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.data.augment import Augment
+from snnkit.data.augment_series import SeriesAugment
 from snnkit.data.dataset import FrameSettings, ImageDataset
 from snnkit.data.saccade_digits.source import committed_splits, load_images
 from snnkit.data.source import SPLITS, Source
@@ -64,7 +65,9 @@ class DigitsSource(Source):
         """The classes [n] of a split."""
         return self._labels[self.indices(split)]
 
-    def dataset(self, split: str, frames: FrameSettings, augment: Augment | None = None, seed: int = 0) -> ImageDataset:
+    def dataset(
+        self, split: str, frames: FrameSettings, augment: Augment | SeriesAugment | None = None, seed: int = 0
+    ) -> ImageDataset:
         """The images of one split; there is no augmentation of still images."""
         if augment is not None:
             raise ParameterError("augment is given for still images", fix="leave it out; it is for events")

@@ -119,9 +119,7 @@ class FollowDigitSource(Source):
     channels = POLARITIES
     classes = tuple(f"{x:+g},{y:+g}" for y in PLACES for x in PLACES)
 
-    def __init__(
-        self, sizes: Sequence[int] | None = None, seed: int = 0, sensor: EyeSettings | None = None
-    ) -> None:
+    def __init__(self, sizes: Sequence[int] | None = None, seed: int = 0, sensor: EyeSettings | None = None) -> None:
         super().__init__()
         self.sizes = tuple(SIZES.values()) if sizes is None else tuple(int(n) for n in sizes)
         if len(self.sizes) != len(SPLITS) or min(self.sizes) < 1:
@@ -161,7 +159,9 @@ class FollowDigitSource(Source):
         """The cells [n] of a split."""
         return self._labels[self.indices(split)]
 
-    def dataset(self, split: str, frames: FrameSettings, augment: Augment | None = None, seed: int = 0) -> WindowDataset:
+    def dataset(
+        self, split: str, frames: FrameSettings, augment: Augment | None = None, seed: int = 0
+    ) -> WindowDataset:
         """The windows of one split; there is no augmentation: a window moved is a window of another class."""
         if augment is not None:
             raise ParameterError("augment is given for follow-digit", fix="leave it out")

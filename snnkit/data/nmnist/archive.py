@@ -17,13 +17,13 @@ import io
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from snnkit.data.archives import open_zip, read_member
 from snnkit.errors import DataError
 
 MAX_RECORDING_BYTES = 64 << 20
@@ -70,7 +70,7 @@ def find_recordings(root: str | os.PathLike[str]) -> Iterator[list[Entry]]:
         if path.is_dir():
             entries = _from_folder(path, opened)
         elif path.is_file():
-            entries = _from_archive(_open_zip(path, str(path), opened), str(path), opened)
+            entries = _from_archive(open_zip(path, str(path), opened), str(path), opened)
         else:
             raise DataError(f"{path} does not exist", fix=LAYOUT_FIX)
     except OSError as error:
@@ -102,14 +102,14 @@ def _from_folder(root: Path, opened: list[zipfile.ZipFile]) -> list[Entry]:
             _need_test_part(zips, str(folder))
             entries = []
             for role, file in _as_roles(zips):
-                entries += _members(_open_zip(file, str(file), opened), str(file), role)
+                entries += _members(open_zip(file, str(file), opened), str(file), role)
             if "manifest.csv" in children:
                 text = children["manifest.csv"].read_text("utf-8")
                 _check_manifest(text, str(children["manifest.csv"]), entries, set(zips))
             return entries
         single = [p for n, p in children.items() if n.endswith(".zip") and p.is_file()]
         if len(single) == 1:
-            return _from_archive(_open_zip(single[0], str(single[0]), opened), str(single[0]), opened)
+            return _from_archive(open_zip(single[0], str(single[0]), opened), str(single[0]), opened)
     found = ", ".join(seen[:8]) + (", …" if len(seen) > 8 else "") if seen else "nothing"
     raise DataError(f"{root}: no N-MNIST recordings found (it holds: {found})", fix=LAYOUT_FIX)
 
@@ -127,12 +127,12 @@ def _from_archive(archive: zipfile.ZipFile, place: str, opened: list[zipfile.Zip
             where = f"{place}:{info.filename}"
             if info.file_size > MAX_INNER_ARCHIVE_BYTES:
                 raise DataError(f"{where} claims {info.file_size} bytes", fix="unpack the outer archive yourself")
-            data = io.BytesIO(_read_member(archive, info, where))
-            entries += _members(_open_zip(data, where, opened), where, role)
+            data = io.BytesIO(read_member(archive, info, where))
+            entries += _members(open_zip(data, where, opened), where, role)
         manifest = [i for i in archive.infolist() if i.filename.rpartition("/")[2] == "manifest.csv"]
         if manifest and manifest[0].file_size < MAX_RECORDING_BYTES:
             where = f"{place}:{manifest[0].filename}"
-            _check_manifest(_read_member(archive, manifest[0], where).decode("utf-8"), where, entries, set(inner))
+            _check_manifest(read_member(archive, manifest[0], where).decode("utf-8"), where, entries, set(inner))
         return entries
     tops = {(m.group(1) or "").lower() for i in archive.infolist() if (m := _RECORDING.search(i.filename))}
     parts = {_ROLES[top]: top for top in tops if top in _ROLES}
@@ -204,45 +204,11 @@ def _members(archive: zipfile.ZipFile, place: str, role: str, top: str | None = 
                 int(digit),
                 f"{parent or role.capitalize()}/{digit}/{file}",
                 (info.file_size, info.CRC),
-                lambda info=info, where=where: _read_member(archive, info, where),  # type: ignore[misc]
+                lambda info=info, where=where: read_member(archive, info, where),  # type: ignore[misc]
                 where,
             )
         )
     return entries
-
-
-def _open_zip(file: Path | io.BytesIO, place: str, opened: list[zipfile.ZipFile]) -> zipfile.ZipFile:
-    try:
-        archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise DataError(
-            f"{place}: cannot be opened as a zip archive ({error})", fix="copy or download the archive again"
-        ) from error
-    opened.append(archive)
-    for info in archive.infolist():
-        # Nothing is unpacked, but an archive that tries to leave its folder is not to be trusted in anything else.
-        name = info.orig_filename.replace("\\", "/")
-        if name.startswith("/") or ".." in name.split("/") or re.match(r"[A-Za-z]:", name) or "\0" in name:
-            raise DataError(
-                f"{place}: member {info.orig_filename!r} points outside the archive",
-                why="such names serve to overwrite other files; no N-MNIST archive has them",
-                fix="do not use this archive; get it from its source",
-            )
-    return archive
-
-
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> bytes:
-    try:
-        with archive.open(info) as f:
-            data = f.read(info.file_size + 1)
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, zlib.error) as error:
-        raise DataError(f"{where}: cannot be read ({error})", fix="copy or download the archive again") from error
-    if len(data) != info.file_size:
-        raise DataError(
-            f"{where}: holds {len(data)} bytes, its directory says {info.file_size}",
-            fix="copy or download the archive again",
-        )
-    return data
 
 
 def _check_manifest(text: str, place: str, entries: list[Entry], parts: set[str]) -> None:

@@ -1,0 +1,1 @@
+"""How published figures are measured; `snnkit.bench.reproduce` lists them with their bars."""

@@ -1,0 +1,1 @@
+"""Braille: tactile readings of letters, as send-on-delta events."""

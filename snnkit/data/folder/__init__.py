@@ -1,0 +1,1 @@
+"""EventFolder: a folder of recordings for each class, in any format that is known."""

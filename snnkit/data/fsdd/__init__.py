@@ -1,0 +1,1 @@
+"""FSDD: spoken digits, as events of a cochlea-like encoder."""

@@ -1,0 +1,1 @@
+"""Published data sets: what they share, and a short file for each."""
