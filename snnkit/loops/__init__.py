@@ -1,1 +1,1 @@
-"""Networks that steer what they sense: closed loops of a simulated world, a controller, and a model or an emulated chip."""
+"""Networks that steer what they sense: a simulated world, a controller, and a model or an emulated chip in a loop."""

@@ -29,11 +29,9 @@ from snnkit.data.follow_digit.eye import Eye, EyeSettings, to_position
 from snnkit.data.follow_digit.windows import (
     MAX_SPEED,
     SACCADE_MS,
-    STEP_MS,
     WINDOW_MS,
     images_of,
     place_of,
-    saccade_then_motion,
     to_steps,
 )
 from snnkit.data.saccade_digits.motion import SENSOR
@@ -209,7 +207,7 @@ class Model:
     """A torch network trained on `FollowDigit`; keeps its answers.
 
     Args:
-        net: [T, B, 2, 34, 34] → [T, B, 81], in evaluation mode.
+        net: [T, B, 2, 34, 34] → [T, B, 121], in evaluation mode.
         readout: how its output is read, such as `run.readout`.
     """
 
@@ -264,6 +262,3 @@ def tune(observers: Mapping[Any, Observer], world: Scenes, laws: Sequence[Law]) 
 
 GRID = tuple(Law(kp, kd) for kp in (0.5, 0.75, 1.0) for kd in (0.0, 0.5, 1.0))
 """The laws that are tried on validation scenes."""
-
-__all__ = ["GRID", "STEP_MS", "Centroid", "Emulated", "Law", "Model", "Observer", "Scenes", "Still", "Tracking", "follow",
-           "saccade_then_motion", "scenes", "tune"]  # fmt: skip

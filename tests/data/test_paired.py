@@ -124,6 +124,18 @@ def test_one_input_alone_has_the_same_pairs() -> None:
     assert list(y) == list(both.labels("test"))
 
 
+def test_fewer_training_recordings_of_each() -> None:
+    data = paired(train_size=6, seed=2)
+    assert data.describe()["samples"] == {"train": 6, "validation": 6, "test": 9}
+    seen = [pairs(data, "train", e) for e in range(20)]
+    assert len({a for epoch in seen for a, _, _ in epoch}) == 6 == len({b for epoch in seen for _, b, _ in epoch})
+    labels = [part._labels for part in data.source.parts]  # type: ignore[attr-defined]
+    assert all(labels[0][a] == y == labels[1][b] for epoch in seen for a, b, y in epoch)
+    x, y = data.dataset("train").stack()
+    assert [int(v) for v in x[1].max((0, 2, 3, 4))] == [b for _, b, _ in pairs(data, "train", None)]
+    assert list(y) == list(data.labels("train"))
+
+
 def test_sizes_and_description() -> None:
     data = paired()
     assert data.describe()["samples"] == {"train": 15, "validation": 6, "test": 9}
@@ -148,7 +160,7 @@ def test_refusals() -> None:
     other = part()
     other.source.classes = ("x", "y", "z")  # type: ignore[misc]
     with pytest.raises(DataError, match="has the classes"):
-        Paired(part(), other)
+        Paired(part(), other).setup()
 
 
 def test_collate_of_several_inputs() -> None:

@@ -95,15 +95,24 @@ class Eye:
             [ms, B, 2, 34, 34]: channel 0 = OFF, 1 = ON.
         """
         out = np.empty((len(offset), len(self._images), 2, SENSOR, SENSOR), np.bool_)
-        off, on = self.theta
         for k, at in enumerate(offset):
-            change = self._log_intensity(at) - self._memory
-            steps = np.where(change > 0, change // on, -(-change // off))
-            self._memory += steps * np.where(steps > 0, on, off)
-            out[k, :, 0], out[k, :, 1] = steps < 0, steps > 0
+            out[k, :, 0], out[k, :, 1] = self._follow(at)
         self._add_noise(out)
         self.ms += len(offset)
         return out
+
+    def adapt(self, offset: NDArray[np.int64]) -> None:
+        """Let the pixels follow the digit along offset [n, B, 2] without sending anything; takes no time."""
+        for at in offset:
+            self._follow(at)
+
+    def _follow(self, offset: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which pixels send OFF and which ON [B, 34, 34]; their memory follows by every whole threshold."""
+        off, on = self.theta
+        change = self._log_intensity(offset) - self._memory
+        steps = np.where(change > 0, change // on, -(-change // off))
+        self._memory += steps * np.where(steps > 0, on, off)
+        return steps < 0, steps > 0
 
     def _log_intensity(self, offset: NDArray[np.int64]) -> NDArray[np.int32]:
         """Log intensity [B, 34, 34] for digits at offset [B, 2]; sums of whole numbers far below 2^53 are exact."""

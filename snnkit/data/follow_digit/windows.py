@@ -1,19 +1,22 @@
 """Windows: what the eye sees in one step of a control loop, and where the digit then is.
 
-A window has 20 ms. In its first 2 ms the eye makes a saccade, then it rests while the digit moves on at constant speed.
-The events of all 20 ms are cut into 10 steps of 2 ms. The answer is where the digit's centre is at the end, relative to
-the eye's, as one of 81 cells: 9 places per axis, denser in the middle, as a fovea has it.
+A window has 20 ms. In its first 2 ms the eye makes a saccade, then it rests while the digit moves on at constant speed,
+which it also had in the 20 ms before: the pixels remember them. The events of the window are cut into 10 steps of 2 ms.
+The answer is where the digit's centre is at the end, relative to the eye's, as one of 121 cells: 11 places per axis,
+denser in the middle, as a fovea has it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.data.augment import Augment
+from snnkit.data.augment_series import SeriesAugment
 from snnkit.data.dataset import FrameDataset, FrameSettings, keyed_rng
 from snnkit.data.events import POLARITIES
 from snnkit.data.follow_digit.eye import Eye, EyeSettings, to_position
@@ -26,20 +29,21 @@ VERSION = 1
 """Raised whenever the windows that a seed gives change."""
 WINDOW_MS, STEP_MS, SACCADE_MS = 20, 2, 2
 STEPS = WINDOW_MS // STEP_MS
-PLACES = (-10.0, -6.5, -4.0, -2.0, 0.0, 2.0, 4.0, 6.5, 10.0)
+PLACES = (-11.0, -7.5, -5.0, -3.0, -1.5, 0.0, 1.5, 3.0, 5.0, 7.5, 11.0)
 """Places along an axis, in pixels."""
 SIZES = {"train": 6000, "validation": 600, "test": 1200}
 MAX_SPEED = 150.0
 """Pixels per second along an axis."""
-_EDGES = [(a + b) / 2 for a, b in zip(PLACES, PLACES[1:])]
+_EDGES = [(a + b) / 2 for a, b in pairwise(PLACES)]
 _SCENE = 4
 _CHUNK = 200
 
 
 def cell_of(displacement: NDArray[np.floating]) -> NDArray[np.int64]:
     """Cells [n] of displacements [n, 2] (x, y) in pixels: the nearest place along each axis."""
-    k = np.searchsorted(_EDGES, displacement)
-    return (k[..., 1] * len(PLACES) + k[..., 0]).astype(np.int64)
+    k: NDArray[np.int64] = np.searchsorted(_EDGES, np.asarray(displacement))
+    cells: NDArray[np.int64] = k[..., 1] * len(PLACES) + k[..., 0]
+    return cells
 
 
 def place_of(cell: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -68,18 +72,20 @@ def to_steps(events: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def scene(index: NDArray[np.integer], count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Which digit [n] of `count`, and (before, after, end) [3, n, 2] in pixels, of the windows with these indices.
+    """Which digit [n] of `count`, and the digit's offsets (earlier, before, after, end) [4, n, 2] in pixels.
 
-    Most windows are like those of a loop that follows well (the end within a few pixels), some are anywhere.
+    Earlier is 20 ms before the window, before and after are before and after the saccade. Most windows are like those
+    of a loop that follows well: the end within a few pixels, small saccades, moderate speeds; some are like its start.
     """
     which, path = [], []
     for i in index:
         rng = keyed_rng(seed, _SCENE, 0, int(i))
         which.append(int(rng.integers(count)))
-        end = rng.normal(0, 3, 2) if rng.random() < 0.6 else rng.uniform(-12, 12, 2)
-        speed = np.clip(rng.normal(0, 50, 2), -MAX_SPEED, MAX_SPEED)
-        after = end - speed * WINDOW_MS / 1000
-        path.append((after + rng.normal(0, 3, 2), after, end))
+        end = rng.normal(0, 2, 2) if rng.random() < 0.7 else rng.uniform(-12, 12, 2)
+        way = np.clip(rng.normal(0, rng.choice((20, 60)), 2), -MAX_SPEED, MAX_SPEED) * WINDOW_MS / 1000
+        after = end - way
+        before = after + rng.normal(0, rng.choice((0.5, 1.5, 4.0)), 2)
+        path.append((before - way, before, after, end))
     return np.array(which), np.array(path).transpose(1, 0, 2)
 
 
@@ -138,8 +144,9 @@ class FollowDigitSource(Source):
             digits = images[splits[split]]
             for start in range(end - n, end, _CHUNK):
                 index = np.arange(start, min(start + _CHUNK, end))
-                which, (before, after, last) = scene(index, len(digits), self.seed)
-                eye = Eye(digits[which], index, to_position(before), self.seed, self.sensor)
+                which, (earlier, before, after, last) = scene(index, len(digits), self.seed)
+                eye = Eye(digits[which], index, to_position(earlier), self.seed, self.sensor)
+                eye.adapt(to_position(np.linspace(earlier, before, 6)[1:]))
                 seen = to_steps(eye.look(saccade_then_motion(before, after, last))).transpose(1, 0, 2, 3, 4)
                 packed.append(np.packbits(seen.reshape(len(index), -1), axis=1))
                 labels.append(cell_of(last))
@@ -160,7 +167,7 @@ class FollowDigitSource(Source):
         return self._labels[self.indices(split)]
 
     def dataset(
-        self, split: str, frames: FrameSettings, augment: Augment | None = None, seed: int = 0
+        self, split: str, frames: FrameSettings, augment: Augment | SeriesAugment | None = None, seed: int = 0
     ) -> WindowDataset:
         """The windows of one split; there is no augmentation: a window moved is a window of another class."""
         if augment is not None:

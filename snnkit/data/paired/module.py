@@ -23,6 +23,7 @@ class Paired(FrameDataModule):
             workers and seed. Both must give the same number of steps.
         use: "both" inputs, or the "first" or "second" alone.
         names: of the inputs, such as vision and sound; an exported network's ports have them.
+        train_size: use only so many training recordings of each (stratified); validation and test stay whole.
         batch_size: pairs per batch.
         num_workers: loader processes.
         seed: seed of order, pairing and random changes.
@@ -40,6 +41,7 @@ class Paired(FrameDataModule):
         second: FrameDataModule,
         use: Use = "both",
         names: tuple[str, str] = ("first", "second"),
+        train_size: int | None = None,
         batch_size: int = 32,
         num_workers: int = 0,
         seed: int = 0,
@@ -55,7 +57,7 @@ class Paired(FrameDataModule):
         if use not in _USE:
             raise ParameterError(f"use is {use!r}", fix="one of " + ", ".join(_USE))
         self.parts, self.used, self.names = (first, second), _USE[use], tuple(names)
-        source = PairedSource(first.source, second.source, self.used)
+        source = PairedSource(first.source, second.source, self.used, train_size)
         lead = self.parts[self.used[0]]
         super().__init__(source, lead.frames, batch_size, None, num_workers, seed)
 
