@@ -39,6 +39,8 @@ _WHERE = {
     "NMNISTSource": "nmnist.source",
     "Paired": "paired.module",
     "PairedSource": "paired.source",
+    "Pulse": "pulse.module",
+    "PulseSource": "pulse.windows",
     "SaccadeDigits": "saccade_digits.module",
     "SaccadeDigitsSource": "saccade_digits.source",
     "SeriesAugment": "augment_series",
@@ -77,6 +79,8 @@ __all__ = [
     "NMNISTSource",
     "Paired",
     "PairedSource",
+    "Pulse",
+    "PulseSource",
     "SaccadeDigits",
     "SaccadeDigitsSource",
     "SeriesAugment",
@@ -117,6 +121,8 @@ if TYPE_CHECKING:
     from snnkit.data.nmnist.source import NMNISTSource
     from snnkit.data.paired.module import Paired
     from snnkit.data.paired.source import PairedSource
+    from snnkit.data.pulse.module import Pulse
+    from snnkit.data.pulse.windows import PulseSource
     from snnkit.data.saccade_digits.module import SaccadeDigits
     from snnkit.data.saccade_digits.source import SaccadeDigitsSource
     from snnkit.data.source import EventSource, Source

@@ -41,7 +41,7 @@ _CHUNK = 200
 
 def cell_of(displacement: NDArray[np.floating]) -> NDArray[np.int64]:
     """Cells [n] of displacements [n, 2] (x, y) in pixels: the nearest place along each axis."""
-    k: NDArray[np.int64] = np.searchsorted(_EDGES, np.asarray(displacement))
+    k = np.array(np.searchsorted(_EDGES, np.asarray(displacement)), np.int64)
     cells: NDArray[np.int64] = k[..., 1] * len(PLACES) + k[..., 0]
     return cells
 
