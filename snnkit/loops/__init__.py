@@ -1,1 +1,41 @@
-"""Networks that steer what they sense: a simulated world, a controller, and a model or an emulated chip in a loop."""
+"""Networks that run on and on: one that steers what it senses, and one that watches a stream for hours.
+
+`tracking`: a saccading event sensor follows a moving digit. `watching`: alarms in a delta-coded stream. `pictures` of both.
+"""
+
+from snnkit.loops.tracking import (
+    Beside,
+    Centroid,
+    Emulated,
+    Law,
+    Model,
+    Observer,
+    Scenes,
+    Still,
+    Tracking,
+    follow,
+    scenes,
+    tune,
+)
+from snnkit.loops.watching import Found, Rule, alarms, choose, judge, margins
+
+__all__ = [
+    "Beside",
+    "Centroid",
+    "Emulated",
+    "Found",
+    "Law",
+    "Model",
+    "Observer",
+    "Rule",
+    "Scenes",
+    "Still",
+    "Tracking",
+    "alarms",
+    "choose",
+    "follow",
+    "judge",
+    "margins",
+    "scenes",
+    "tune",
+]

@@ -11,7 +11,7 @@ class Pulse(FrameDataModule):
     """SIMULATED delta-coded pulses in windows of 1.28 s: normal, or with an anomaly of one of five kinds.
 
     Recordings of 60, 15 and 30 minutes are simulated in seconds at first use; how: `snnkit.data.pulse.waveform` and
-    `.windows`. A network trained on them watches a stream of hours in `snnkit.loops.watch`.
+    `.windows`. A network trained on them watches a stream of hours in `snnkit.loops.watching`.
 
     Args:
         batch_size: windows per batch.

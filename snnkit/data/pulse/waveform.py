@@ -2,8 +2,8 @@
 
 A beat is a sum of five bumps over its phase, z(φ) = Σ_i a_i · exp(−(φ − φ_i)² / (2 b_i²)), with the angles and widths
 of McSharry et al. 2003 (doi:10.1109/TBME.2003.808805), and heights of its shape with R = 1; a bump's width in seconds
-does not change with the length of a beat. Beats follow each other after 0.8 s, with 3 % of random and 4 % of slow (breathing)
-variation. The baseline wanders by 0.05 and there is white noise of 0.02. 100 samples per second.
+does not change with the length of a beat. Beats follow each other after 0.8 s, with 3 % of random and 4 % of slow
+(breathing) variation. The baseline wanders by 0.05, white noise has 0.02. There are 100 samples per second.
 
 Kinds of anomalies, one per episode; an episode begins with its first sample that deviates:
 

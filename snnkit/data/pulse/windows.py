@@ -5,7 +5,7 @@ over the whole recording. Their events are counted in steps of one sample (10 ms
 ON. A window is 128 steps, and the next one begins 32 steps later: an answer every 0.32 s.
 
 A window's class is "anomaly" where at least 0.25 s of it lie in an episode, "normal" where none do. Windows between the
-two are in no part of the data set, but in the stream that a watch sees (`snnkit.loops.watch`).
+two are in no part of the data set, but in the stream that a watch sees (`snnkit.loops.watching`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MINUTES = {"train": 60.0, "validation": 15.0, "test": 30.0}
 GAP_S = 15.0
 """In the data set, anomalies follow each other closely, so that there are enough of them."""
 KEYS = {"train": 0, "validation": 1, "test": 2}
-"""The number of each part's recording; `snnkit.loops.watch` takes others."""
+"""The number of each part's recording; `snnkit.loops.watching` takes others."""
 
 
 def code(wave: NDArray[np.float64]) -> NDArray[np.uint8]:

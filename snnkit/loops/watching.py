@@ -26,6 +26,8 @@ from snnkit.errors import ParameterError
 if TYPE_CHECKING:
     import torch
 
+    from snnkit.validation.pipeline import ChipGraph
+
 Array = NDArray[Any]
 Margins = Callable[[Array], Array]
 """From frames [T, B, 2, 1, 3] of windows to margins [B]."""
@@ -121,6 +123,18 @@ def of_descriptor(path: str | Path) -> Margins:
         if scores is None or scores.shape[1] != 2:
             raise ParameterError("the descriptor does not tell two classes", fix="export a classifier trained on Pulse")
         return scores[:, 1] - scores[:, 0]
+
+    return network
+
+
+def of_graph(chip: ChipGraph) -> Margins:
+    """Margins by the integer graph of `snnkit.validation.pipeline.to_chip`: slow, the emulator's second opinion."""
+
+    def network(frames: Array) -> Array:
+        trace = chip.run(frames.astype(np.uint8), record=("s", "v"))
+        assert chip.graph.readout is not None
+        v = trace.aligned("v")[chip.graph.readout.population][-1]
+        return (v[:, 1] - v[:, 0]).astype(np.float64)
 
     return network
 

@@ -253,6 +253,28 @@ class Emulated:
         return place_of(answer)
 
 
+class Beside:
+    """Lets one observer steer and asks another about the same windows.
+
+    Args:
+        steering: whose answers are returned. asked: whose are compared; both keep `answers`.
+    """
+
+    def __init__(self, steering: Emulated | Model, asked: Emulated | Model) -> None:
+        self.steering, self.asked = steering, asked
+
+    def observe(self, frames: Array) -> Array:
+        """Displacements [B, 2] of the one that steers."""
+        self.asked.observe(frames)
+        return self.steering.observe(frames)
+
+    @property
+    def changed(self) -> float:
+        """Share of the answers in which the two differ."""
+        pairs = zip(self.steering.answers, self.asked.answers)
+        return float(np.mean([np.asarray(a) != np.asarray(b) for a, b in pairs]))
+
+
 def tune(observers: Mapping[Any, Observer], world: Scenes, laws: Sequence[Law]) -> tuple[Any, Law, float]:
     """The observer's key and the law with the smallest RMS error on `world`, and that error; the first of equals."""
     found = [(follow(o, world, law).rms, k, j) for k, o in enumerate(observers.values()) for j, law in enumerate(laws)]
