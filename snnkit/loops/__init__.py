@@ -1,6 +1,6 @@
 """Networks that run on and on: one that steers what it senses, and one that watches a stream for hours.
 
-`tracking`: a saccading event sensor follows a moving digit. `watching`: alarms in a delta-coded stream. `pictures` of both.
+`tracking`: a saccading event sensor follows a moving digit. `pictures` of it. `watching`: alarms in a coded stream.
 """
 
 from snnkit.loops.tracking import (

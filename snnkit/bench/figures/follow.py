@@ -1,4 +1,4 @@
-"""The closed loop of `snnkit.loops.tracking`: a network in the emulator steers, beside the torch model and baselines."""
+"""The closed loop of `snnkit.loops.tracking`: an emulated network steers, beside the torch model and baselines."""
 
 from __future__ import annotations
 

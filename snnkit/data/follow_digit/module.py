@@ -13,7 +13,7 @@ class FollowDigit(FrameDataModule):
     """SIMULATED windows of 20 ms of a saccading event sensor, 34×34 pixels; 121 classes: where the digit is at the end.
 
     6000 training, 600 validation and 1200 test windows, of different digits, made in seconds at first use. How they are
-    simulated: `snnkit.data.follow_digit.eye` and `.windows`; a loop that steers with the answer: `snnkit.loops.tracking`.
+    simulated: `snnkit.data.follow_digit.eye` and `.windows`; `snnkit.loops.tracking` steers with the answers.
 
     Args:
         batch_size: windows per batch.

@@ -68,7 +68,8 @@ def saccade_then_motion(
 
 def to_steps(events: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Events [20, B, 2, 34, 34] as binary steps of 2 ms, [10, B, 2, 34, 34]."""
-    return events.reshape(STEPS, STEP_MS, *events.shape[1:]).any(1).astype(np.uint8)
+    steps: NDArray[np.uint8] = events.view(np.uint8).reshape(STEPS, STEP_MS, *events.shape[1:]).max(1)
+    return steps
 
 
 def scene(index: NDArray[np.integer], count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

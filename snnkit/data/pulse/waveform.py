@@ -19,7 +19,6 @@ Kinds of anomalies, one per episode; an episode begins with its first sample tha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +76,8 @@ def record(seconds: float, key: int, seed: int = 0, gap_s: float = 60.0) -> Reco
     if not seconds >= 20 or not gap_s >= 12:
         raise ParameterError(f"seconds is {seconds}, gap_s {gap_s}", fix="give at least 20 s, and gaps of 12 s or more")
     n = round(seconds * RATE)
-    wave, episodes = np.zeros(n), []
+    wave = np.zeros(n)
+    episodes: list[Episode] = []
     rhythm, plan = keyed_rng(seed, _RHYTHM, key), keyed_rng(seed, _PLAN, key)
     t = 0.5
     due = 10.0 + plan.exponential(gap_s - 10.0)
@@ -116,7 +116,7 @@ def _anomaly(
     t: float,
     rhythm: np.random.Generator,
     plan: np.random.Generator,
-    episodes: list[Any],
+    episodes: list[Episode],
 ) -> tuple[int, float, int]:
     """Put an episode where the next beat would have its R peak, at t; returns (start, time of the next beat, stop)."""
     if kind == "early":

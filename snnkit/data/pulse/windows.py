@@ -106,7 +106,8 @@ class PulseSource(Source):
         """Simulate the recordings, if that has not been done yet."""
         if self._splits is not None:
             return
-        streams, firsts, labels, splits, steps, windows = [], [], [], {}, 0, 0
+        streams, firsts, labels, steps, windows = [], [], [], 0, 0
+        splits: dict[str, NDArray[np.int64]] = {}
         for split, minutes in zip(SPLITS, self.minutes):
             recording = record(60 * minutes, KEYS[split], self.seed, GAP_S)
             stream, seen = code(recording.wave), overlap(recording)
@@ -123,7 +124,7 @@ class PulseSource(Source):
         h = hashlib.sha256(self._stream.tobytes())
         for part in (self._first, self._labels):
             h.update(part.astype("<i8").tobytes())
-        self._digest, self._splits = h.hexdigest(), dict(splits)
+        self._digest, self._splits = h.hexdigest(), splits
 
     @property
     def digest(self) -> str:
