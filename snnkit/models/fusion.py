@@ -25,6 +25,8 @@ class Branch:
         kernel_size: side of the square kernels, odd.
         stride: step of the convolutions.
         decay: membrane decay of the LIF layers.
+        taus: membrane time constants in steps, from the first to the last, spread evenly on a logarithmic scale over
+            the neurons of each dense layer; they take the place of `decay` there.
         dropout: share of the inputs of each dense layer dropped in training, the first layer of the branch excepted.
     """
 
@@ -33,6 +35,7 @@ class Branch:
     kernel_size: int = 5
     stride: int = 2
     decay: float = 0.6
+    taus: tuple[float, float] | None = None
     dropout: float = 0.2
 
 
@@ -102,6 +105,10 @@ def _branch(k: int, shape: Sequence[int], branch: Branch, surrogate: str) -> tup
         raise ParameterError(f"branch {k} has no layer", fix="give it channels or hidden")
     if min([*branch.channels, *branch.hidden, *shape, branch.stride, branch.kernel_size]) < 1:
         raise ParameterError(f"branch {k} has a size below 1: {branch}, input {list(shape)}")
+    if branch.taus is not None and min(branch.taus) <= 0.0:
+        raise ParameterError(
+            f"branch {k}: taus is {list(branch.taus)}", fix="give two time constants above 0, in steps"
+        )
     if branch.channels and branch.kernel_size % 2 == 0:
         raise ParameterError(f"branch {k}: kernel_size is {branch.kernel_size}", fix="give an odd size")
     if branch.channels and len(shape) != 3:
@@ -123,6 +130,9 @@ def _branch(k: int, shape: Sequence[int], branch: Branch, surrogate: str) -> tup
             layers[f"dropout{i}"] = snn.Dropout(branch.dropout)
         layers[f"linear{i}"] = snn.Linear(features, n, bias=False)
         layers[f"dense_norm{i}"] = snn.BatchNorm(n)
-        layers[f"dense_lif{i}"] = snn.LIF(decay=branch.decay, surrogate=surrogate)
+        decay: float | Tensor = branch.decay
+        if branch.taus is not None:
+            decay = torch.exp(-1.0 / torch.logspace(*(math.log10(tau) for tau in branch.taus), n))
+        layers[f"dense_lif{i}"] = snn.LIF(decay=decay, surrogate=surrogate)
         features = n
     return torch.nn.Sequential(layers), features

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,11 @@ def to_position(pixels: NDArray[np.floating] | float) -> NDArray[np.int64]:
     return np.rint(np.asarray(pixels, np.float64) * POSITION_ONE).astype(np.int64)
 
 
+@cache
+def _table(dark: str) -> NDArray[np.int32]:
+    return log_table(Decimal(dark))
+
+
 class Eye:
     """Some sensors at once, each looking at its own digit.
 
@@ -80,7 +86,7 @@ class Eye:
         normal = uniform.sum(-1) - 6 * 65536  # standard deviation 1 is 65536
         theta = base + base * self.settings.spread_percent * normal // (100 * 65536)
         self.theta = np.maximum(theta, base // 8).astype(np.int32)  # [OFF, ON]
-        self._table = log_table(Decimal(self.settings.dark))
+        self._table = _table(self.settings.dark)
         smaller = self.theta.min(0).astype(np.int64)
         start = [halfwords(self._words(_MEMORY, int(s), 0, PIXELS // 4)).reshape(SENSOR, SENSOR) for s in self.samples]
         self._memory = self._log_intensity(offset) + ((np.stack(start) - 32768) * smaller // 65536).astype(np.int32)
