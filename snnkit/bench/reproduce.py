@@ -16,9 +16,20 @@ from snnkit.bench.figures.follow import follow_digit
 from snnkit.bench.figures.fusion import fusion
 from snnkit.bench.figures.roads import accuracy, codes, every_chip
 from snnkit.bench.figures.speed import ours, speed
+from snnkit.bench.figures.training import learned
 from snnkit.errors import UsageError, did_you_mean
 
 FIGURES: dict[str, Figure] = {
+    "braille": Figure(
+        "Braille touch, recipe braille/dense, seeds 0-2: test accuracy, the last epoch's beside it",
+        {"test_accuracy": ("at least", 98.0), "minutes_per_seed": ("at most", 1.0)},
+        learned("braille/dense", (0, 1, 2)),
+    ),
+    "fsdd": Figure(
+        "spoken digits, recipe fsdd/dense, seeds 0-2: test accuracy, the last epoch's beside it",
+        {"test_accuracy": ("at least", 97.5), "minutes_per_seed": ("at most", 1.0)},
+        learned("fsdd/dense", (0, 1, 2)),
+    ),
     "nmnist-loihi": Figure(
         "N-MNIST subset, recipe nmnist/loihi, seeds 0-2: accuracy on Loihi, loss against the model, differing spikes",
         {

@@ -12,6 +12,7 @@ WORKS = {
     "emulator": "the emulators: layers on Loihi and SpiNNaker, full cores on TrueNorth, virtual chips of BrainScaleS-2",
     "training": "a whole training step of a small convolutional network",
     "plasticity": "STDP on 784 → 400 against installed peers; bindsnet if SNNKIT_BINDSNET_PYTHON names its Python",
+    "files": "reading recordings of every format, beside aedat, evt3 and expelliarmus",
     "nir": "which of our NIR files other readers take, and how many of their spikes differ",
 }
 

@@ -1,6 +1,7 @@
 """Event data: streams, files, frames, data sets.
 
-Names load when first used: `NMNIST`, `SaccadeDigits` and `Digits` bring torch and lightning, the rest needs numpy only.
+Names load when first used: LightningDataModules (`EventFolder`, `NMNIST`, `SHD`, …) bring torch and lightning, the rest
+needs numpy only. `EventFolder` takes your own recordings, a folder for each class.
 """
 
 from __future__ import annotations
@@ -44,6 +45,18 @@ _WHERE = {
     "SaccadeDigits": "saccade_digits.module",
     "SaccadeDigitsSource": "saccade_digits.source",
     "SeriesAugment": "augment_series",
+    "ASLDVS": "sets.modules",
+    "CIFAR10": "images.module",
+    "CIFAR10DVS": "sets.modules",
+    "DVSGesture": "sets.modules",
+    "DVSLip": "sets.modules",
+    "FashionMNIST": "images.module",
+    "MNIST": "images.module",
+    "NCaltech101": "sets.modules",
+    "NTIDIGITS": "sets.modules",
+    "SHD": "sets.modules",
+    "SSC": "sets.modules",
+    "STMNIST": "sets.modules",
     "describe_recording": "inspect",
     "open_source": "catalog",
     "send_on_delta": "delta",
@@ -52,14 +65,24 @@ _WHERE = {
 }
 
 __all__ = [
+    "ASLDVS",
+    "CIFAR10",
+    "CIFAR10DVS",
     "EVENT_DTYPE",
     "FSDD",
+    "MNIST",
     "NMNIST",
+    "NTIDIGITS",
+    "SHD",
+    "SSC",
+    "STMNIST",
     "Augment",
     "Batch",
     "Braille",
     "BrailleSource",
     "Cochlea",
+    "DVSGesture",
+    "DVSLip",
     "Digits",
     "DigitsSource",
     "EpochSampler",
@@ -70,12 +93,14 @@ __all__ = [
     "EventSource",
     "EventStream",
     "FSDDSource",
+    "FashionMNIST",
     "FollowDigit",
     "FollowDigitSource",
     "FrameDataModule",
     "FrameDataset",
     "FrameSettings",
     "ImageDataset",
+    "NCaltech101",
     "NMNISTSource",
     "Paired",
     "PairedSource",
@@ -115,6 +140,7 @@ if TYPE_CHECKING:
     from snnkit.data.fsdd.cochlea import Cochlea
     from snnkit.data.fsdd.module import FSDD
     from snnkit.data.fsdd.source import FSDDSource
+    from snnkit.data.images.module import CIFAR10, MNIST, FashionMNIST
     from snnkit.data.inspect import describe_recording
     from snnkit.data.module import EventDataModule, FrameDataModule
     from snnkit.data.nmnist.module import NMNIST
@@ -125,6 +151,17 @@ if TYPE_CHECKING:
     from snnkit.data.pulse.windows import PulseSource
     from snnkit.data.saccade_digits.module import SaccadeDigits
     from snnkit.data.saccade_digits.source import SaccadeDigitsSource
+    from snnkit.data.sets.modules import (
+        ASLDVS,
+        CIFAR10DVS,
+        NTIDIGITS,
+        SHD,
+        SSC,
+        STMNIST,
+        DVSGesture,
+        DVSLip,
+        NCaltech101,
+    )
     from snnkit.data.source import EventSource, Source
 
 

@@ -7,6 +7,7 @@ goes away with the listing. An archive counts as a folder of its name without th
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import os
 import re
@@ -23,6 +24,7 @@ from pathlib import Path, PurePosixPath
 from snnkit.errors import DataError
 
 ZIPS = (".zip",)
+GZ = ".gz"
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MAX_DEPTH = 3
 """Archives inside archives inside archives; deeper ones are not opened."""
@@ -77,7 +79,7 @@ def unreadable(place: object, error: OSError) -> DataError:
 
 def is_archive(name: str) -> bool:
     """Whether a file's name ends as an archive's does."""
-    return name.lower().endswith((*ZIPS, *TARS))
+    return name.lower().endswith((*ZIPS, *TARS, GZ))
 
 
 def fingerprint(root: Path, endings: Collection[str]) -> list[tuple[str, int, int, int]]:
@@ -152,7 +154,7 @@ def _look(
     """Add a file, or what is in it if it is an archive."""
     place, name = place or str(file), path.name.lower()
     if is_archive(name) and depth < MAX_DEPTH:
-        ending = next(e for e in sorted((*ZIPS, *TARS), key=len, reverse=True) if name.endswith(e))
+        ending = next(e for e in sorted((*ZIPS, *TARS, GZ), key=len, reverse=True) if name.endswith(e))
         inside = path.with_name(path.name[: -len(ending)])
         args = (wanted, found, opened, stack, depth + 1)
         if ending in ZIPS:
@@ -173,6 +175,15 @@ def _look(
                     _look(copy, inside / member, *args, where)
                 elif member.name.lower().endswith(wanted):
                     found.append(Member(inside / member, where, info.file_size, None, archive, info))
+        elif ending == GZ:
+            copy = _temporary(stack) / inside.name
+            try:
+                with gzip.open(file) as source, open(copy, "wb") as out:
+                    shutil.copyfileobj(source, out, 1 << 20)
+            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+                fix = "copy or download the file again"
+                raise DataError(f"{place}: cannot be unpacked ({error})", fix=fix) from error
+            _look(copy, inside, *args, place)
         else:
             _unpack_tar(file, inside, place, *args)
     elif name.endswith(wanted):

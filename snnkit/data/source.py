@@ -90,7 +90,7 @@ class EventSource(Source):
     `window_us`, the nominal length of a recording, which is the default binning window; None: each recording's own.
     """
 
-    channels = POLARITIES
+    channels: ClassVar[tuple[str, ...]] = POLARITIES
     window_us: ClassVar[int | None]
 
     def __init__(self, cache_dir: str | os.PathLike[str] | None = None, progress: bool = True) -> None:

@@ -62,8 +62,8 @@ PARTS = {"train": "train", "training": "train", "valid": "validation", "val": "v
 
 
 def named_part(name: str) -> str | None:
-    """The part that a folder's or file's name stands for, as in Train, valid, test_set or shd_test; None: none."""
-    words = re.split(r"[^a-z]+", name.lower())
+    """The part that a folder's or file's name stands for, as in Train, shd_test or ibmGestureTest; None: none."""
+    words = [w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
     found = [PARTS[w] for w in words if w in PARTS]
     return found[-1] if found else None
 

@@ -276,7 +276,11 @@ class Beside:
 
 
 def tune(observers: Mapping[Any, Observer], world: Scenes, laws: Sequence[Law]) -> tuple[Any, Law, float]:
-    """The observer's key and the law with the smallest RMS error on `world`, and that error; the first of equals."""
+    """The observer's key and the law with the smallest RMS error on `world`, and that error; the first of equals.
+
+    Args:
+        observers: by any key. world: scenes to try them on, not those that are measured. laws: to try with each.
+    """
     found = [(follow(o, world, law).rms, k, j) for k, o in enumerate(observers.values()) for j, law in enumerate(laws)]
     error, k, j = min(found)
     return list(observers)[k], laws[j], error

@@ -132,7 +132,8 @@ def _branch(k: int, shape: Sequence[int], branch: Branch, surrogate: str) -> tup
         layers[f"dense_norm{i}"] = snn.BatchNorm(n)
         decay: float | Tensor = branch.decay
         if branch.taus is not None:
-            decay = torch.exp(-1.0 / torch.logspace(*(math.log10(tau) for tau in branch.taus), n))
+            low, high = (math.log10(tau) for tau in branch.taus)
+            decay = torch.exp(-1.0 / torch.logspace(low, high, n))
         layers[f"dense_lif{i}"] = snn.LIF(decay=decay, surrogate=surrogate)
         features = n
     return torch.nn.Sequential(layers), features

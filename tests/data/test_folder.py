@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from snnkit.errors import DataError, ParameterError
 from .conftest import random_stream
 
 
-def recordings(classes=("left", "right"), n=10, part="", seed=0, size=(30, 20)):
+def recordings(classes=("left", "right"), n=10, part="", seed=0, size=(40, 36)):
     """{path: bytes} of n small recordings of each class."""
     prefix = f"{part}/" if part else ""
     return {
@@ -38,7 +37,7 @@ def test_a_folder_per_class_is_divided_once(lay_out):
     root = lay_out(recordings(n=10))
     source = EventFolderSource(root)
     assert source.classes == ("left", "right")
-    assert source.sensor_size == (30, 20)
+    assert source.sensor_size == (40, 36)
     assert {s: len(source.indices(s)) for s in ("train", "validation", "test")} == {
         "train": 14, "validation": 2, "test": 4,
     }  # fmt: skip
@@ -46,10 +45,10 @@ def test_a_folder_per_class_is_divided_once(lay_out):
     assert names(source, "test") == ["all/left/r01.bin", "all/left/r09.bin", "all/right/r02.bin", "all/right/r04.bin"]
     assert source.store.columns(0)[0][0] == 0, "times start at a recording's first event"
     frames, label = source.dataset("test", FrameSettings(T=5, binary=False))[0]
-    assert frames.shape == (5, 2, 20, 30)
+    assert frames.shape == (5, 2, 36, 40)
     assert frames.sum() == 40
     assert label == 0
-    assert source.describe() == {"skipped": [], "drawn": {"test": 0.2, "validation": 0.1, "seed": 0}}
+    assert source.describe() == {"skipped": [], "remarks": [], "drawn": {"test": 0.2, "validation": 0.1, "seed": 0}}
 
 
 def test_the_module_trains_as_any_other(lay_out):
@@ -57,7 +56,7 @@ def test_the_module_trains_as_any_other(lay_out):
     data.prepare_data()
     data.setup()
     batch = next(iter(data.train_dataloader()))
-    assert tuple(batch.x.shape) == (4, 8, 2, 20, 30)
+    assert tuple(batch.x.shape) == (4, 8, 2, 36, 40)
     assert data.num_classes == 2
     assert data.describe()["skipped"] == []
 
@@ -154,14 +153,14 @@ def test_a_class_that_skipping_empties_is_an_error(lay_out):
 
 def test_an_unreadable_file_is_named(lay_out, monkeypatch):
     root = lay_out(recordings())
-    real = Path.read_bytes
+    real = open
 
-    def refuse(self):
-        if self.name == "r03.bin" and self.parent.name == "left":
-            raise PermissionError(errno.EACCES, "Permission denied", str(self))
-        return real(self)
+    def refuse(file, *args, **kwargs):
+        if str(file).endswith("left/r03.bin"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return real(file, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(DataError, match=r"1 of 20 files.*\n.*r03\.bin.*[Pp]ermission denied"):
         EventFolderSource(root).prepare()
 
@@ -179,7 +178,7 @@ def test_a_changed_file_is_decoded_again(lay_out):
     root = lay_out(recordings())
     before = EventFolderSource(root).store
     assert EventFolderSource(root).store.folder == before.folder
-    (root / "left/r00.bin").write_bytes(encode_atis(random_stream(999, 40, (30, 20))))
+    (root / "left/r00.bin").write_bytes(encode_atis(random_stream(999, 40, (40, 36))))
     after = EventFolderSource(root).store
     assert after.folder != before.folder
     assert after.digest != before.digest
@@ -189,7 +188,7 @@ def test_a_folder_that_changes_while_it_is_read_is_an_error(lay_out, monkeypatch
     root = lay_out(recordings())
     source = EventFolderSource(root)
     source.classes  # noqa: B018 - lists the folder
-    (root / "left/late.bin").write_bytes(encode_atis(random_stream(1, 10, (30, 20))))
+    (root / "left/late.bin").write_bytes(encode_atis(random_stream(1, 10, (40, 36))))
     with pytest.raises(DataError, match=r"changed while it was read: .*late\.bin"):
         source.prepare()
 
@@ -201,7 +200,7 @@ def test_a_full_disk_keeps_the_data_in_memory(lay_out, monkeypatch):
     root = lay_out(recordings())
     monkeypatch.setattr(cache._ColumnFile, "append", full)
     with pytest.warns(UserWarning, match="No space left.*stay in memory"):
-        store = EventFolderSource(root, sensor_size=(31, 21)).store
+        store = EventFolderSource(root, sensor_size=(41, 37)).store
     assert store.folder is None
     assert len(store) == 20
 

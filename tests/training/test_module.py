@@ -22,6 +22,7 @@ from snnkit.data import Batch, collate  # noqa: E402
 from snnkit.errors import CodeNotAllowedError, ParameterError, RecipeError, ShapeError, UsageError  # noqa: E402
 from snnkit.models import ConvClassifier, DenseClassifier  # noqa: E402
 from snnkit.training import OptimizerSettings, SpikingClassifier, finetune, fit, load_run  # noqa: E402
+from snnkit.training.checkpoint import load_tensors  # noqa: E402
 from snnkit.training.optimization import cosine_with_warmup  # noqa: E402
 
 
@@ -180,6 +181,12 @@ def test_finished_run(finished: Path) -> None:
     assert len(rows) == 4
     losses = [float(r.split(",")[rows[0].split(",").index("val_loss")]) for r in rows[1:]]
     assert losses.index(min(losses)) == run.metrics["selected_epoch"]
+    last = run.metrics["last_epoch"]  # shown beside the selected one
+    assert last["validation"]["loss"] == losses[-1]
+    state = load_tensors(finished / "last.ckpt")["state_dict"]
+    run.model.load_state_dict({n.removeprefix("average."): t for n, t in state.items() if n.startswith("average.")})
+    assert run.evaluate("val").loss == pytest.approx(losses[-1])
+    assert run.evaluate("test").loss == pytest.approx(last["test"]["loss"])
 
 
 def test_finetune_with_frozen_layers(finished: Path, tmp_path: Path) -> None:

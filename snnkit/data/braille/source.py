@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from snnkit.data.archives import Member
 from snnkit.data.delta import send_on_delta
 from snnkit.data.sets.facts import Facts, part_of
-from snnkit.data.sets.hdf5 import read_spikes
+from snnkit.data.sets.hdf5 import SpikeFile, open_hdf5
 from snnkit.data.sets.source import Columns, Item, SetSource
 from snnkit.errors import DataError
 
@@ -57,9 +58,15 @@ class BrailleSource(SetSource):
         samples = [f for f in files if f.path.suffix.lower() == ".npz"]
         for file in samples or files:
             part = part_of(file)
-            if part is None:
-                continue
-            yield from _samples(file, part) if samples else _spikes(file, part)
+            if part is not None:
+                yield from _samples(file, part) if samples else self._spikes(file, part)
+
+    def _spikes(self, file: Member, part: str) -> Iterator[Item]:
+        path = self.opened.enter_context(file.on_disk())
+        spikes = SpikeFile(self.opened.enter_context(open_hdf5(path, file.place, SpikeFile.layout)), file.place)
+        for k, (label, repetition) in enumerate(zip(spikes.labels, spikes.speakers)):
+            place = f"{file.place} recording {k}"
+            yield _item(part, int(label), int(repetition), place, partial(_from_spikes, spikes, k))
 
 
 def _item(part: str, label: int, repetition: int, place: str, read: Callable[[], Columns]) -> Item:
@@ -88,16 +95,14 @@ def _coder(series: NDArray[Any]) -> Callable[[], Columns]:
     return lambda: send_on_delta(series[:STEPS], THRESHOLD, STEP_US)
 
 
-def _spikes(file: Member, part: str) -> Iterator[Item]:
-    with file.on_disk() as path:
-        for k, (label, speaker, _, (t, unit)) in enumerate(read_spikes(path, file.place)):
-            if len(unit) and int(unit.max()) >= 2 * TAXELS:
-                raise DataError(f"{file.place}: recording {k} has unit {int(unit.max())}", fix="units are 0 to 23")
-            # The times are float16 seconds; they stand for whole steps.
-            steps = (t + STEP_US // 2) // STEP_US * STEP_US
-            order = np.lexsort((unit & 1, unit >> 1, steps))
-            columns = (steps[order], (unit >> 1)[order], np.zeros(len(t), np.int64), (unit & 1)[order])
-            yield _item(part, label, speaker, f"{file.place} recording {k}", lambda c=columns: c)  # type: ignore[misc]
+def _from_spikes(spikes: SpikeFile, k: int) -> Columns:
+    t, unit = spikes.read(k)
+    if len(unit) and int(unit.max()) >= 2 * TAXELS:
+        raise DataError(f"{spikes.place}: recording {k} has unit {int(unit.max())}", fix="units are 0 to 23")
+    # The times are float16 seconds; they stand for whole steps.
+    steps = (t + STEP_US // 2) // STEP_US * STEP_US
+    order = np.lexsort((unit & 1, unit >> 1, steps))
+    return steps[order], (unit >> 1)[order], np.zeros(len(t), np.int64), (unit & 1)[order]
 
 
 def load_npz(file: Member) -> Any:

@@ -141,7 +141,11 @@ def shd_events(file: Any, sample: int, source: str) -> NDArray[np.void]:
     """Events of one sample of an opened file in the layout of SHD: x = unit, y = 0, p = 1, in the order stored."""
     times, units = (np.asarray(file["spikes"][k][sample]) for k in ("times", "units"))
     if times.shape != units.shape or times.ndim != 1 or times.dtype.kind not in "fiu" or units.dtype.kind not in "iuf":
-        raise DataError(f"{source}: sample {sample} has {times.shape} times and {units.shape} units")
+        has = [f"{len(a) if a.ndim == 1 else a.shape} {a.dtype} values" for a in (times, units)]
+        raise DataError(
+            f"{source}: sample {sample} has {has[0]} as times and {has[1]} as units",
+            fix="the file is damaged: copy or download it again",
+        )
     us = times.astype(np.float64) * 1e6
     if len(us) and not (np.isfinite(us).all() and units.min() >= 0 and units.max() <= 65535):
         raise DataError(f"{source}: sample {sample} has a time or a unit that no spike can have", fix="check the file")

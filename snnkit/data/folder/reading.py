@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnkit.data.files.atis import read_atis
+from snnkit.data.files import open_recording
 from snnkit.errors import DataError
 
 Columns = tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]
 Size = tuple[int, int]
 
 
-def read_recording(file: Path, sensor_size: Size | None, sort: bool) -> tuple[Columns, Size | None, Size]:
-    """(columns, size stated by the file or None, smallest size that holds all events).
+class Read(NamedTuple):
+    """A recording that was read.
+
+    columns: (t, x, y, p) [N], t from the first event on; stated: the size that the file states, or None; size: the
+    stated one, or the smallest that holds all events; notes: what was left out or guessed, in words.
+    """
+
+    columns: Columns
+    stated: Size | None
+    size: Size
+    notes: list[str]
+
+
+def read_recording(file: Path, sensor_size: Size | None = None, sort: bool = False, shift: bool = True) -> Read:
+    """Read a recording.
+
+    Args:
+        file: of any format that `snnkit.data.files` knows.
+        sensor_size: (width, height) that events must lie in; None: what the file states.
+        sort: sort the events by time where it runs back, instead of an error.
+        shift: count time from the first event, and refuse what a data set cannot hold.
 
     Raises:
         DataError: the file is unreadable, damaged, empty, of no known format, has events outside the sensor, or its
             time runs back.
     """
-    if file.suffix.lower() != ".bin":
-        raise DataError(f"{file}: no known format of recordings", fix="known: ATIS .bin")
-    stream = read_atis(file, sensor_size or (256, 240))
-    smallest = (int(stream.x.max()) + 1, int(stream.y.max()) + 1)
-    columns = (stream.t - stream.t[0], stream.x, stream.y, stream.p)
-    if int(columns[0][-1]) >= 1 << 32:
+    recording = open_recording(file, sensor_size=sensor_size)
+    stated = recording.sensor_size
+    stream = recording.read(order="sort" if sort else "check")
+    if shift and stream.duration_us >= 1 << 32:
         raise DataError(
-            f"{file}: lasts {int(columns[0][-1]) / 60e6:.0f} minutes",
+            f"{file}: lasts {stream.duration_us / 60e6:.0f} minutes",
             why="recordings of a data set are shorter than 2^32 us (71 minutes)",
             fix="cut the recording",
         )
-    return columns, None, smallest
+    columns = (stream.t - stream.t[0] if shift else stream.t, stream.x, stream.y, stream.p)
+    return Read(columns, None if sensor_size else stated, stream.sensor_size, recording.notes)

@@ -101,8 +101,8 @@ class EventFolderSource(EventSource):
         return self.store.sensor_size
 
     def describe(self) -> dict[str, Any]:
-        """The files that were left out, and how a folder without parts was divided."""
-        facts: dict[str, Any] = {"skipped": self.store.notes.get("skipped", [])}
+        """The files that were left out or are unusual, and how a folder without parts was divided."""
+        facts: dict[str, Any] = {name: self.store.notes.get(name, []) for name in ("skipped", "remarks")}
         if {f.part for f in self.listing.files} == {"all"}:
             facts["drawn"] = {"test": self.test, "validation": self.validation, "seed": self.split_seed}
         return facts
@@ -121,6 +121,10 @@ class EventFolderSource(EventSource):
         if skipped := store.notes.get("skipped", []):
             names = ", ".join(s["file"] for s in skipped[:3]) + (", …" if len(skipped) > 3 else "")
             warnings.warn(f"{self.root}: {len(skipped)} corrupt files are left out: {names}", stacklevel=2)
+        if remarks := store.notes.get("remarks", []):
+            files = len({r["file"] for r in remarks})
+            first = f"{remarks[0]['file']}: {remarks[0]['note']}"
+            warnings.warn(f"{self.root}: {files} files are unusual, the first: {first}", stacklevel=2)
         return store, self._divide(store)
 
     def _divide(self, store: EventStore) -> dict[str, NDArray[np.int64]]:
@@ -157,6 +161,7 @@ class _Pass:
         self.corrupt: list[tuple[str, DataError]] = []
         self.stated: dict[Size, list[str]] = defaultdict(list)
         self.width = self.height = 1
+        self.remarks: list[dict[str, str]] = []
 
     def recordings(self) -> Iterator[Recording]:
         """The recordings in order; after the last one, every file that could not be read is named in one error."""
@@ -165,14 +170,16 @@ class _Pass:
         with progress_bar(f"decoding {source.root.name}", source.progress) as report:
             for k, found in enumerate(files):
                 try:
-                    columns, stated, smallest = read_recording(found.file, source._given, source.sort)
+                    read = read_recording(found.file, source._given, source.sort)
                 except DataError as error:
                     self.corrupt.append((str(found.file), error))
                 else:
-                    if stated is not None:
-                        self.stated[stated].append(str(found.file))
-                    self.width, self.height = max(self.width, smallest[0]), max(self.height, smallest[1])
-                    yield Recording(f"{found.part}/{found.name}", found.label, *columns)
+                    if read.stated is not None:
+                        self.stated[read.stated].append(str(found.file))
+                    else:
+                        self.width, self.height = max(self.width, read.size[0]), max(self.height, read.size[1])
+                    self.remarks += [{"file": self._short(found.file), "note": note} for note in read.notes]
+                    yield Recording(f"{found.part}/{found.name}", found.label, *read.columns)
                 report(k + 1, len(files))
         self._check_unchanged()
         if self.corrupt and not source.skip_corrupt:
@@ -209,9 +216,12 @@ class _Pass:
 
     def notes(self) -> dict[str, Any]:
         """What the cache and the run's record keep: the files that were left out, and why."""
-        root = self.source.root
-        rows = [{"file": os.path.relpath(file, root), "why": error.what} for file, error in self.corrupt]
-        return {"skipped": rows} if rows else {}
+        skipped = [{"file": self._short(file), "why": error.what} for file, error in self.corrupt]
+        kept = {"skipped": skipped, "remarks": self.remarks}
+        return {name: rows for name, rows in kept.items() if rows}
+
+    def _short(self, file: str | Path) -> str:
+        return os.path.relpath(file, self.source.root)
 
     def _check_unchanged(self) -> None:
         before, now = self.source.listing, list_folder(self.source.root, self.source.pattern)
@@ -226,7 +236,7 @@ class _Pass:
         lines = [f"\n    {error.what}" for _, error in self.corrupt[:_SHOWN]]
         more = len(self.corrupt) - _SHOWN
         if more > 0:
-            names = [os.path.relpath(f, self.source.root) for f, _ in self.corrupt[_SHOWN:]]
+            names = [self._short(f) for f, _ in self.corrupt[_SHOWN:]]
             lines.append(f"\n    and {more} more: {', '.join(names)}")
         fixes = list(dict.fromkeys(error.fix for _, error in self.corrupt if error.fix))
         return DataError(

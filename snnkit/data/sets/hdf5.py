@@ -7,51 +7,79 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.errors import DataError
 
-Spikes = tuple[NDArray[np.int64], NDArray[np.int64]]
+_DAMAGED = (OSError, KeyError, TypeError, ValueError, RuntimeError)
 
 
-def read_spikes(path: Path, place: str) -> Iterator[tuple[int, int, str, Spikes]]:
-    """(class, speaker, name of the class, (t in µs, unit) [N] in order of time) of each recording, in the file's order.
-
-    Equal times stand in order of unit. A container without `extra` gives speaker −1 and the class's number as name.
-
-    Raises:
-        DataError: no HDF5 file, or not of this layout.
-    """
+@contextmanager
+def open_hdf5(path: Path, place: str, layout: str) -> Iterator[Any]:
+    """An HDF5 file, open for reading; what goes wrong in it is a `DataError` that names the file and its layout."""
     import h5py
 
     try:
-        with h5py.File(path, "r") as file:
-            times, units, labels = file["spikes/times"], file["spikes/units"], file["labels"][()]
-            keys = (
-                [k.decode() if isinstance(k, bytes) else str(k) for k in file["extra/keys"][()]]
-                if "extra" in file
-                else []
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise damaged(place, layout, error) from error
+    with file:
+        yield file
+
+
+def damaged(place: str, layout: str, error: Exception) -> DataError:
+    """The error of a file that is not of its layout."""
+    return DataError(
+        f"{place}: cannot be read as {layout} ({type(error).__name__}: {error})",
+        fix="give the data set's own file; copy or download it again if it is damaged",
+    )
+
+
+class SpikeFile:
+    """A container in the layout of SHD: `labels` [n], `speakers` [n] (−1 where not given), `keys`, and `read`.
+
+    Raises:
+        DataError: not of this layout.
+    """
+
+    layout = "spikes/times, spikes/units and labels"
+
+    def __init__(self, file: Any, place: str) -> None:
+        self.place = place
+        try:
+            self._times, self._units = file["spikes/times"], file["spikes/units"]
+            self.labels: NDArray[np.int64] = np.asarray(file["labels"][()], np.int64)
+            keys = file["extra/keys"][()] if "extra/keys" in file else []
+            self.keys = [k.decode() if isinstance(k, bytes) else str(k) for k in keys]
+            n = len(self.labels)
+            speakers = file["extra/speaker"][()] if "extra/speaker" in file else np.full(n, -1)
+            self.speakers: NDArray[np.int64] = np.asarray(speakers, np.int64)
+        except _DAMAGED as error:
+            raise damaged(place, self.layout, error) from error
+        lengths = (len(self._times), len(self._units), n, len(self.speakers))
+        if len(set(lengths)) != 1:
+            raise DataError(
+                f"{place}: {lengths[0]} times, {lengths[1]} units, {lengths[2]} labels, {lengths[3]} speakers",
+                fix="copy or download the file again",
             )
-            speakers = file["extra/speaker"][()] if "extra/speaker" in file else np.full(len(labels), -1)
-            if not len(times) == len(units) == len(labels) == len(speakers):
-                raise DataError(
-                    f"{place}: {len(times)} times, {len(units)} units, {len(labels)} labels, {len(speakers)} speakers",
-                    fix="copy or download the file again",
-                )
-            for k, label in enumerate(labels):
-                # float16 seconds must not be multiplied as such: 65504 is the largest number.
-                t = np.rint(np.asarray(times[k], np.float64) * 1e6).astype(np.int64)
-                unit = np.asarray(units[k], np.int64)
-                if t.shape != unit.shape:
-                    raise DataError(f"{place}: recording {k} has {len(t)} times and {len(unit)} units")
-                order = np.lexsort((unit, t))
-                name = keys[int(label)] if 0 <= int(label) < len(keys) else str(int(label))
-                yield int(label), int(speakers[k]), name, (t[order], unit[order])
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DataError(
-            f"{place}: cannot be read as spikes/times, spikes/units and labels ({error})",
-            fix="give an HDF5 file in the layout of SHD; copy or download it again if it is damaged",
-        ) from error
+
+    def read(self, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(t in µs, unit) [N] of recording k, in order of time; equal times in order of unit."""
+        try:
+            # float16 seconds must not be multiplied as such: 65504 is the largest number.
+            t = np.rint(np.asarray(self._times[k], np.float64) * 1e6).astype(np.int64)
+            unit = np.asarray(self._units[k], np.int64)
+        except _DAMAGED as error:
+            raise damaged(f"{self.place} recording {k}", self.layout, error) from error
+        if t.shape != unit.shape:
+            raise DataError(
+                f"{self.place}: recording {k} has {len(t)} times and {len(unit)} units",
+                fix="copy or download the file again",
+            )
+        order = np.lexsort((unit, t))
+        return t[order], unit[order]

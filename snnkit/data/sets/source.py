@@ -6,6 +6,7 @@ import json
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -26,6 +27,8 @@ from snnkit.data.store import EventStore, Recording
 from snnkit.errors import DataError
 
 Columns = tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]
+
+_ORDER = (None, "train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class SetSource(EventSource):
         super().__init__(cache_dir, progress)
         self.root, self.download, self.check = Path(root), download, check
         self.validation, self.subset = validation, subset
+        self.opened = ExitStack()
+        """Files that `find` opened stay open while the recordings are read."""
 
     @abstractmethod
     def find(self, files: list[Member]) -> Iterable[Item]:
@@ -89,6 +94,14 @@ class SetSource(EventSource):
         """What else decides the content of the store, as JSON values."""
         return {}
 
+    def notes(self) -> dict[str, Any]:
+        """What is kept of the decoding beside the recordings, as JSON values; asked after the last recording."""
+        return {}
+
+    def expected(self) -> tuple[str, ...]:
+        """The classes that the training part must have."""
+        return self.classes
+
     def load(self) -> tuple[EventStore, dict[str, NDArray[np.int64]]]:
         if self.download:
             download_with_tonic(self.facts, self.root)
@@ -96,14 +109,14 @@ class SetSource(EventSource):
             raise DataError(f"{self.root} does not exist", fix=obtain(self.facts, self.root))
         identity = fingerprint(self.root, self.facts.endings)
         settings = {"version": self.version, "files": identity, **self.settings()}
-        store = cached_store(self.name, settings, self.sensor_size, self._recordings, self.cache_dir)
+        store = cached_store(self.name, settings, self.sensor_size, self._recordings, self.cache_dir, self.notes)
         return store, self._divide(store)
 
     def _recordings(self) -> Iterator[Recording]:
         if self.check:
             check_digests(self.facts, self.root)
-        with members(self.root, self.facts.endings) as files:
-            items = sorted(self.find(files), key=lambda i: (i.part or "", i.name))
+        with members(self.root, self.facts.endings) as files, ExitStack() as self.opened:
+            items = sorted(self.find(files), key=lambda i: (_ORDER.index(i.part), i.name))
             self._check(items)
             with progress_bar(f"decoding {self.name} recordings", self.progress) as report:
                 for k, item in enumerate(items):
@@ -121,9 +134,9 @@ class SetSource(EventSource):
         if parts != {None} and "train" not in parts:
             raise DataError(f"{self.root}: no training part", fix=obtain(self.facts, self.root))
         there = {i.label for i in items if i.part in ("train", None)}
-        if missing := [name for k, name in enumerate(self.classes) if k not in there]:
+        if missing := [name for k, name in enumerate(self.expected()) if k not in there]:
             raise DataError(
-                f"{self.root}: no training recordings of {len(missing)} of {len(self.classes)} classes: "
+                f"{self.root}: no training recordings of {len(missing)} of {len(self.expected())} classes: "
                 + ", ".join(missing[:8]) + (", …" if len(missing) > 8 else ""),
                 fix=obtain(self.facts, self.root),
             )  # fmt: skip

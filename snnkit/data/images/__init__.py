@@ -1,0 +1,1 @@
+"""torchvision's still images, sent in a code."""
