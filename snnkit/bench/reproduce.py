@@ -103,7 +103,7 @@ FIGURES: dict[str, Figure] = {
         "N-MNIST and spoken digits of one class (--root: the folder of nmnist_subset and fsdd_subset), 100 training "
         "recordings of each, recipes fusion/*, seeds 0-2: each alone and together, on Loihi too",
         {
-            "gain_over_better": ("at least", 0.5),
+            "gain_over_better": ("at least", 2.0),
             "seeds_better_than_either": ("at least", 3),
             "differing_spikes": ("at most", 0),
         },

@@ -177,6 +177,8 @@ def deploy(
 
 def host_input(described: Mapping[str, Any]) -> str:
     """What the host does with a sample before it sends it, from what the data say of themselves."""
+    if len(inputs := described.get("inputs", {})) > 1:
+        return "; ".join(f"{name}: {host_input(part)}" for name, part in inputs.items())
     code = described["frames"].get("encoding")
     grid = described["frames"].get("grid")
     if code is None:

@@ -114,6 +114,8 @@ def test_from_recipe_to_chip(tmp_path: Path) -> None:
     assert run.data["samples"]["train"] == 20
     chip, made = deploy(run, registry.get("loihi"), tmp_path / "both.snnx")
     assert [p.name for p in made.manifest.inputs] == ["vision", "touch"]
+    assert made.manifest.host_parts[0].startswith("vision: cut the recording into T bins")
+    assert "cell of 6 x 6" in made.manifest.host_parts[0].split("; touch: ")[1]
     found = validate_run(run, tmp_path / "both.snnx", limit=10, chip=chip)
     assert found["differing_spikes"]["graph-emulator"]["total"] == 0
     assert found["samples"] == 10
