@@ -23,7 +23,7 @@ def follow_digit(recipe: str, seeds: tuple[int, ...], target: str = "loihi") -> 
 
         tuning = f.scenes("validation", TUNING, TUNING_SECONDS)
         world = f.scenes("test", SCENES, SECONDS)
-        centroids = {(s, g): f.Centroid(s, g) for s in (0, 1) for g in (1.0, 1.25, 1.5, 2.0)}
+        centroids = {(s, g): f.Centroid(s, g) for s in (0, 1) for g in (1.0, 1.5, 2.0)}
         centre, law, _ = f.tune(centroids, tuning, f.GRID)
         centroid = f.follow(centroids[centre], world, law, keep=True)
         still = f.follow(f.Still(), world)
