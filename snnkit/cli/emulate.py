@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--data", metavar="NAME|PATH", help="saccade-digits, digits, or a folder or archive of\n"
                         "recordings (default: what the network was trained on, if it\nneeds no file)")  # fmt: skip
-    source.add_argument("--events", metavar="FILE", help="one recording")
+    source.add_argument("--events", metavar="FILE", help="one recording, of any format that snnkit inspect knows")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N recordings")
     parser.add_argument("--continuous", action="store_true",
@@ -132,7 +132,7 @@ def _binning(manifest: Any) -> tuple[dict[str, Any], Any]:
 
 
 def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
-    from snnkit.data import read_atis, to_frames
+    from snnkit.data import files, to_frames
     from snnkit.data.events import POLARITIES
     from snnkit.errors import UsageError
 
@@ -142,7 +142,7 @@ def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
             f"the network was trained on {data.get('name')}, which are no recordings of an event sensor",
             fix="leave --events out",
         )
-    stream = read_atis(args.events, sensor_size=tuple(data["sensor_size"]))
+    stream = files.read(args.events, sensor_size=tuple(data["sensor_size"]))
     binary = f.binary and f.encoding is None
     binned = to_frames(stream, T=f.T, by=f.by, binary=binary, duration_us=f.window_us, grid=f.grid)
     x = f.encode(binned, data["frames"].get("seed", 0), 0, 0).astype("uint8").reshape(f.steps, 1, -1)
@@ -152,12 +152,13 @@ def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
 def _data_set(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
     import numpy as np
 
-    from snnkit.data.catalog import OFFLINE, open_source
+    from snnkit.data.catalog import OFFLINE, SETS, open_source, reopen
     from snnkit.errors import UsageError
 
     data, settings = _binning(chip.manifest)
     name = args.data or (data["name"] if data.get("name") in OFFLINE else "saccade-digits")
-    source = open_source(name)
+    known = name in OFFLINE or data.get("name") not in SETS
+    source = open_source(name) if known else reopen(data, name)
     if list(source.sensor_size) != list(data["sensor_size"]):
         raise UsageError(f"{name} has a sensor of {source.sensor_size}, the network was made for {data['sensor_size']}")
     dataset = source.dataset(args.split, settings, seed=data["frames"].get("seed", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,16 @@ def open_source(which: str, **arguments: Any) -> Source:
         fix="give saccade-digits, digits, the folder or archive of N-MNIST recordings, or a folder of recordings for"
         " each class",
     )
+
+
+def reopen(described: Mapping[str, Any], root: str) -> Source:
+    """The source that a run's or a descriptor's record of its data describes, at `root`; its samples are read alike.
+
+    Raises:
+        DataError: no data set of that name.
+    """
+    cls = source_class(str(described.get("name")))
+    return cls(root, **cls.arguments(described))  # type: ignore[call-arg]
 
 
 def _at_path(path: Path, arguments: dict[str, Any]) -> Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -64,6 +65,11 @@ class Source(ABC):
 
     def describe(self) -> dict[str, Any]:
         """What a run's record says of the source beyond its name, digest and splits, as JSON values."""
+        return {}
+
+    @classmethod
+    def arguments(cls, described: Mapping[str, Any]) -> dict[str, Any]:
+        """The constructor's arguments beside `root` that decide the samples, from a run's record of the data."""
         return {}
 
     @property

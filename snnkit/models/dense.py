@@ -27,6 +27,8 @@ class DenseClassifier(torch.nn.Sequential):
         decay_syn: makes the hidden neurons CubaLIF, whose current has this decay; None: LIF.
         taus: membrane time constants in steps, from the first to the last, spread evenly on a logarithmic scale over
             each hidden layer's neurons; they take the place of `decay`.
+        delays: spikes between hidden layers arrive after 0 … this many steps, another number for each neuron; None:
+            at once. A layer then sees at once what happened at different times.
 
     Shapes: [T, B, *input_shape] → [T, B, num_classes].
 
@@ -46,6 +48,7 @@ class DenseClassifier(torch.nn.Sequential):
         readout_decay: float = 1.0,
         decay_syn: float | None = None,
         taus: tuple[float, float] | None = None,
+        delays: int | None = None,
     ) -> None:
         if min([num_classes, *hidden, *input_shape]) < 1:
             raise ParameterError(
@@ -53,6 +56,8 @@ class DenseClassifier(torch.nn.Sequential):
             )
         if taus is not None and min(taus) <= 0.0:
             raise ParameterError(f"DenseClassifier(taus={list(taus)})", fix="give two time constants above 0, in steps")
+        if delays is not None and delays < 0:
+            raise ParameterError(f"DenseClassifier(delays={delays})", fix="give a number of steps, or null")
         layers: OrderedDict[str, torch.nn.Module] = OrderedDict(flatten=snn.Flatten())
         n = math.prod(input_shape)
         for k, m in enumerate(hidden, 1):
@@ -66,6 +71,9 @@ class DenseClassifier(torch.nn.Sequential):
                 layers[f"lif{k}"] = snn.LIF(decay=mem, surrogate=surrogate)
             else:
                 layers[f"lif{k}"] = snn.CubaLIF(decay_syn=decay_syn, decay_mem=mem, surrogate=surrogate)
+            if delays is not None and k < len(hidden):
+                # The step is prime to most sizes: neighbours, whose time constants are alike, get delays far apart.
+                layers[f"delay{k}"] = snn.Delay([37 * i % (delays + 1) for i in range(m)])
             layers[f"dropout{k}"] = snn.Dropout(dropout)
             n = m
         layers["head"] = snn.Linear(n, num_classes, bias=False)

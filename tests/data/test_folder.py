@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import snnkit.data.cache as cache
 from snnkit.data import EventFolder, FrameSettings
+from snnkit.data.catalog import reopen
 from snnkit.data.files.atis import encode_atis
 from snnkit.data.folder.source import EventFolderSource
 from snnkit.data.splits import divide, seeded_parts
@@ -48,7 +49,10 @@ def test_a_folder_per_class_is_divided_once(lay_out):
     assert frames.shape == (5, 2, 36, 40)
     assert frames.sum() == 40
     assert label == 0
-    assert source.describe() == {"skipped": [], "remarks": [], "drawn": {"test": 0.2, "validation": 0.1, "seed": 0}}
+    described = {"sensor_size": list(source.sensor_size), "name": source.name, **source.describe()}
+    assert described["skipped"] == described["remarks"] == []
+    assert described["drawn"] == {"test": 0.2, "validation": 0.1, "split_seed": 0}
+    assert reopen(described, str(root)).digest == source.digest
 
 
 def test_the_module_trains_as_any_other(lay_out):
@@ -288,3 +292,42 @@ def test_a_class_of_two_cannot_be_divided():
         seeded_parts(list("abcde"), [0, 0, 0, 1, 1], 0.2, 0.1, 0)
     with pytest.raises(ParameterError, match="shares"):
         seeded_parts(list("abc"), [0, 0, 0], 0.9, 0.1, 0)
+
+
+FORMATS = ("evt2.raw", "evt21_legacy.raw", "evt3.raw", "cd.dat", "dsec_layout.hdf5", "aedat31.aedat")
+
+
+@pytest.fixture
+def of_all_formats(shared_dir, tmp_path):
+    """The same real recording in six formats, three for each of two classes."""
+    pytest.importorskip("hdf5plugin", reason="the HDF5 recording needs the package hdf5plugin")
+    for k, ending in enumerate(FORMATS):
+        folder = tmp_path / "formats" / "ab"[k % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(shared_dir / "data/event_formats" / f"dvxplorer_200ms_{ending}", folder)
+    return tmp_path / "formats"
+
+
+def test_formats_may_be_mixed(of_all_formats):
+    source = EventFolderSource(of_all_formats)
+    assert source.sensor_size == (640, 480)
+    assert len(source.store) == len(FORMATS)
+    first = source.store.columns(0)
+    for i in range(1, len(FORMATS)):
+        assert all(np.array_equal(a, b) for a, b in zip(first, source.store.columns(i)))
+    assert first[0][0] == 0
+    assert len(first[0]) == 18532
+
+
+def test_sensors_of_different_sizes_are_named(of_all_formats, shared_dir):
+    shutil.copy(shared_dir / "data/event_formats/dvs128_crop_aedat2.aedat", of_all_formats / "a")
+    with pytest.raises(DataError, match=r"640x480: 6 files .*128x128: 1 files .*dvs128_crop") as caught:
+        EventFolderSource(of_all_formats).prepare()
+    assert "sensor_size: [640, 480]" in caught.value.fix
+    assert EventFolderSource(of_all_formats, sensor_size=(640, 480)).sensor_size == (640, 480)
+
+
+def test_a_format_that_is_not_known_is_recognised_where_it_can_be(of_all_formats):
+    (of_all_formats / "a/picture.raw").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    with pytest.raises(DataError, match=r"1 of 7 files(.|\n)*PNG"):
+        EventFolderSource(of_all_formats).prepare()

@@ -62,6 +62,8 @@ class Hdf5Reader(Reader):
                 arrays.check_types({c: d.dtype for c, d in sets.items()}, str(path))
                 offset = file.get("t_offset")
                 self.offset = int(offset[()]) if offset is not None and offset.shape == () else 0
+                if abs(self.offset) >= 1 << 62:
+                    raise ValueError(f"t_offset is {self.offset}")
                 filters = _filters(sets["t"])
                 sensor = _sensor(file, place)
             except DataError as error:
@@ -146,8 +148,9 @@ def shd_events(file: Any, sample: int, source: str) -> NDArray[np.void]:
             f"{source}: sample {sample} has {has[0]} as times and {has[1]} as units",
             fix="the file is damaged: copy or download it again",
         )
-    us = times.astype(np.float64) * 1e6
-    if len(us) and not (np.isfinite(us).all() and units.min() >= 0 and units.max() <= 65535):
+    with np.errstate(over="ignore", invalid="ignore"):
+        us = times.astype(np.float64) * 1e6
+    if len(us) and not ((np.abs(us) < 2.0**62).all() and units.min() >= 0 and units.max() <= 65535):
         raise DataError(f"{source}: sample {sample} has a time or a unit that no spike can have", fix="check the file")
     out = np.zeros(len(us), EVENT_DTYPE)
     out["t"], out["x"], out["p"] = np.rint(us), units, 1

@@ -1,5 +1,6 @@
 """Lines of decimal numbers → events, compiled: exact, whatever the number of decimals."""
 
+# mypy: disable-error-code="assignment,no-untyped-def"
 from __future__ import annotations
 
 import numpy as np
@@ -12,7 +13,7 @@ from numba import njit  # noqa: E402
 
 
 @njit(**_numba.OPTIONS)
-def _power(value, scale):  # type: ignore[no-untyped-def]
+def _power(value, scale):
     """value · 10^scale, rounded to the nearest; the second value says whether nothing was lost."""
     exact = True
     while scale > 0:
@@ -35,7 +36,7 @@ def _power(value, scale):  # type: ignore[no-untyped-def]
 
 
 @njit(**_numba.OPTIONS)
-def lines_to_events(data, width, at_t, at_x, at_y, at_p, scale, seen_off, out):  # type: ignore[no-untyped-def]
+def lines_to_events(data, width, at_t, at_x, at_y, at_p, scale, seen_off, out):
     """Whole lines → events. Returns (events, lines, fault): fault 0 none, 1 a field, 2 their number, 3 out of
     range, 4 OFF written as both 0 and -1. `seen_off` int64 [2]: whether OFF was written as -1, as 0.
     """

@@ -206,7 +206,16 @@ def create(
 
 
 def write(path: str | os.PathLike[str], stream: EventStream, format: str | None = None) -> None:
-    """Write a recording atomically; see `create`."""
+    """Write a recording atomically.
+
+    Args:
+        path: the file; replaced if it is there.
+        stream: the events and the sensor's size.
+        format: "evt2", "hdf5", "csv", "npz" or "atis"; None: by the ending.
+
+    Raises:
+        ParameterError: the format cannot be written. DataError: it cannot hold the events.
+    """
     with create(path, stream.sensor_size, format=format) as writer:
         for first in range(0, len(stream), PIECE):
             writer.add(stream.events[first : first + PIECE])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +101,16 @@ class EventFolderSource(EventSource):
         return self.store.sensor_size
 
     def describe(self) -> dict[str, Any]:
-        """The files that were left out or are unusual, and how a folder without parts was divided."""
+        """What was left out or is unusual, how files were read, and how parts that are missing are drawn."""
         facts: dict[str, Any] = {name: self.store.notes.get(name, []) for name in ("skipped", "remarks")}
-        if {f.part for f in self.listing.files} == {"all"}:
-            facts["drawn"] = {"test": self.test, "validation": self.validation, "seed": self.split_seed}
+        facts["read"] = {"pattern": self.pattern, "sort": self.sort, "skip_corrupt": self.skip_corrupt}
+        facts["drawn"] = {"test": self.test, "validation": self.validation, "split_seed": self.split_seed}
         return facts
+
+    @classmethod
+    def arguments(cls, described: Mapping[str, Any]) -> dict[str, Any]:
+        size = tuple(described["sensor_size"])
+        return {"sensor_size": size, **described.get("read", {}), **described.get("drawn", {})}
 
     def load(self) -> tuple[EventStore, dict[str, NDArray[np.int64]]]:
         listing = self.listing

@@ -81,6 +81,10 @@ class FSDDSource(SetSource):
         """The encoder's settings."""
         return {"cochlea": asdict(self.cochlea)}
 
+    @classmethod
+    def arguments(cls, described: Mapping[str, Any]) -> dict[str, Any]:
+        return {"cochlea": Cochlea(**described["cochlea"])} if "cochlea" in described else {}
+
     def find(self, files: list[Member]) -> Iterable[Item]:
         named = [(f, m) for f in files if (m := _NAME.fullmatch(f.path.name))]
         parted = any(part_of(f) for f, _ in named)

@@ -16,7 +16,7 @@ def obtain(facts: Facts, root: Path) -> str:
     return how + (", or use download=True" if facts.tonic else "")
 
 
-def download_with_tonic(facts: Facts, root: Path) -> None:
+def fetch(facts: Facts, root: Path) -> None:
     """Have tonic download and unpack the data below `root`; what is there already it leaves alone.
 
     tonic is GPL-3.0 and is imported only here, for this.

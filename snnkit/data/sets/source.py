@@ -19,7 +19,7 @@ from snnkit.data.archives import Member, fingerprint, members
 from snnkit.data.cache import cached_store
 from snnkit.data.events import check_columns
 from snnkit.data.progress import progress_bar
-from snnkit.data.sets.download import check_digests, download_with_tonic, obtain
+from snnkit.data.sets.download import check_digests, fetch, obtain
 from snnkit.data.sets.facts import Facts
 from snnkit.data.source import EventSource
 from snnkit.data.splits import divide, seeded_parts, shrink_splits
@@ -104,7 +104,7 @@ class SetSource(EventSource):
 
     def load(self) -> tuple[EventStore, dict[str, NDArray[np.int64]]]:
         if self.download:
-            download_with_tonic(self.facts, self.root)
+            fetch(self.facts, self.root)
         if not self.root.exists():
             raise DataError(f"{self.root} does not exist", fix=obtain(self.facts, self.root))
         identity = fingerprint(self.root, self.facts.endings)
