@@ -32,6 +32,7 @@ PACKAGES = (
     "snnkit.emulator",
     "snnkit.validation",
     "snnkit.viz",
+    "snnkit.loops",
     "snnkit.kernels",
     "snnkit.errors",
 )

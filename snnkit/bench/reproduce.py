@@ -10,8 +10,11 @@ from typing import Any
 
 from snnkit import __version__
 from snnkit.bench.figures.analogue import analogue
+from snnkit.bench.figures.anomaly import anomaly
 from snnkit.bench.figures.base import Figure, Progress
 from snnkit.bench.figures.few_shot import few_shot
+from snnkit.bench.figures.follow import follow_digit
+from snnkit.bench.figures.fusion import fusion
 from snnkit.bench.figures.roads import accuracy, codes, every_chip
 from snnkit.bench.figures.speed import ours, speed
 from snnkit.bench.figures.training import learned
@@ -112,6 +115,38 @@ FIGURES: dict[str, Figure] = {
             "minutes_per_seed": ("at most", 1.0),
         },
         codes({"latency": "digits/latency", "rate": "digits/rate"}, (0, 1, 2)),
+    ),
+    "fusion": Figure(
+        "N-MNIST and spoken digits of one class (--root: the folder of nmnist_subset and fsdd_subset), 100 training "
+        "recordings of each, recipes fusion/*, seeds 0-2: each alone and together, on Loihi too",
+        {
+            "gain_over_better": ("at least", 2.0),
+            "seeds_better_than_either": ("at least", 3),
+            "differing_spikes": ("at most", 0),
+        },
+        fusion((0, 1, 2)),
+    ),
+    "follow-digit": Figure(
+        "A saccading sensor follows a moving digit (all simulated), recipe follow_digit/loihi, seeds 0-2: RMS error in "
+        "pixels, steered by the network in the Loihi emulator, by the torch model, by the centroid of events with a PD "
+        "law, and without control",
+        {
+            "rms_emulator": ("at most", 3.0),
+            "differing_spikes": ("at most", 0),
+        },
+        follow_digit("follow_digit/loihi", (0, 1, 2)),
+    ),
+    "anomaly": Figure(
+        "Anomalies of five kinds in 3 h of a simulated delta-coded pulse, recipe pulse/loihi, seeds 0-2, on Loihi; "
+        "threshold from 2 h of validation recordings: delay and false alarms",
+        {
+            "detected": ("at least", 0.95),
+            "delay_median_s": ("at most", 1.0),
+            "false_alarms_per_hour": ("at most", 1.0),
+            "alarms_that_differ_from_graph": ("at most", 0),
+            "differing_spikes": ("at most", 0),
+        },
+        anomaly("pulse/loihi", (0, 1, 2)),
     ),
     "lif-speed": Figure(
         "LIF forward + backward [16, 128, 100000] against the memory floor",

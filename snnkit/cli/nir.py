@@ -45,12 +45,12 @@ def _of_run(args: argparse.Namespace) -> tuple[Any, list[Any], dict[str, Any]]:
     from snnkit.cli.common import no_nir_options
     from snnkit.export import to_graph
     from snnkit.training import load_run
-    from snnkit.validation.runs import export_options
+    from snnkit.validation.runs import export_options, input_shapes
 
     no_nir_options(args, "dt")
     trained = load_run(args.run, args.allow_code)
     data = trained.datamodule()
-    graph, findings = to_graph(trained.model, data.input_shape, **export_options(trained, data))
+    graph, findings = to_graph(trained.model, input_shapes(data), **export_options(trained, data))
     return graph, findings, {"run": trained.digest, "recipe": trained.name, "data": trained.data}
 
 

@@ -30,12 +30,18 @@ _WHERE = {
     "Cochlea": "fsdd.cochlea",
     "Digits": "digits.module",
     "DigitsSource": "digits.source",
+    "FollowDigit": "follow_digit.module",
+    "FollowDigitSource": "follow_digit.windows",
     "EventFolder": "folder.module",
     "EventFolderSource": "folder.source",
     "FSDD": "fsdd.module",
     "FSDDSource": "fsdd.source",
     "NMNIST": "nmnist.module",
     "NMNISTSource": "nmnist.source",
+    "Paired": "paired.module",
+    "PairedSource": "paired.source",
+    "Pulse": "pulse.module",
+    "PulseSource": "pulse.windows",
     "SaccadeDigits": "saccade_digits.module",
     "SaccadeDigitsSource": "saccade_digits.source",
     "SeriesAugment": "augment_series",
@@ -88,12 +94,18 @@ __all__ = [
     "EventStream",
     "FSDDSource",
     "FashionMNIST",
+    "FollowDigit",
+    "FollowDigitSource",
     "FrameDataModule",
     "FrameDataset",
     "FrameSettings",
     "ImageDataset",
     "NCaltech101",
     "NMNISTSource",
+    "Paired",
+    "PairedSource",
+    "Pulse",
+    "PulseSource",
     "SaccadeDigits",
     "SaccadeDigitsSource",
     "SeriesAugment",
@@ -123,6 +135,8 @@ if TYPE_CHECKING:
     from snnkit.data.files.atis import read_atis, write_atis
     from snnkit.data.folder.module import EventFolder
     from snnkit.data.folder.source import EventFolderSource
+    from snnkit.data.follow_digit.module import FollowDigit
+    from snnkit.data.follow_digit.windows import FollowDigitSource
     from snnkit.data.fsdd.cochlea import Cochlea
     from snnkit.data.fsdd.module import FSDD
     from snnkit.data.fsdd.source import FSDDSource
@@ -131,6 +145,10 @@ if TYPE_CHECKING:
     from snnkit.data.module import EventDataModule, FrameDataModule
     from snnkit.data.nmnist.module import NMNIST
     from snnkit.data.nmnist.source import NMNISTSource
+    from snnkit.data.paired.module import Paired
+    from snnkit.data.paired.source import PairedSource
+    from snnkit.data.pulse.module import Pulse
+    from snnkit.data.pulse.windows import PulseSource
     from snnkit.data.saccade_digits.module import SaccadeDigits
     from snnkit.data.saccade_digits.source import SaccadeDigitsSource
     from snnkit.data.sets.modules import (

@@ -84,9 +84,29 @@ class FrameDataModule(L.LightningDataModule):
         return self.frames.shape(self.source.shape)
 
     @property
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of one step of each input; one, except where samples have several."""
+        return (self.input_shape,)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs where samples have several; empty where they have one."""
+        return ()
+
+    @property
     def T(self) -> int:
         """Number of time steps."""
         return self.frames.steps
+
+    @property
+    def dt_us(self) -> float | None:
+        """Length of a step in µs, where it is the same for all samples."""
+        return self.frames.dt_us
+
+    @property
+    def max_counts(self) -> tuple[int | None, ...]:
+        """The largest value of a cell of each input."""
+        return (self.frames.max_count,)
 
     @property
     def digest(self) -> str:

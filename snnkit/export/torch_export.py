@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 
 from snnkit import nn as snn
-from snnkit.errors import FindingsError
+from snnkit.errors import FindingsError, UsageError
 from snnkit.export.leaves import Leaves, logic, relay
 from snnkit.export.tracer import ExportTracer, known_base, node_line, trace
 from snnkit.export.value import Term, Value, concatenate, connections
@@ -255,9 +255,9 @@ class _Builder:
 
     # ------------------------------------------------------------------------------------------------------------ walk
     def feed(
-        self, shapes: Sequence[tuple[int, ...]], max_counts: Sequence[int | None]
+        self, shapes: Sequence[tuple[int, ...]], max_counts: Sequence[int | None], names: Sequence[str]
     ) -> Callable[[int, fx.Node], Any]:
-        """What stands for each argument of the model: an input of the graph."""
+        """What stands for each argument of the model: an input of the graph, named as the argument or by `names`."""
 
         def give(k: int, node: fx.Node) -> Any:
             if k >= len(shapes):
@@ -271,9 +271,10 @@ class _Builder:
                 self.error("INPUT_NOT_INTEGER", node.name, "the frames hold real numbers (voxel grid, time surface)",
                            "train on frames of counts or spikes (data: representation: counts or binary)")  # fmt: skip
                 most = 1  # goes on, so that the other findings are told as well
-            self.inputs.append(Input(node.name, tuple(shapes[k]), most))
-            self.binary[node.name] = most == 1
-            return Value(tuple(shapes[k]), (Term(node.name),))
+            name = names[k] if names else node.name
+            self.inputs.append(Input(name, tuple(shapes[k]), most))
+            self.binary[name] = most == 1
+            return Value(tuple(shapes[k]), (Term(name),))
 
         return give
 
@@ -319,6 +320,7 @@ def to_graph(
     readout: str | None = None,
     max_count: int | Sequence[int | None] | None = 1,
     name: str = "model",
+    input_names: Sequence[str] = (),
     strict: bool = True,
 ) -> tuple[Graph | None, list[Finding]]:
     """Turn a torch model in eval mode into a float graph on the model's timeline.
@@ -331,6 +333,7 @@ def to_graph(
             `last`.
         max_count: the largest input value per step; 1 means binary spikes, None real numbers, which no graph takes.
         name: of the graph, for messages and descriptors.
+        input_names: one per input; by default those of the model's arguments.
         strict: raise FindingsError if any finding is an error; otherwise return them.
 
     Returns:
@@ -339,11 +342,13 @@ def to_graph(
     shapes: list[tuple[int, ...]]
     shapes = [tuple(input_shape)] if isinstance(input_shape[0], int) else [tuple(s) for s in input_shape]  # type: ignore
     counts = [max_count] * len(shapes) if max_count is None or isinstance(max_count, int) else list(max_count)
+    if input_names and len(input_names) != len(shapes):
+        raise UsageError(f"{len(input_names)} input names for {len(shapes)} inputs", fix="give one per input")
     builder = _Builder(model)
     fx_graph, found = trace(model)
     for finding in found:
         builder.report(finding)
-    out = builder.walk(fx_graph, model, "", builder.feed(shapes, counts)) if fx_graph is not None else None
+    out = builder.walk(fx_graph, model, "", builder.feed(shapes, counts, input_names)) if fx_graph is not None else None
     wrong = out is None if not has_errors(builder.findings) else False
     if wrong or (out is not None and not (isinstance(out, Value) and out.votes is not None)):
         builder.error("OUTPUT_NOT_A_NEURON", "output", "the model must return one tensor, made by a neuron layer",

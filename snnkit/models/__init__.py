@@ -7,6 +7,7 @@ from snnkit.models.catalog import CATALOG, Architecture, find
 from snnkit.models.conv import ConvClassifier
 from snnkit.models.crossbar import CrossbarClassifier
 from snnkit.models.dense import DenseClassifier
+from snnkit.models.fusion import Branch, FusionClassifier
 from snnkit.models.plif import PLIFNet
 from snnkit.models.recurrent import RecurrentClassifier
 from snnkit.models.resnet import MSResNet, SEWResNet
@@ -16,9 +17,11 @@ from snnkit.models.vgg import SpikingVGG
 __all__ = [
     "CATALOG",
     "Architecture",
+    "Branch",
     "ConvClassifier",
     "CrossbarClassifier",
     "DenseClassifier",
+    "FusionClassifier",
     "MSResNet",
     "PLIFNet",
     "RecurrentClassifier",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from snnkit import nn as snn
+from snnkit.data.batch import as_inputs
 from snnkit.data.module import FrameDataModule
 from snnkit.errors import DataError
 from snnkit.nn.operations import OperationCounter, Operations
@@ -39,7 +40,7 @@ def count_on(
             n = min(len(batch.y), of - done)
             lengths = None if batch.lengths is None else batch.lengths[:n]
             with counter.watch(lengths), snn.valid_lengths(model, lengths):
-                model(batch.x[:, :n])
+                model(*(x[:, :n] for x in as_inputs(batch.x)))
             done += n
             progress(done, of)
             if done == of:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from snnkit import nn as snn
+from snnkit.data.batch import as_inputs
 from snnkit.data.module import FrameDataModule
 from snnkit.errors import DataError
 from snnkit.training.losses import ClassificationLoss
@@ -54,10 +55,10 @@ def evaluate(
             for i, batch in enumerate(loader):
                 if limit is not None and i >= limit:
                     break
-                x, y = batch.x.to(device), batch.y.to(device)
+                x, y = [part.to(device) for part in as_inputs(batch.x)], batch.y.to(device)
                 lengths = None if batch.lengths is None else batch.lengths.to(device)
                 with snn.valid_lengths(model, lengths), activity.watch(model, lengths):
-                    value, z = loss(model(x), y, lengths)
+                    value, z = loss(model(*x), y, lengths)
                 total += value.double().cpu() * len(y)
                 answers.append(predict(z).cpu())
                 labels.append(batch.y)

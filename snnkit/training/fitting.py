@@ -76,9 +76,9 @@ def fit(
             f"{out} exists already", fix="add --resume to go on with that run, or give another folder with --out"
         )
     show = bool(progress)
-    _resolve(settings, reader, 1, (1, 1, 1))  # mistakes in the recipe are told before data are prepared
+    _resolve(settings, reader, 1, ((1, 1, 1),))  # mistakes in the recipe are told before data are prepared
     data, settings = _prepare_data(settings, reader, show)
-    settings = _resolve(settings, reader, data.num_classes, data.input_shape)
+    settings = _resolve(settings, reader, data.num_classes, data.input_shapes)
     record = make_record(recipe, settings, data, reader, start)
     if before is not None:
         check_same(before, record)
@@ -118,25 +118,44 @@ def _prepare_data(settings: dict[str, Any], reader: Reader, show: bool) -> tuple
     if "data" not in settings:
         raise UsageError("the recipe has no data", fix="add data: with class_path: snnkit.data.NMNIST or another")
     spec = reader.spec(settings["data"], FrameDataModule, "data", {"seed": seed})
-    args = spec["init_args"]
-    for name in ("root", "cache_dir"):
-        if isinstance(args.get(name), str):
-            args[name] = os.path.abspath(os.path.expanduser(args[name]))
-    used = dict(args)
-    if "progress" in used:
-        used["progress"] = show
-    data: FrameDataModule = build({**spec, "init_args": used}, None, reader)
+    _make_absolute(spec["init_args"])
+    data: FrameDataModule = build(_with_progress(spec, show), None, reader)
     data.prepare_data()
     data.setup()
     return data, {**settings, "seed_everything": seed, "data": spec}
 
 
-def _resolve(settings: dict[str, Any], reader: Reader, num_classes: int, input_shape: Sequence[int]) -> dict[str, Any]:
+def _make_absolute(args: dict[str, Any]) -> None:
+    """Paths of a data set, and of those within it, in place."""
+    for name, value in args.items():
+        if name in ("root", "cache_dir") and isinstance(value, str):
+            args[name] = os.path.abspath(os.path.expanduser(value))
+        elif _is_class(value):
+            _make_absolute(value["init_args"])
+
+
+def _with_progress(spec: dict[str, Any], show: bool) -> dict[str, Any]:
+    """A copy of a data set's description, and of those within it, with `progress` set where it takes that."""
+    args = {k: _with_progress(v, show) if _is_class(v) else v for k, v in spec["init_args"].items()}
+    return {**spec, "init_args": args | ({"progress": show} if "progress" in args else {})}
+
+
+def _is_class(value: Any) -> bool:
+    return isinstance(value, dict) and "class_path" in value
+
+
+def _resolve(
+    settings: dict[str, Any], reader: Reader, num_classes: int, shapes: Sequence[Sequence[int]]
+) -> dict[str, Any]:
     """The complete settings in their fixed order; the network's sizes come from the data where left open."""
     model = dict(settings.get("model") or {})
     if "net" not in model:
         raise UsageError("the recipe has no model.net", fix="add net: with class_path: snnkit.models.ConvClassifier")
-    links = {"num_classes": num_classes, "input_shape": list(input_shape)}
+    links = {
+        "num_classes": num_classes,
+        "input_shape": list(shapes[0]),
+        "input_shapes": [list(shape) for shape in shapes],
+    }
     net = reader.spec(model.pop("net"), torch.nn.Module, "model.net", links)
     rest = reader.arguments(
         SpikingClassifier, model, "model", {"seed": settings.get("seed_everything", 0), "optimizer": {}}, skip=("net",)
@@ -158,11 +177,11 @@ def _prepare_module(
     torch.manual_seed(seed)
     net: torch.nn.Module = build(settings["model"]["net"], None, reader)
     taken = None if start is None else transfer(net, start, settings, data, reader)
-    snn.check_model(net, torch.zeros(data.T, 1, *data.input_shape))
+    snn.check_model(net, *(torch.zeros(data.T, 1, *shape) for shape in data.input_shapes))
     was_training = net.training
     net.eval()
     with torch.no_grad():
-        shape = tuple(net(torch.zeros(2, 1, *data.input_shape)).shape)
+        shape = tuple(net(*(torch.zeros(2, 1, *shape) for shape in data.input_shapes)).shape)
     net.train(was_training)
     if shape != (2, 1, data.num_classes):
         raise ShapeError(

@@ -16,7 +16,7 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from snnkit import nn as snn  # noqa: E402
-from snnkit.data.batch import Batch  # noqa: E402
+from snnkit.data.batch import Batch, Input, as_inputs  # noqa: E402
 from snnkit.errors import ParameterError  # noqa: E402
 from snnkit.training.losses import ClassificationLoss, LossName, ReadOut, scores  # noqa: E402
 from snnkit.training.metrics import Activity, predict  # noqa: E402
@@ -28,7 +28,7 @@ Selection = Literal["val_loss", "val_accuracy"]
 
 
 class SpikingClassifier(L.LightningModule):
-    """A network [T, B, …] → [T, B, C], trained on `Batch`es.
+    """A network [T, B, …] → [T, B, C], trained on `Batch`es; one of several inputs gets each as an argument.
 
     Args:
         net: the network.
@@ -135,10 +135,10 @@ class SpikingClassifier(L.LightningModule):
             if any(fnmatchcase(name, pattern) for pattern in self.frozen):
                 module.eval()
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, x: Input, lengths: Tensor | None = None) -> Tensor:
         """Output [T, B, C] of the evaluated network."""
         with snn.valid_lengths(self.evaluated, lengths):
-            return self.evaluated(x)
+            return self.evaluated(*as_inputs(x))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Classes [B]."""
@@ -157,12 +157,12 @@ class SpikingClassifier(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if not self.regularizers:
             with snn.valid_lengths(self.net, batch.lengths):
-                out = self.net(batch.x)
+                out = self.net(*as_inputs(batch.x))
             loss, z = self.loss(out, batch.y, batch.lengths)
             self._sums.add(loss, z, batch.y)
             return loss
         with watch(self.net, batch.lengths) as seen, snn.valid_lengths(self.net, batch.lengths):
-            out = self.net(batch.x)
+            out = self.net(*as_inputs(batch.x))
         loss, z = self.loss(out, batch.y, batch.lengths)
         penalty = torch.stack([r.penalty(seen) for r in self.regularizers]).sum()
         self._sums.add(loss, z, batch.y, penalty)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from snnkit.data.module import FrameDataModule
     from snnkit.training.settings import Reader
 
-FREE_KEYS = ("data.init_args.num_workers", "data.init_args.progress", "data.init_args.root", "data.init_args.cache_dir")
-"""Settings that may change on a resume: where and how data are read (the digest tells whether they are the same)."""
+FREE_KEYS = ("num_workers", "progress", "root", "cache_dir")
+"""Settings of data that may change on a resume: where and how they are read (the digest tells whether they are the
+same)."""
 
 
 def versions() -> dict[str, str]:
@@ -78,13 +79,17 @@ def flatten(value: Any, key: str = "") -> dict[str, Any]:
     return {k: v for name, inner in pairs for k, v in flatten(inner, name).items()}
 
 
+def _free(part: str, key: str) -> bool:
+    return part == "settings" and key.startswith("data.") and key.rsplit(".", 1)[-1] in FREE_KEYS
+
+
 def check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raise `ResumeError` with every difference between the interrupted run and this one."""
     differences = []
     for part in ("settings", "data", "start"):
         old, new = flatten(before.get(part, {})), flatten(now.get(part, {}))
         for key in dict.fromkeys([*old, *new]):
-            if key in FREE_KEYS or old.get(key) == new.get(key):
+            if _free(part, key) or old.get(key) == new.get(key):
                 continue
             label = key if part == "settings" else f"{part} {key}"
             differences.append(f"{label}: {_text(old, key)} → {_text(new, key)}")

@@ -126,7 +126,7 @@ def chip_timeline(graph: Graph, bias: Bias = "gated") -> Graph:
 
 def check_model(
     model: torch.nn.Module,
-    input_shape: Sequence[int],
+    input_shape: Sequence[int] | Sequence[Sequence[int]],
     target: Target | str,
     *,
     bias: Bias = "gated",
@@ -139,11 +139,11 @@ def check_model(
 
     Args:
         model: modules of `snnkit.nn`; see `snnkit.export.to_graph`.
-        input_shape: features of one step, [C, H, W] or [N], without T and B.
+        input_shape: features of one step, [C, H, W] or [N], without T and B; or one such shape per input.
         target: a chip by name, such as "loihi", or its target.
         bias: "gated" (an input axon that the host drives while data arrive; exact) or "register".
         host: layers that the host runs in floating point, before or after the chip; see `snnkit.passes.split_host`.
-        options: those of `snnkit.export.to_graph` (steps, dt_us, readout, max_count, name).
+        options: those of `snnkit.export.to_graph` (steps, dt_us, readout, max_count, name, input_names).
     """
     from snnkit.export import to_graph  # needs torch, as a graph from a file does not
 
@@ -172,7 +172,7 @@ def check_graph(graph: Graph, target: Target | str, *, bias: Bias = "gated", hos
 
 def to_chip(
     model: torch.nn.Module,
-    input_shape: Sequence[int],
+    input_shape: Sequence[int] | Sequence[Sequence[int]],
     target: Target | str,
     calibration: Samples,
     *,

@@ -39,12 +39,22 @@ VECTOR_SAMPLES = 8
 BATCH = 50
 
 
-def frames(data: FrameDataModule, split: str, indices: Array) -> tuple[Array, Array]:
-    """Samples of a split as the host sends them, without augmentation: x [T, B, …] float32, y [B]."""
+def frames(data: FrameDataModule, split: str, indices: Array) -> tuple[Samples, Array]:
+    """Samples of a split as the host sends them, without augmentation: x [T, B, …] float32, y [B].
+
+    Where samples have several inputs, x holds such an array by the input's name.
+    """
     dataset = data.dataset(split)
     items = [dataset[int(i)] for i in indices]
-    x = np.stack([np.asarray(item[0]) for item in items], axis=1)
-    return x, np.array([int(item[1]) for item in items])
+    y = np.array([int(item[1]) for item in items])
+    if not data.input_names:
+        return np.stack([np.asarray(item[0]) for item in items], axis=1), y
+    return {n: np.stack([np.asarray(item[0][k]) for item in items], 1) for k, n in enumerate(data.input_names)}, y
+
+
+def input_shapes(data: FrameDataModule) -> Sequence[int] | Sequence[Sequence[int]]:
+    """The shape of the one input, or of each of several, as the exporter takes them."""
+    return data.input_shapes if data.input_names else data.input_shape
 
 
 def spread(count: int, limit: int) -> Array:
@@ -62,13 +72,14 @@ def opened(run: Run, data: FrameDataModule | None = None) -> FrameDataModule:
 
 def export_options(run: Run, data: FrameDataModule) -> dict[str, Any]:
     """What the exporter must know about a run: steps, length of a step, read-out, input range, name."""
-    settings = data.frames
+    several = {"input_names": data.input_names} if data.input_names else {}
     return {
-        "steps": settings.steps,
-        "dt_us": settings.dt_us,
+        "steps": data.T,
+        "dt_us": data.dt_us,
         "readout": run.readout,
-        "max_count": settings.max_count,
+        "max_count": data.max_counts if several else data.max_counts[0],
         "name": run.name.replace("/", "-"),
+        **several,
     }
 
 
@@ -95,7 +106,7 @@ def compare_run(
 
     data = data or run.datamodule()
     options = export_options(run, data)
-    graph, findings = to_graph(run.model, data.input_shape, strict=False, **options)
+    graph, findings = to_graph(run.model, input_shapes(data), strict=False, **options)
     if graph is None:
         return [unexported(t, findings) for t in targets], NOTHING
     samples: Samples | None = None
@@ -125,7 +136,7 @@ def chip_graph(
     """The run's model in the chip's integers, calibrated on validation samples."""
     x, _ = frames(data, "validation", spread(len(data.labels("validation")), CALIBRATION_SAMPLES))
     options = export_options(run, data)
-    return to_chip(run.model, data.input_shape, target, x, bias=bias, host=host, progress=progress, **options)
+    return to_chip(run.model, input_shapes(data), target, x, bias=bias, host=host, progress=progress, **options)
 
 
 def deploy(
@@ -166,6 +177,8 @@ def deploy(
 
 def host_input(described: Mapping[str, Any]) -> str:
     """What the host does with a sample before it sends it, from what the data say of themselves."""
+    if len(inputs := described.get("inputs", {})) > 1:
+        return "; ".join(f"{name}: {host_input(part)}" for name, part in inputs.items())
     code = described["frames"].get("encoding")
     grid = described["frames"].get("grid")
     if code is None:
@@ -174,7 +187,7 @@ def host_input(described: Mapping[str, Any]) -> str:
     return f"send each sample's values in the code {code['class_path']}({settings})"
 
 
-def batches(data: FrameDataModule, split: str, limit: int | None = None) -> Iterator[tuple[Array, Array]]:
+def batches(data: FrameDataModule, split: str, limit: int | None = None) -> Iterator[tuple[Samples, Array]]:
     """The samples of a split in order, `BATCH` at a time."""
     count = len(data.labels(split)) if limit is None else min(limit, len(data.labels(split)))
     for start in range(0, count, BATCH):

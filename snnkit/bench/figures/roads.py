@@ -12,6 +12,7 @@ from snnkit.bench.figures.base import Measure, Progress, train
 
 def road(recipe: str, seed: int, folder: Path, settings: Mapping[str, Any], target: str = "loihi") -> dict[str, Any]:
     """Train a recipe with a seed, export it to a chip, validate on its test data, count spikes per sample."""
+    from snnkit.data.batch import as_inputs
     from snnkit.targets import registry
     from snnkit.validation.runs import deploy, opened, validate_run
 
@@ -31,7 +32,7 @@ def road(recipe: str, seed: int, folder: Path, settings: Mapping[str, Any], targ
         "differing_from_torch": result["differing_spikes"]["torch-emulator"]["total"],
         "train_minutes": minutes,
         "samples": samples,
-        "input_spikes": sum(float(batch.x.sum()) for batch in data.test_dataloader()) / samples,
+        "input_spikes": sum(float(x.sum()) for b in data.test_dataloader() for x in as_inputs(b.x)) / samples,
         "hidden_spikes": sum(float(layer.spikes.sum()) for layer in layers) / samples,
         "synaptic_events": result["counters"]["synaptic_events"] / samples,
         "resources": dict(made.manifest.resources.totals),
