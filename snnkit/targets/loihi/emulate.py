@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,17 @@ from snnkit.targets.images import FIX, host_lines, placement_table, typed_sectio
 from snnkit.targets.loihi import arithmetic, schema, spec
 
 Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class LoihiState:
+    """Between two ticks: `tick` that comes next, rings [B, depth, N], states [3, B, N] (u, v, refractory) and the
+    spikes of the tick before, last [B, N]."""
+
+    tick: int
+    rings: Array
+    states: Array
+    last: Array
 
 
 @dataclass(frozen=True)
@@ -38,24 +50,40 @@ class LoihiChip:
 
     def run(self, stimulus: Stimulus) -> Traces:
         """Run a batch from u = v = 0 (see `emulator.chip.Chip`)."""
-        from snnkit.targets.loihi.kernel import COUNTERS, pack_costs, run_samples
+        return self.go_on(stimulus, self.start(stimulus.raster.shape[1], stimulus.max_count))
+
+    def start(self, batch: int, max_count: int = 1) -> LoihiState:
+        """u = v = 0, nothing under way (see `emulator.chip.Stepwise`)."""
+        exact = self.rows.bound * max_count < 2**31 and self.rows.weights.dtype == np.int8
+        width = max(self.rows.width, self.n_neurons)
+        rings = np.zeros((batch, self.rows.depth, width), np.int32 if exact else np.int64)
+        states = np.zeros((3, batch, self.n_neurons), np.int32)
+        return LoihiState(0, rings, states, np.zeros((batch, self.n_neurons), np.uint8))
+
+    def go_on(self, stimulus: Stimulus, state: LoihiState) -> Traces:
+        """Run more ticks (see `emulator.chip.Stepwise`)."""
+        from snnkit.targets.loihi.kernel import COUNTERS, run_samples
 
         batch, ticks = stimulus.raster.shape[1], stimulus.ticks
         noise_u, noise_v = self._noise(stimulus.noise)
-        exact = self.rows.bound * stimulus.max_count < 2**31 and self.rows.weights.dtype == np.int8
-        width = max(self.rows.width, self.n_neurons)
-        rings = np.zeros((batch, self.rows.depth, width), np.int32 if exact else np.int64)
         spikes = np.empty((ticks, batch, self.n_neurons), np.uint8)
         u = np.empty((ticks, batch, len(stimulus.record)), np.int32)
         v = np.empty_like(u)
         counters = np.zeros((batch, len(COUNTERS)), np.int64)
         shared = (
             writable(stimulus.raster), stimulus.max_count > 1, stimulus.gate_from,
-            stimulus.gate_to, ticks, self.rows.arguments(), pack_costs(self.rows.events, self.packets), self.rows.unit,
-            self.neurons, rings, noise_u, noise_v, stimulus.record, spikes, u, v, counters,
+            stimulus.gate_to, state.tick, ticks, self.rows.arguments(), self._costs, self.rows.unit, self.neurons,
+            state.rings, state.states, state.last, noise_u, noise_v, stimulus.record, spikes, u, v, counters,
         )  # fmt: skip
         spread(lambda begin, end: run_samples(begin, end, *shared), batch)
+        state.tick += ticks
         return Traces(spikes, u, v, {name: counters[:, i] for i, name in enumerate(COUNTERS)})
+
+    @cached_property
+    def _costs(self) -> Array:
+        from snnkit.targets.loihi.kernel import pack_costs
+
+        return pack_costs(self.rows.events, self.packets)
 
     def _noise(self, noise: Array | None) -> tuple[Array, Array]:
         none = np.zeros((0, 1, self.n_neurons), np.int32)
