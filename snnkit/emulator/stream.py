@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from snnkit.descriptor.schema import Readout
-from snnkit.emulator.chip import Stimulus
+from snnkit.emulator.chip import Stepwise, Stimulus
 from snnkit.emulator.host import HostPart
 from snnkit.errors import ShapeError, UsageError
 
@@ -59,7 +59,8 @@ class Stream:
             )
         if batch < 1:
             raise UsageError(f"a batch of {batch} samples", fix="give at least 1")
-        self._emulator, self._chip, self.batch, self._wanted, self._draws = emulator, chip, batch, wanted, draws
+        self._chip = cast(Stepwise, chip)
+        self._emulator, self.batch, self._wanted, self._draws = emulator, batch, wanted, draws
         self._before, self._after = emulator.host.parts
         self.lags = {layer.name: layer.lag for layer in manifest.layers}
         self.lags |= {layer.name: 0 for layer in (self._before.network.layers if self._before else ())}
