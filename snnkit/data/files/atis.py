@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnkit import _io
-from snnkit.data.events import EventStream, check_columns
+from snnkit.data.events import EVENT_DTYPE, EventStream, check_columns
+from snnkit.data.files.decoder import Decoder
 from snnkit.errors import DataError
 
 RECORD_BYTES = 5
@@ -49,18 +50,42 @@ def decode_columns(data: bytes, sensor_size: tuple[int, int] = (34, 34), source:
             why="the file is cut off, or it is not an ATIS .bin recording",
             fix="copy or download the recording again",
         )
-    raw = np.frombuffer(data, np.uint8).reshape(-1, RECORD_BYTES)
+    t, x, y, p, _ = _columns(np.frombuffer(data, np.uint8), 0)
+    check_columns(t, x, y, p, sensor_size, source)
+    return t, x, y, p
+
+
+def _columns(
+    data: NDArray[np.uint8], markers: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], int]:
+    """Whole records after so many overflow markers → columns t, x, y, p, and the markers up to their end."""
+    raw = data.reshape(-1, RECORD_BYTES)
     # One conversion per byte column: strided uint8 arithmetic is several times slower than this.
     high, mid, low = (raw[:, i].astype(np.int64) for i in (2, 3, 4))
     t = ((high & 127) << 16) | (mid << 8) | low
     x, y, p = np.ascontiguousarray(raw[:, 0]), np.ascontiguousarray(raw[:, 1]), (high >> 7).astype(np.uint8)
+    if markers:
+        t += OVERFLOW_US * markers
     marker = y == OVERFLOW_Y
     if marker.any():
-        t += OVERFLOW_US * np.cumsum(marker)
+        count = np.cumsum(marker)
+        t += OVERFLOW_US * count
+        markers += int(count[-1])
         keep = ~marker
         t, x, y, p = t[keep], x[keep], y[keep], p[keep]
-    check_columns(t, x, y, p, sensor_size, source)
-    return t, x, y, p
+    return t, x, y, p, markers
+
+
+class AtisDecoder(Decoder):
+    """Records of a `.bin` file → events, in pieces of any size."""
+
+    word_bytes = RECORD_BYTES
+
+    def _decode(self, raw: NDArray[np.uint8]) -> NDArray[np.void]:
+        t, x, y, p, self.tally.other = _columns(raw, self.tally.other)
+        out = np.empty(len(t), EVENT_DTYPE)
+        out["t"], out["x"], out["y"], out["p"] = t, x, y, p
+        return out
 
 
 def read_atis(path: str | os.PathLike[str], sensor_size: tuple[int, int] = (34, 34)) -> EventStream:

@@ -23,6 +23,8 @@ class Tally:
         unknown: words of a type that the format does not define.
         unplaced: events before the first word that states the clock (or the row), and events marked invalid.
         left_over: bytes at the end that are no whole record.
+        damage: what stopped the decoder, in words; bytes after it were not read.
+        lost: bytes after the damage.
     """
 
     bytes: int = 0
@@ -31,6 +33,8 @@ class Tally:
     unknown: int = 0
     unplaced: int = 0
     left_over: int = 0
+    damage: str = ""
+    lost: int = 0
 
     def notes(self) -> list[str]:
         """What a reader of the recording should know, in words; empty where every byte was understood."""
@@ -39,6 +43,13 @@ class Tally:
             said.append(f"{self.unplaced:,} events without a time or place (before the first clock word, or invalid)")
         if self.unknown:
             said.append(f"{self.unknown:,} words of a type that the format does not define")
+        return said
+
+    def faults(self) -> list[str]:
+        """What makes the result a partial one: a damaged packet, an end that is cut off."""
+        said = []
+        if self.damage:
+            said.append(self.damage + (f"; {self.lost:,} bytes from there on were not read" if self.lost else ""))
         if self.left_over:
             said.append(f"{self.left_over:,} bytes at the end are no whole record: the recording is cut off")
         return said
@@ -47,8 +58,8 @@ class Tally:
 class Decoder(ABC):
     """Base of the incremental decoders: `feed` bytes as they come, in pieces of any size.
 
-    No bytes are an error here: what is not understood is counted in `tally`. Class attribute `word_bytes`: the size of
-    a word; a piece may end within one.
+    No bytes are an error here: what is not understood is counted in `tally`, and a decoder that cannot go on says so
+    in `tally.damage` and gives out no more. Class attribute `word_bytes`: the size of a word; a piece may end in one.
     """
 
     word_bytes: ClassVar[int]

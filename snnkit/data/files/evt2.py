@@ -135,7 +135,9 @@ class Evt2Encoder:
         )
         clock = before > 0
         words[at[clock] - 1] = _time_word(high[clock])
-        for i in np.flatnonzero(before > 1).tolist():  # long pauses: steps that a decoder can tell from time running back
+        for i in np.flatnonzero(
+            before > 1
+        ).tolist():  # long pauses: steps that a decoder can tell from time running back
             k = int(before[i])
             words[at[i] - k : at[i] - 1] = _time_word(high[i] - step[i] + _HALF * np.arange(1, k))
         self._last = int(t[-1])
