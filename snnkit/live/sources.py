@@ -97,18 +97,18 @@ def paced(
             origin = int(t[0])
             end = origin + slice_us
         while at < len(t):
-            beyond = np.flatnonzero(t[at:] >= end)
-            if not len(beyond):
+            beyond = t[at:] >= end
+            cut = at + int(beyond.argmax())
+            if not beyond[cut - at]:
                 held.append(piece[at:])
                 break
-            cut = at + int(beyond[0])
             held.append(piece[at:cut])
             at = cut
             assert origin is not None
             due = begin + int((end - origin) * 1000 / speed)
             if not _wait_until(due, stop):
                 return
-            yield np.concatenate(held), due, end
+            yield np.concatenate([no_events(), *held]), due, end
             held, end = [], end + slice_us
     if origin is not None:
         due = begin + int((end - origin) * 1000 / speed)
@@ -140,7 +140,9 @@ class FileSource:
 
     live = False
 
-    def __init__(self, path: str | os.PathLike[str], speed: float | None = None, slice_us: int = 1000, **options: Any) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], speed: float | None = None, slice_us: int = 1000, **options: Any
+    ) -> None:
         from snnkit.data import files
 
         if speed is not None and not 0 < speed < 1e9:

@@ -72,7 +72,9 @@ class Stepper:
         if dt <= 0:
             raise ParameterError(f"a step of {float(dt):g} us", fix="give a positive length")
         if hold < 0 or gap <= 0 or (idle is not None and idle < 0):
-            raise ParameterError(f"hold {hold} us, idle {idle} us, gap {gap} us", fix="give lengths from 0 on; gap above 0")
+            raise ParameterError(
+                f"hold {hold} us, idle {idle} us, gap {gap} us", fix="give lengths from 0 on; gap above 0"
+            )
         from snnkit.live import scatter
 
         self._kernel = scatter
@@ -163,6 +165,14 @@ class Stepper:
         k = self._kernel
         if self.idle is not None and self._heard and not self._pending and self._state[k.OPEN] != k.UNSET:
             self._close(self.step_of(int(self._state[k.NEWEST]) + (now - self._heard) // 1000 - self.idle))
+
+    def next_close(self) -> int | None:
+        """When `pass_time` would close the next step, in ns; None: never."""
+        k = self._kernel
+        if self.idle is None or not self._heard or self._pending or self._state[k.OPEN] == k.UNSET:
+            return None
+        end = -(-(int(self._state[k.EDGE]) + 1) * self._num // self._den)
+        return self._heard + (end + self.idle - int(self._state[k.NEWEST])) * 1000
 
     def finish(self) -> None:
         """No event will come any more: close the steps that have begun."""

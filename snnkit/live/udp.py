@@ -87,7 +87,7 @@ class UdpSource:
     """
 
     live = True
-    sensor_size = None
+    sensor_size: tuple[int, int] | None = None
 
     def __init__(self, address: str, allow_remote: bool = False) -> None:
         from snnkit.data.files.evt2 import Evt2Decoder
