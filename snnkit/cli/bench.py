@@ -10,6 +10,7 @@ from snnkit.errors import UsageError
 WORKS = {
     "neurons": "LIF forward + backward against the memory floor, the eager loop and installed peers",
     "emulator": "the emulators: layers on Loihi and SpiNNaker, full cores on TrueNorth, virtual chips of BrainScaleS-2",
+    "live": "events per second and latency of `snnkit run`, a model and an emulator on 1 M events/s",
     "training": "a whole training step of a small convolutional network",
     "plasticity": "STDP on 784 → 400 against installed peers; bindsnet if SNNKIT_BINDSNET_PYTHON names its Python",
     "nir": "which of our NIR files other readers take, and how many of their spikes differ",

@@ -116,3 +116,11 @@ class EmulatedNetwork:
     def counters(self) -> Mapping[str, int]:
         """The chip's counters, as in `EmulationResult`."""
         return dict(self._counters)
+
+    def prepare(self, steps: int) -> None:
+        """Feed 1 and `steps` silent steps, and flush."""
+        for k in (1, steps):
+            self.feed(np.zeros((k, self._port.n), np.uint8))
+        self.flush()
+        self.reset()
+        self._counters.clear()

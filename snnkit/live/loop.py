@@ -294,6 +294,7 @@ def run(
             depth=settings.chunk + 2,
         )  # fmt: skip
         reader = _Reader(network, stepper, queue, settings, show)
+        network.prepare(settings.chunk)
         decoding = _Decoding(source, queue, stop)
         interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL)

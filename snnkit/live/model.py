@@ -71,3 +71,9 @@ class ModelNetwork:
     def counters(self) -> Mapping[str, int]:
         """Nothing is counted."""
         return {}
+
+    def prepare(self, steps: int) -> None:
+        """Feed 1 and `steps` silent steps, twice: the second call of a layer has a state."""
+        for k in (1, steps, 1, steps):
+            self.feed(np.zeros((k, int(np.prod(self._shape))), np.uint8))
+        self.reset()

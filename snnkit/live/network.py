@@ -83,6 +83,10 @@ class Network(Protocol):
         """What was counted so far."""
         ...
 
+    def prepare(self, steps: int) -> None:
+        """Compile and load what feeding up to so many steps needs; leaves the network at rest, nothing counted."""
+        ...
+
 
 def facts_of(data: Any, name: str, kind: str, target: str | None, rule: str, where: str) -> Facts:
     """Facts from the description of the training data.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.errors import ParameterError
-from snnkit.live.sources import Chunk
+from snnkit.live.sources import Chunk, no_events
 
 FRAMES_BYTES = 1 << 26
 """Most memory of the frames of open steps."""
@@ -94,10 +94,9 @@ class Stepper:
             self._state[scatter.NEWEST] = start
         self._shape = (width, height, grid or 0, binary, most)
         self._pending: deque[Chunk] = deque()
-        self._at = 0
+        self._at = self._heard = self.jumps = 0
         self._jumped = False
-        self._heard = 0
-        self.jumps = 0
+        self.push(Chunk(no_events(), 0))  # compiles the kernel
 
     def step_of(self, t: int) -> int:
         """The step that holds time t in µs."""
@@ -132,6 +131,8 @@ class Stepper:
         """More events."""
         if len(chunk.events):
             self._heard = chunk.arrival
+        if not (chunk.events.flags.writeable and chunk.events.flags.c_contiguous):  # one compilation serves all
+            chunk = replace(chunk, events=chunk.events.copy())
         self._pending.append(chunk)
         self._fill()
 
