@@ -122,15 +122,14 @@ def untrained(folder: Path, seed: int = 0, **net: Any) -> Path:
 
 def exported(run: Path, path: Path, target: str = "loihi", steps: int = 8) -> Path:
     """The descriptor of an untrained run."""
-    from snnkit.targets import registry
     from snnkit.training import load_run
-    from snnkit.validation.pipeline import check_model, write_descriptor
+    from snnkit.validation.pipeline import to_chip, write_descriptor
 
     loaded = load_run(run)
     rng = np.random.default_rng(0)
-    x = (rng.random((steps, 4, 2, SIDE, SIDE)) < BUSY).astype(np.float32)
-    chip = check_model(loaded.model, registry.get(target), x, loaded.readout)
-    write_descriptor(path, chip, registry.get(target), x, provenance={"data": loaded.data})
+    x = (rng.random((steps, 4, 2, SIDE, SIDE)) < BUSY).astype(np.uint8)
+    chip = to_chip(loaded.model, (2, SIDE, SIDE), target, x, readout=loaded.readout, dt_us=DT_US, name="live")
+    write_descriptor(path, chip, target, x, provenance={"data": loaded.data})
     return path
 
 

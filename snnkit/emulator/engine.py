@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -253,9 +253,10 @@ class Emulator:
             names.add(readout.layer)
         return {name: self._chip.placement[name] for name in wanted if name in names & self._where.keys()}
 
-    def by_layer(self, spikes: Array) -> dict[str, Array]:
-        """The chip's layers of spikes [T, B, N]."""
-        return {layer.name: spikes[:, :, self._where[layer.name]] for layer in self.manifest.layers}
+    def by_layer(self, spikes: Array, only: Collection[str] | None = None) -> dict[str, Array]:
+        """The chip's layers of spikes [T, B, N], or only some of them."""
+        names = [layer.name for layer in self.manifest.layers if only is None or layer.name in only]
+        return {name: spikes[:, :, self._where[name]] for name in names}
 
     def _probes(self, probes: Probes) -> dict[str, tuple[str, ...]]:
         layers = [*(layer.name for layer in self.manifest.layers), *self.host.layers]

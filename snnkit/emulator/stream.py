@@ -72,6 +72,8 @@ class Stream:
         if self._after is not None and self._after.network.readout is not None:
             self.readout = self._after.network.readout
         self.max_lag = max(manifest.max_lag, late)
+        self._needed = {name for name, states in wanted.items() if "s" in states}
+        self._needed |= {p.name for p in (self._after.network.ports if self._after else ())}
         self._columns = emulator.recorded(wanted)
         self._record = np.unique(np.concatenate([np.zeros(0, np.int64), *self._columns.values()]))
         self.reset()
@@ -132,7 +134,7 @@ class Stream:
         )
         run = self._chip.go_on(stimulus, self._state)
         self.tick += ticks
-        on_chip = emulator.by_layer(run.spikes)
+        on_chip = emulator.by_layer(run.spikes, self._needed)
         where = {name: np.searchsorted(self._record, column) for name, column in self._columns.items()}
         v |= {name: run.v[:, :, w] for name, w in where.items()}
         if self._after is not None:

@@ -54,7 +54,7 @@ class EmulatedNetwork:
             )
         if chip is not None and stepwise:
             raise UsageError(f"{manifest.target} has no virtual chips", fix="leave --chip out")
-        probes: dict[str, tuple[str, ...]] = {readout.layer: ("s",) if readout.of_spikes else ("s", "v")}
+        probes: dict[str, tuple[str, ...]] = {readout.layer: ("s" if readout.of_spikes else "v",)}
         self._probes = probes
         self._stream = self._chip.stream(1, probes=probes) if stepwise else None
         self._window: list[Array] = []

@@ -15,6 +15,7 @@ import numpy as np
 from snnkit._dialect import instantiate
 from snnkit.descriptor import Descriptor
 from snnkit.emulator.chip import Stimulus, Traces
+from snnkit.emulator.order import MOST_ENTRIES, channels_last, entries, regrouped
 from snnkit.emulator.pool import spread, writable
 from snnkit.emulator.rows import Lists, Rows, build, ragged
 from snnkit.errors import DescriptorError
@@ -37,7 +38,8 @@ class LoihiState:
 
 @dataclass(frozen=True)
 class LoihiChip:
-    """Decoded cores. Global neuron index = row of `compartment`; sources are data lines, gate lines, then neurons."""
+    """Decoded cores. Global neuron index = row of `compartment`, or layers
+    pixel after pixel (see `emulator.order`); sources are data lines, gate lines, then neurons."""
 
     n_neurons: int
     n_lines: int
@@ -111,18 +113,28 @@ def open_chip(descriptor: Descriptor) -> LoihiChip:
     n, n_lines, n_gates = len(arrays["compartment"]), wires.n_lines, wires.n_gates
     weight = instantiate(arithmetic, where=np.where).effective_weight(wires.mantissa.astype(np.int64), wires.wgt_exp)
     n_sources = n_lines + n_gates + n
-    lists = Lists(wires.ptr, weight, wires.target, wires.delay)
-    rows = build(lists, wires.source, wires.list_of, wires.base, n_sources)
-    source = wires.source
+    lists, source = Lists(wires.ptr, weight, wires.target, wires.delay), wires.source
+    list_of, base, neurons = wires.list_of, wires.base, _neurons(arrays)
+    at_membrane = np.repeat(arrays["core"][:, 3], np.diff(arrays["core_ptr"][:, 0])).astype(bool)
+    order = channels_last(descriptor.manifest.layers, placement, n)
+    if order is not None and entries(lists, list_of) <= MOST_ENTRIES:
+        now = np.argsort(order)
+        neurons, at_membrane = tuple(part[now] for part in neurons), at_membrane[now]
+        placement = {name: order[place] for name, place in placement.items()}
+        source = np.concatenate([np.arange(n_lines + n_gates), n_lines + n_gates + order])[source]
+        packets = np.bincount(source, minlength=n_sources).astype(np.int64)
+        lists, source, list_of, base = regrouped(lists, source, list_of, base, order, n_sources)
+    else:
+        packets = np.bincount(source, minlength=n_sources).astype(np.int64)
     return LoihiChip(
         n_neurons=n,
         n_lines=n_lines,
         n_gates=n_gates,
         placement=placement,
-        rows=rows,
-        packets=np.bincount(source, minlength=n_sources).astype(np.int64),
-        neurons=_neurons(arrays),
-        noise_at_membrane=np.repeat(arrays["core"][:, 3], np.diff(arrays["core_ptr"][:, 0])).astype(bool),
+        rows=build(lists, source, list_of, base, n_sources),
+        packets=packets,
+        neurons=neurons,
+        noise_at_membrane=at_membrane,
     )
 
 
