@@ -37,8 +37,8 @@ def scatter(
         t = events[i]["t"]
         step = (t * den) // num
         if state[OPEN] == UNSET:
-            state[OPEN] = step
-            state[EDGE] = step
+            state[OPEN] = ((t - hold) * den) // num
+            state[EDGE] = state[OPEN]
             state[NEWEST] = t
         if step < state[EDGE]:
             if state[EDGE] - step > gap:

@@ -45,7 +45,8 @@ class Stepper:
         hold: µs by which events may be out of order.
         idle: µs of silence after which steps close by our clock; None: never.
         gap: µs, see above.
-        start: time in µs at which the first step starts (rounded down to a step); None: the first event's step.
+        start: time in µs at which the first step starts (rounded down to a step); None: the step of the first event,
+            less `hold`.
         depth: steps that can be open at a time.
 
     Attributes:
@@ -79,7 +80,8 @@ class Stepper:
 
         self._kernel = scatter
         self.dt, self._num, self._den = dt, dt.numerator, dt.denominator
-        self.hold, self.idle, self._gap = hold, idle, max(self.step_of(gap), 1)
+        self.hold, self.idle = hold, idle
+        self._gap = max(self.step_of(gap), self.step_of(hold) + 1)  # the first event is never a jump
         width, height = sensor_size
         cells = 2 * (width * height if grid is None else grid * grid)
         held = self.step_of(hold) + 2
