@@ -19,6 +19,7 @@ PACKAGES = (
     "snnkit.quantization",
     "snnkit.models",
     "snnkit.data",
+    "snnkit.data.files",
     "snnkit.training",
     "snnkit.quantization",
     "snnkit.export",

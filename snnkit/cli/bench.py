@@ -13,6 +13,7 @@ WORKS = {
     "live": "events per second and latency of `snnkit run`, a model and an emulator on 1 M events/s",
     "training": "a whole training step of a small convolutional network",
     "plasticity": "STDP on 784 → 400 against installed peers; bindsnet if SNNKIT_BINDSNET_PYTHON names its Python",
+    "files": "reading recordings of every format, beside aedat, evt3 and expelliarmus",
     "nir": "which of our NIR files other readers take, and how many of their spikes differ",
 }
 

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--data", metavar="NAME|PATH", help="saccade-digits, digits, or a folder or archive of\n"
                         "recordings (default: what the network was trained on, if it\nneeds no file)")  # fmt: skip
-    source.add_argument("--events", metavar="FILE", help="one recording")
+    source.add_argument("--events", metavar="FILE", help="one recording, of any format that snnkit inspect knows")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N recordings")
     parser.add_argument("--continuous", action="store_true",
@@ -110,7 +110,7 @@ def _binning(manifest: Any) -> tuple[dict[str, Any], Any]:
 
 
 def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
-    from snnkit.data import read_atis, to_frames
+    from snnkit.data import files, to_frames
     from snnkit.data.events import POLARITIES
     from snnkit.errors import UsageError
 
@@ -120,7 +120,7 @@ def _recording(args: argparse.Namespace, chip: Any) -> dict[str, Any]:
             f"the network was trained on {data.get('name')}, which are no recordings of an event sensor",
             fix="leave --events out",
         )
-    stream = read_atis(args.events, sensor_size=tuple(data["sensor_size"]))
+    stream = files.read(args.events, sensor_size=tuple(data["sensor_size"]))
     binary = f.binary and f.encoding is None
     binned = to_frames(stream, T=f.T, by=f.by, binary=binary, duration_us=f.window_us, grid=f.grid)
     x = f.encode(binned, data["frames"].get("seed", 0), 0, 0).astype("uint8").reshape(f.steps, 1, -1)

@@ -45,6 +45,7 @@ COMMANDS: dict[str, str] = {
     "report": "show or rebuild the report of a descriptor",
     "replay": "run reference vectors of independent simulators through our mapping and emulator",
     "inspect": "what is in a recording, a run or a descriptor",
+    "convert": "write a recording of any known format as EVT 2, HDF5, CSV or NPZ",
     "bench": "our speed beside the peers', in one run",
     "reproduce": "re-measure a published accuracy or speed figure",
     "docs": "the API as pages made from the docstrings, or as a list",

@@ -25,6 +25,7 @@ _WHERE = {
     "raster": "spikes",
     "rasters": "spikes",
     "rate_histograms": "bars",
+    "recording": "recording",
     "save_animation": "animation",
     "to_svg": "svg",
     "weights": "maps",
@@ -42,6 +43,7 @@ __all__ = [
     "raster",
     "rasters",
     "rate_histograms",
+    "recording",
     "save_animation",
     "to_svg",
     "weights",
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from snnkit.viz.frames import events
     from snnkit.viz.maps import filters, weights
     from snnkit.viz.matrix import confusion
+    from snnkit.viz.recording import recording
     from snnkit.viz.spikes import raster, rasters
     from snnkit.viz.svg import to_svg
     from snnkit.viz.traces import membrane

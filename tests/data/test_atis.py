@@ -112,12 +112,12 @@ def test_describe_recording(tmp_path):
     path = tmp_path / "a.bin"
     write_atis(path, EventStream.from_columns([100, 200, 1100], [0, 0, 2], [3, 3, 5], [1, 0, 1], (34, 34)))
     facts = describe_recording(path)
-    assert facts["sensor_size"] == [34, 34]
+    assert facts["sensor"] == [34, 34]
     assert (facts["events"], facts["on"], facts["off"]) == (3, 2, 1)
-    assert (facts["t_first_us"], facts["t_last_us"], facts["duration_us"]) == (100, 1100, 1000)
+    assert (facts["t_first"], facts["t_last"], facts["duration_us"]) == (100, 1100, 1000)
     assert facts["rate_per_s"] == 3000
     assert facts["busiest_pixel"] == {"x": 0, "y": 3, "events": 2}
     write_atis(path, EventStream.from_columns([1], [200], [100], [1], (240, 180)))
-    assert describe_recording(path)["sensor_size"] == [201, 101]
-    with pytest.raises(DataError, match="known"):
+    assert describe_recording(path)["sensor"] == [201, 101]
+    with pytest.raises(DataError, match="cannot be read"):
         describe_recording(tmp_path / "a.xyz")

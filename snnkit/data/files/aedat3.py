@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from snnkit.data.events import EVENT_DTYPE
 from snnkit.data.files.aedat import Header
-from snnkit.data.files.decoder import Decoder
+from snnkit.data.files.decoder import Decoder, trimmed
 
 PACKET_BYTES = 28
 POLARITY, EVENT_BYTES = 1, 8
@@ -51,7 +51,8 @@ class Aedat3Decoder(Decoder):
 
     def _decode(self, raw: NDArray[np.uint8]) -> NDArray[np.void]:
         data = self._kept + raw.tobytes()
-        at, parts = 0, []
+        at = count = 0
+        out = np.empty(len(data) // EVENT_BYTES, EVENT_DTYPE)
         while True:
             if self.tally.damage:
                 self.tally.lost += len(data) - at
@@ -66,7 +67,7 @@ class Aedat3Decoder(Decoder):
                 n = min(self._events, (len(data) - at) // EVENT_BYTES)
                 if not n:
                     break
-                parts.append(self._polarity(np.frombuffer(data, "<u4", 2 * n, at)))
+                count += self._polarity(np.frombuffer(data, "<u4", 2 * n, at), out[count : count + n])
                 at, self._events = at + n * EVENT_BYTES, self._events - n
                 if not self._events:
                     self._skip, self._spare = self._spare, 0
@@ -76,7 +77,7 @@ class Aedat3Decoder(Decoder):
             else:
                 break
         self._kept = data[at:]
-        return np.concatenate(parts) if parts else np.empty(0, EVENT_DTYPE)
+        return trimmed(out, count)
 
     def feed(self, data: bytes | bytearray | memoryview) -> NDArray[np.void]:
         events = super().feed(data)
@@ -112,16 +113,18 @@ class Aedat3Decoder(Decoder):
             return
         self.tally.damage = f"the packet header after {self.tally.events:,} events is damaged ({fault})"
 
-    def _polarity(self, words: NDArray[np.uint32]) -> NDArray[np.void]:
-        word, time = words[0::2], words[1::2]
-        valid = (word & 1) == 1
+    def _polarity(self, words: NDArray[np.uint32], out: NDArray[np.void]) -> int:
+        word, time = np.ascontiguousarray(words[0::2]), words[1::2]
+        valid = (word & 1) != 0
         if not valid.all():
             self.tally.unplaced += int((~valid).sum())
             word, time = word[valid], time[valid]
-        out = np.empty(len(word), EVENT_DTYPE)
-        out["t"] = (time & 0x7FFFFFFF).astype(np.int64) | (self._overflow << 31)
+            out = out[: len(word)]
+        out["t"] = time & np.uint32(0x7FFFFFFF)
+        if self._overflow:
+            out["t"] += self._overflow << 31
         out["x"], out["y"], out["p"] = word >> 17, (word >> 2) & 0x7FFF, (word >> 1) & 1
-        return out
+        return len(word)
 
 
 def size_of(header: Header) -> tuple[int, int] | None:

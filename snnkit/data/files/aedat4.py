@@ -27,7 +27,7 @@ LONGEST_PACKET = 1 << 28
 COMPRESSIONS = ("none", "LZ4", "LZ4", "ZSTD", "ZSTD")
 KINDS = {"EVTS": "events", "FRME": "frames", "IMUS": "imu", "TRIG": "triggers"}
 
-_EVENT = np.dtype({"names": ["t", "x", "y", "p"], "formats": ["<i8", "<i2", "<i2", "u1"], "offsets": [0, 8, 10, 12],
+_EVENT = np.dtype({"names": ["t", "x", "y", "p"], "formats": ["<i8", "<u2", "<u2", "u1"], "offsets": [0, 8, 10, 12],
                    "itemsize": 16})  # fmt: skip
 
 
@@ -98,10 +98,10 @@ def _streams(text: str) -> tuple[Stream, ...]:
 class _Table:
     """A FlatBuffers table, read with bounds: a wrong offset raises, it never reads elsewhere."""
 
-    def __init__(self, data: bytes, identifier: bytes) -> None:
+    def __init__(self, data: bytes | memoryview, identifier: bytes) -> None:
         self.data = data
         if data[4:8] != identifier:
-            raise ValueError(f"no {identifier.decode()} table but {data[4:8]!r}")
+            raise ValueError(f"no {identifier.decode()} table but {bytes(data[4:8])!r}")
         self.at = self._u32(0)
         back = self._i32(self.at)
         self.fields = self.at - back
@@ -146,7 +146,7 @@ class _Table:
     def text(self, k: int) -> str:
         """String field k."""
         start, count = self.vector(k, 1)
-        return self.data[start : start + count].decode("utf-8", "replace")
+        return bytes(self.data[start : start + count]).decode("utf-8", "replace")
 
 
 class Aedat4Decoder(Decoder):
@@ -173,11 +173,10 @@ class Aedat4Decoder(Decoder):
         self._held += len(raw)
         if self._held < self._wanted():
             return np.empty(0, EVENT_DTYPE)
-        data, at = b"".join(self._kept), 0
+        data, at = memoryview(b"".join(self._kept)), 0
         parts: list[NDArray[np.void]] = []
         while not self.tally.damage:
             if 0 <= self.header.table <= self._at:  # the table of contents: no packets any more
-                self.tally.other += 1
                 at = len(data)
                 break
             if len(data) - at < 8:
@@ -197,8 +196,14 @@ class Aedat4Decoder(Decoder):
         if self.tally.damage:
             self.tally.lost += len(data) - at
             at = len(data)
-        self._kept, self._held = [data[at:]], len(data) - at
-        return np.concatenate(parts) if parts else np.empty(0, EVENT_DTYPE)
+        self._kept, self._held = [bytes(data[at:])], len(data) - at
+        out = np.empty(sum(len(p) for p in parts), EVENT_DTYPE)
+        n = 0
+        for part in parts:
+            for name in ("t", "x", "y", "p"):
+                out[name][n : n + len(part)] = part[name]
+            n += len(part)
+        return out
 
     def feed(self, data: bytes | bytearray | memoryview) -> NDArray[np.void]:
         events = super().feed(data)
@@ -207,32 +212,27 @@ class Aedat4Decoder(Decoder):
 
     def _wanted(self) -> int:
         """Bytes held from which on a packet is complete."""
-        head = b"".join(self._kept) if len(self._kept) < 3 or self._held < 8 else self._kept[0]
-        if len(head) < 8 or self.tally.damage or 0 <= self.header.table <= self._at:
-            return 8 if len(head) < 8 and not self.tally.damage else 0
-        size = struct.unpack_from("<i", head, 4)[0]
+        if self.tally.damage or 0 <= self.header.table <= self._at:
+            return 0
+        if self._held < 8:
+            return 8
+        if len(self._kept[0]) < 8:
+            self._kept = [b"".join(self._kept)]
+        size = struct.unpack_from("<i", self._kept[0], 4)[0]
         return 8 + size if 0 <= size <= LONGEST_PACKET else 0
 
-    def _packet(self, body: bytes, at: int) -> NDArray[np.void]:
+    def _packet(self, body: memoryview, at: int) -> NDArray[np.void]:
         try:
             plain = decompress(body, self.header.compression)
-            table = _Table(plain[4:], b"EVTS")  # the first four bytes repeat the size
+            table = _Table(memoryview(plain)[4:], b"EVTS")  # the first four bytes repeat the size
             start, count = table.vector(0, _EVENT.itemsize)
-            stored = np.frombuffer(table.data, _EVENT, count, start)
+            return np.frombuffer(table.data, _EVENT, count, start)
         except (struct.error, ValueError) as error:
             self.tally.damage = f"the events packet at byte {at:,} is damaged ({error})"
-            return np.empty(0, EVENT_DTYPE)
-        out = np.empty(count, EVENT_DTYPE)
-        for name in ("t", "x", "y", "p"):
-            out[name] = stored[name]
-        if count and (int(stored["x"].min()) < 0 or int(stored["y"].min()) < 0 or int(stored["p"].max()) > 1):
-            bad = (stored["x"] < 0) | (stored["y"] < 0) | (stored["p"] > 1)
-            self.tally.unplaced += int(bad.sum())
-            out = out[~bad]
-        return out
+            return np.empty(0, _EVENT)
 
 
-def decompress(body: bytes, compression: int) -> bytes:
+def decompress(body: bytes | memoryview, compression: int) -> bytes | memoryview:
     """The plain bytes of a packet, at most `LONGEST_PACKET`; raises ValueError where they are damaged or more."""
     if compression == 0:
         return body
@@ -240,13 +240,18 @@ def decompress(body: bytes, compression: int) -> bytes:
         import lz4.frame
 
         try:
-            lz4_decoder = lz4.frame.LZ4FrameDecompressor()
-            plain = lz4_decoder.decompress(body, LONGEST_PACKET)
-            if not lz4_decoder.eof:
+            frame = lz4.frame.LZ4FrameDecompressor()
+            # the size given is allocated at once, so it is no more than a packet usually needs
+            pieces = [frame.decompress(body, max(1 << 16, 4 * len(body)))]
+            held = len(pieces[0])
+            while not frame.eof and not frame.needs_input and held <= LONGEST_PACKET:
+                pieces.append(frame.decompress(b"", 1 << 20))
+                held += len(pieces[-1])
+            if not frame.eof:
                 raise ValueError("the compressed data are cut off or too many")
         except (RuntimeError, EOFError) as error:
             raise ValueError(str(error)) from None
-        return bytes(plain)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
     import zstandard
 
     try:

@@ -57,12 +57,13 @@ def to_events(
     t, p = columns["t"], columns["p"]
     out = np.empty(len(t), EVENT_DTYPE)
     if t.dtype.kind == "f":
-        times = t.astype(np.float64) * POWERS[unit or "s"]
-        _whole(np.isfinite(times) & (np.abs(times) < 2.0**62), times, "t", first, source)
+        with np.errstate(over="ignore", invalid="ignore"):
+            times = t.astype(np.float64) * POWERS[unit or "s"]
+        _whole(np.isfinite(times) & (np.abs(times) < 2.0**61), times, "t", first, source)
         out["t"] = np.rint(times)
     else:
         power = POWERS[unit or "us"]
-        limit = 2**62 // max(int(power), 1)
+        limit = 2**61 // max(int(power), 1)
         if len(t) and (int(t.max()) >= limit or int(t.min()) <= -limit):
             _whole((t < limit) & (t > -limit), t, "t", first, source)
         times = t.astype(np.int64)

@@ -81,8 +81,12 @@ class AtisDecoder(Decoder):
 
     word_bytes = RECORD_BYTES
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._markers = 0
+
     def _decode(self, raw: NDArray[np.uint8]) -> NDArray[np.void]:
-        t, x, y, p, self.tally.other = _columns(raw, self.tally.other)
+        t, x, y, p, self._markers = _columns(raw, self._markers)
         out = np.empty(len(t), EVENT_DTYPE)
         out["t"], out["x"], out["y"], out["p"] = t, x, y, p
         return out

@@ -62,6 +62,8 @@ class Hdf5Reader(Reader):
                 arrays.check_types({c: d.dtype for c, d in sets.items()}, str(path))
                 offset = file.get("t_offset")
                 self.offset = int(offset[()]) if offset is not None and offset.shape == () else 0
+                if abs(self.offset) >= 1 << 62:
+                    raise ValueError(f"t_offset is {self.offset}")
                 filters = _filters(sets["t"])
                 sensor = _sensor(file, place)
             except DataError as error:
@@ -141,9 +143,14 @@ def shd_events(file: Any, sample: int, source: str) -> NDArray[np.void]:
     """Events of one sample of an opened file in the layout of SHD: x = unit, y = 0, p = 1, in the order stored."""
     times, units = (np.asarray(file["spikes"][k][sample]) for k in ("times", "units"))
     if times.shape != units.shape or times.ndim != 1 or times.dtype.kind not in "fiu" or units.dtype.kind not in "iuf":
-        raise DataError(f"{source}: sample {sample} has {times.shape} times and {units.shape} units")
-    us = times.astype(np.float64) * 1e6
-    if len(us) and not (np.isfinite(us).all() and units.min() >= 0 and units.max() <= 65535):
+        has = [f"{len(a) if a.ndim == 1 else a.shape} {a.dtype} values" for a in (times, units)]
+        raise DataError(
+            f"{source}: sample {sample} has {has[0]} as times and {has[1]} as units",
+            fix="the file is damaged: copy or download it again",
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        us = times.astype(np.float64) * 1e6
+    if len(us) and not ((np.abs(us) < 2.0**62).all() and units.min() >= 0 and units.max() <= 65535):
         raise DataError(f"{source}: sample {sample} has a time or a unit that no spike can have", fix="check the file")
     out = np.zeros(len(us), EVENT_DTYPE)
     out["t"], out["x"], out["p"] = np.rint(us), units, 1

@@ -72,6 +72,11 @@ class Recording:
         return known
 
     @property
+    def others(self) -> int:
+        """Records of other kinds that were passed over: frames, inertial samples, triggers."""
+        return self._reader.tally.other
+
+    @property
     def notes(self) -> list[str]:
         """What is unusual about the file and what was left out of it, in words."""
         return [*self.remarks, *self._reader.notes, *self._reader.tally.notes(), *self._more]

@@ -7,40 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnkit import _numba
-
-_numba.configure()
-
-from numba import njit  # noqa: E402
-
 OUTSIDE, POLARITY, BACK = 1, 2, 3
-_FAR = np.iinfo(np.int64).max
-
-
-@njit(**_numba.OPTIONS)
-def _scan(events, width, height, in_order, state):  # type: ignore[no-untyped-def]
-    """state int64 [9]: last t, x from, x to, y from, y to, ON, steps back, smallest t, largest t.
-
-    Returns (index, rule) of the first event that breaks a rule, (-1, 0) where none does. width 0: no limit.
-    """
-    last, x0, x1, y0, y1, on, back, t0, t1 = state
-    for i in range(events.shape[0]):
-        e = events[i]
-        x, y, t = np.int64(e["x"]), np.int64(e["y"]), e["t"]
-        if width and (x >= width or y >= height):
-            return i, 1
-        if e["p"] > 1:
-            return i, 2
-        if t < last:
-            if in_order:
-                return i, 3
-            back += 1
-        last = t
-        x0, x1, y0, y1 = min(x0, x), max(x1, x), min(y0, y), max(y1, y)
-        t0, t1 = min(t0, t), max(t1, t)
-        on += np.int64(e["p"])
-    state[:] = (last, x0, x1, y0, y1, on, back, t0, t1)
-    return -1, 0
+_FAR = int(np.iinfo(np.int64).max)
 
 
 class Fault(NamedTuple):
@@ -56,51 +24,57 @@ class Scan:
     Args:
         sensor_size: (width, height) that bounds the coordinates; None for none.
         in_order: time that runs back is a fault; otherwise it is counted.
+
+    Attributes:
+        events, on: how many there were, and how many of them ON.
+        last: time of the last one.
+        x_range, y_range, t_range: smallest and largest column, row and time.
+        steps_back: how often time ran back.
     """
 
     def __init__(self, sensor_size: tuple[int, int] | None = None, in_order: bool = True) -> None:
         self.sensor_size, self.in_order = sensor_size, in_order
         self.events = 0
-        self._state = np.array([-_FAR, _FAR, -1, _FAR, -1, 0, 0, _FAR, -_FAR], np.int64)
+        self.last = -_FAR
+        self.x_range = self.y_range = self.t_range = (_FAR, -_FAR)
+        self.on = 0
+        self.steps_back = 0
 
     def add(self, events: NDArray[np.void]) -> Fault | None:
         """Take in the next piece; on a fault nothing of it is taken in."""
-        width, height = self.sensor_size or (0, 0)
-        index, rule = _scan(events, width, height, self.in_order, self._state)
-        if index >= 0:
-            return Fault(index, rule)
+        if not len(events):
+            return None
+        t, x, y, p = (events[c] for c in "txyp")
+        xs, ys = (int(x.min()), int(x.max())), (int(y.min()), int(y.max()))
+        width, height = self.sensor_size or (_FAR, _FAR)
+        falls = t[1:] < t[:-1]
+        back = int(np.count_nonzero(falls)) + int(int(t[0]) < self.last)
+        if xs[1] >= width or ys[1] >= height or int(p.max()) > 1 or (back and self.in_order):
+            return self._first_fault(x, y, p, np.concatenate(([int(t[0]) < self.last], falls)), width, height)
+        ts = (int(t[0]), int(t[-1])) if not back else (int(t.min()), int(t.max()))
+        self.x_range, self.y_range, self.t_range = (
+            (min(old[0], new[0]), max(old[1], new[1]))
+            for old, new in ((self.x_range, xs), (self.y_range, ys), (self.t_range, ts))
+        )
         self.events += len(events)
+        self.last = int(t[-1])
+        self.on += int(np.count_nonzero(p))
+        self.steps_back += back
         return None
 
-    @property
-    def last(self) -> int:
-        """Time of the last event."""
-        return int(self._state[0])
-
-    @property
-    def x_range(self) -> tuple[int, int]:
-        """Smallest and largest column."""
-        return int(self._state[1]), int(self._state[2])
-
-    @property
-    def y_range(self) -> tuple[int, int]:
-        """Smallest and largest row."""
-        return int(self._state[3]), int(self._state[4])
-
-    @property
-    def t_range(self) -> tuple[int, int]:
-        """Smallest and largest time."""
-        return int(self._state[7]), int(self._state[8])
-
-    @property
-    def on(self) -> int:
-        """Events of polarity ON."""
-        return int(self._state[5])
-
-    @property
-    def steps_back(self) -> int:
-        """How often time ran back."""
-        return int(self._state[6])
+    def _first_fault(
+        self,
+        x: NDArray[np.uint16],
+        y: NDArray[np.uint16],
+        p: NDArray[np.uint8],
+        falls: NDArray[np.bool_],
+        width: int,
+        height: int,
+    ) -> Fault:
+        outside, polarity = (x >= width) | (y >= height), p > 1
+        bad = outside | polarity | (falls & self.in_order)
+        at = int(bad.argmax())
+        return Fault(at, OUTSIDE if outside[at] else POLARITY if polarity[at] else BACK)
 
     def smallest_sensor(self, typical: tuple[int, int] | None = None) -> tuple[int, int]:
         """`typical` where all events fit it, else the smallest sensor that holds them."""

@@ -18,14 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snnkit import _numba
 from snnkit.data.events import EVENT_DTYPE
 from snnkit.data.files.reader import BLOCK, Reader, head_of, unreadable
 from snnkit.errors import DataError, ParameterError
-
-_numba.configure()
-
-from numba import njit  # noqa: E402
 
 NAMES = {
     "t": ("t", "time", "timestamp", "timestamps", "ts", "times", "time_us", "t_us", "time_s", "t_s", "time_ns", "t_ns",
@@ -38,6 +33,8 @@ UNITS = {"ns": -3, "us": 0, "ms": 3, "s": 6}
 """Powers of ten of a microsecond."""
 COLUMN_ORDERS = ("txyp", "xytp", "xypt", "tpxy")
 LONGEST_LINE = 4096
+SEEN = 200
+"""Lines that columns and units are guessed from."""
 
 
 class Layout(NamedTuple):
@@ -49,131 +46,6 @@ class Layout(NamedTuple):
     sensor_size: tuple[int, int] | None
     skip: int
     delimiter: str
-
-
-@njit(**_numba.OPTIONS)
-def _power(value, scale):  # type: ignore[no-untyped-def]
-    """value · 10^scale, rounded to the nearest; the second value says whether nothing was lost."""
-    exact = True
-    while scale > 0:
-        if value > 400000000000000000 or value < -400000000000000000:
-            return (1 << 62) if value > 0 else -(1 << 62), False
-        value *= 10
-        scale -= 1
-    if scale < 0:
-        if scale < -18:
-            return 0, value == 0
-        divisor = 1
-        while scale < 0:
-            divisor *= 10
-            scale += 1
-        whole = value // divisor
-        rest = value - whole * divisor
-        exact = rest == 0
-        value = whole + (1 if 2 * rest >= divisor else 0)
-    return value, exact
-
-
-@njit(**_numba.OPTIONS)
-def _lines_to_events(data, width, at_t, at_x, at_y, at_p, scale, seen_off, out):  # type: ignore[no-untyped-def]
-    """Whole lines → events. Returns (events, lines, fault): fault 0 none, 1 a field, 2 their number, 3 out of
-    range, 4 OFF written as both 0 and -1. `seen_off` int64 [2]: whether OFF was written as -1, as 0.
-    """
-    n, line = 0, 0
-    i, end = 0, data.shape[0]
-    values = np.zeros(16, np.int64)
-    scales = np.zeros(16, np.int64)
-    while i < end:
-        # leading blanks
-        while i < end and (data[i] == 32 or data[i] == 9 or data[i] == 13):
-            i += 1
-        if i >= end:
-            break
-        if data[i] == 10:
-            i += 1
-            line += 1
-            continue
-        if data[i] == 35:  # '#'
-            while i < end and data[i] != 10:
-                i += 1
-            continue
-        k = 0
-        while True:
-            sign = 1
-            if data[i] == 45 or data[i] == 43:
-                sign = -1 if data[i] == 45 else 1
-                i += 1
-            value, decimals, digits, seen, dot = 0, 0, 0, False, False
-            while i < end:
-                c = data[i]
-                if 48 <= c <= 57:
-                    seen = True
-                    if digits < 18:
-                        value = value * 10 + (c - 48)
-                        if value:
-                            digits += 1
-                        if dot:
-                            decimals += 1
-                    elif not dot:
-                        decimals -= 1
-                elif c == 46 and not dot:
-                    dot = True
-                else:
-                    break
-                i += 1
-            if not seen or k >= 16:
-                return n, line, 1
-            if i < end and (data[i] == 101 or data[i] == 69):  # an exponent
-                i += 1
-                way = 1
-                if i < end and (data[i] == 45 or data[i] == 43):
-                    way = -1 if data[i] == 45 else 1
-                    i += 1
-                power, seen = 0, False
-                while i < end and 48 <= data[i] <= 57:
-                    power = min(power * 10 + (data[i] - 48), 1000)
-                    seen = True
-                    i += 1
-                if not seen:
-                    return n, line, 1
-                decimals -= way * power
-            values[k], scales[k] = sign * value, -decimals
-            k += 1
-            commas = 0
-            while i < end and (data[i] == 32 or data[i] == 9 or data[i] == 13 or data[i] == 44 or data[i] == 59):
-                if data[i] == 44 or data[i] == 59:
-                    commas += 1
-                i += 1
-            if commas > 1:
-                return n, line, 1
-            if i >= end or data[i] == 10:
-                if commas:
-                    return n, line, 1
-                i += 1
-                line += 1
-                break
-        if k != width:
-            return n, line - 1, 2
-        t, _ = _power(values[at_t], scales[at_t] + scale)
-        x, x_whole = _power(values[at_x], scales[at_x])
-        y, y_whole = _power(values[at_y], scales[at_y])
-        p, p_whole = _power(values[at_p], scales[at_p])
-        if not (x_whole and y_whole and p_whole):
-            return n, line - 1, 1
-        if p == -1 or p == 0:
-            seen_off[p + 1] = 1
-            if seen_off[0] and seen_off[1]:
-                return n, line - 1, 4
-            p = 0
-        if not (0 <= x < 65536 and 0 <= y < 65536 and 0 <= p <= 1 and -(1 << 62) < t < (1 << 62)):
-            return n, line - 1, 3
-        e = out[n]
-        e["t"] = t
-        e["x"] = x
-        e["y"] = y
-        e["p"] = p
-        n += 1
-    return n, line, 0
 
 
 class TextReader(Reader):
@@ -204,6 +76,8 @@ class TextReader(Reader):
             self.notes.append(f"times were taken as {layout.unit} and converted to us")
 
     def pieces(self) -> Iterator[NDArray[np.void]]:
+        from snnkit.data.files.lines import lines_to_events  # the compiler loads only where text is read
+
         layout = self.layout
         places = [layout.columns.index(c) for c in "txyp"]
         self.tally.bytes = skip = layout.skip
@@ -226,7 +100,7 @@ class TextReader(Reader):
                     if cut:
                         block = np.frombuffer(text, np.uint8, cut)
                         out = np.empty(text.count(b"\n", 0, cut) + 1, EVENT_DTYPE)
-                        n, done, fault = _lines_to_events(
+                        n, done, fault = lines_to_events(
                             block, len(layout.columns), *places, UNITS[layout.unit], seen_off, out
                         )
                         self.tally.events += n
@@ -261,15 +135,15 @@ def looks_like_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     lines = [s.strip() for s in text.split("\n")[: None if len(head) <= 2048 else -1]]
-    lines = [s for s in lines if s and not s.startswith("#")][:4]
-    if not lines:
-        return False
-    body = lines[1:] if _named(_fields(lines[0])) else lines
-    return bool(body) and all(_numbers(s) is not None for s in body) and len(_fields(body[-1])) >= 4
+    lines = [s for s in lines if s and not s.startswith("#")][:2]
+    if lines and _named(_fields(lines[0])):
+        return True
+    return any(len(_numbers(s) or ()) >= 4 for s in lines) and _numbers(lines[0]) is not None
 
 
 def _fields(line: str) -> list[str]:
-    return [f.strip().strip("\"'") for f in re.split(r"\s*[,;]\s*|\s+", line.strip())]
+    parts = re.split("[,;]", line) if "," in line or ";" in line else line.split()
+    return [f.strip().strip("\"'") for f in parts]
 
 
 def _named(fields: list[str]) -> str | None:
@@ -318,7 +192,7 @@ def _layout(head: bytes, source: str, columns: str | None, time_unit: str | None
             rows.append(numbers)
             if len(rows) == 1:
                 delimiter = "," if "," in line else ";" if ";" in line else " "
-        if len(rows) >= 1000:
+        if len(rows) >= SEEN:
             break
     if not rows:
         raise DataError(f"{source}: no line of numbers in it", fix="events are lines of four numbers: t, x, y, p")

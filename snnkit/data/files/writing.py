@@ -78,14 +78,16 @@ class _Csv(Writer):
 
 
 class _Hdf5(Writer):
-    """DSEC layout. Times from 2^32 µs on are stored from `t_offset`, as DSEC does, which readers add."""
+    """DSEC layout and filter (Blosc; h5py needs hdf5plugin). Times from 2^32 µs on count from `t_offset`, as there."""
 
     LONGEST_INDEX = 10_000_000
 
     def __init__(self, path: Path, sensor_size: tuple[int, int], source: str) -> None:
         import h5py
+        import hdf5plugin
 
         super().__init__(sensor_size)
+        pack = hdf5plugin.Blosc(cname="lz4", clevel=5, shuffle=hdf5plugin.Blosc.SHUFFLE)
         self._file = h5py.File(path, "w", track_order=False)
         self._offset = 0
         self._marks: list[NDArray[np.int64]] = []
@@ -93,10 +95,7 @@ class _Hdf5(Writer):
         events = self._file.create_group("events")
         types = {"t": "<i8", "x": "<u2", "y": "<u2", "p": "u1"}
         self._sets: dict[str, Any] = {
-            c: events.create_dataset(
-                c, (0,), d, chunks=(1 << 16,), maxshape=(None,), compression="gzip", compression_opts=1, shuffle=True
-            )
-            for c, d in types.items()
+            c: events.create_dataset(c, (0,), d, chunks=(1 << 16,), maxshape=(None,), **pack) for c, d in types.items()
         }
         self._file.attrs["width"], self._file.attrs["height"] = sensor_size
 
@@ -207,7 +206,16 @@ def create(
 
 
 def write(path: str | os.PathLike[str], stream: EventStream, format: str | None = None) -> None:
-    """Write a recording atomically; see `create`."""
+    """Write a recording atomically.
+
+    Args:
+        path: the file; replaced if it is there.
+        stream: the events and the sensor's size.
+        format: "evt2", "hdf5", "csv", "npz" or "atis"; None: by the ending.
+
+    Raises:
+        ParameterError: the format cannot be written. DataError: it cannot hold the events.
+    """
     with create(path, stream.sensor_size, format=format) as writer:
         for first in range(0, len(stream), PIECE):
             writer.add(stream.events[first : first + PIECE])

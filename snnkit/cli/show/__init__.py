@@ -1,0 +1,1 @@
+"""What `snnkit inspect` prints for people: one module per kind of thing."""

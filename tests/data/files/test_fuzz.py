@@ -1,0 +1,103 @@
+"""Truncated and mutated files: a typed error or a stated partial result, in bounded time and memory."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snnkit.data import files
+from snnkit.errors import SnnkitError
+
+from .encoders import every_format
+
+FORMATS = ("aedat4", "aedat31", "aedat2", "evt2", "evt21", "evt3", "dat", "hdf5", "shd", "atis", "csv", "npz", "nas")
+LONGEST_S, MOST_BYTES = 5.0, 200 << 20
+"""Of one file of some kilobytes, on a loaded machine."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, bytes]]:
+    return every_format(tmp_path_factory.mktemp("made"))
+
+
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """Cut, or bytes changed, put in, taken out, repeated; often near the head, where the lengths stand."""
+    out = bytearray(data)
+    for _ in range(int(rng.choice([1, 1, 2, 8]))):
+        near = int(rng.choice([16, 256, len(out), len(out)]))
+        at = int(rng.integers(0, max(min(near, len(out)), 1)))
+        kind = int(rng.integers(0, 7))
+        if kind == 0:
+            out = out[:at]
+        elif kind in (1, 2):
+            out[at : at + 1] = bytes([int(rng.integers(0, 256))])
+        elif kind == 3:
+            out[at : at + 4] = rng.choice([b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0" * 4, b"\0\0\0\x80"])
+        elif kind == 4:
+            out[at:at] = rng.bytes(int(rng.integers(1, 9)))
+        elif kind == 5:
+            del out[at : at + int(rng.integers(1, 9))]
+        else:
+            out[at:at] = out[at : at + 64]
+    return bytes(out)
+
+
+def attempt(path: Path, format: str | None) -> str:
+    """Read strictly, then what is sound; says how it ended."""
+    try:
+        recording = files.open_recording(path, format=format)
+        strict = recording.read()
+        assert len(strict) == recording.scan.events > 0
+        return "read"
+    except SnnkitError as error:
+        said = error
+    assert said.fix
+    assert str(path) in said.what
+    try:
+        recording = files.open_recording(path, format=format)
+        partial = recording.read(order="sort", partial=True)
+    except SnnkitError:
+        return "refused"
+    assert len(partial) > 0
+    assert recording.notes
+    return "partial"
+
+
+def fuzz(name: str, made: dict[str, tuple[str, bytes]], tmp_path: Path, count: int) -> None:
+    file, data = made[name]
+    format = "nas" if name == "nas" else None
+    rng = np.random.default_rng(len(name) + 1000 * FORMATS.index(name))
+    path = tmp_path / file
+    path.write_bytes(data)
+    assert attempt(path, format) == "read"
+    ends = {"read": 0, "refused": 0, "partial": 0}
+    slowest = 0.0
+    tracemalloc.start()
+    for k in range(count):
+        path.write_bytes(data[: len(data) * k // max(count // 4, 1)] if k < count // 4 else mutated(data, rng))
+        start = time.perf_counter()
+        ends[attempt(path, format)] += 1
+        slowest = max(slowest, time.perf_counter() - start)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert slowest < LONGEST_S
+    assert peak < MOST_BYTES
+    assert ends["refused"] > 0
+    if name not in ("shd", "npz", "hdf5"):
+        assert ends["partial"] > 0
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_damaged_files_never_pass_in_silence(name: str, made: dict[str, tuple[str, bytes]], tmp_path: Path) -> None:
+    fuzz(name, made, tmp_path, 200)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", FORMATS)
+def test_ten_thousand_damaged_files(name: str, made: dict[str, tuple[str, bytes]], tmp_path: Path) -> None:
+    fuzz(name, made, tmp_path, 10_000)
