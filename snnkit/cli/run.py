@@ -13,12 +13,8 @@ Every event is accounted for: received = processed + dropped + late + malformed.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 RESET_HELP = """\
 window (default): back to rest after every window, as between
@@ -72,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until the input ends; 0 when done."""
-    from snnkit.cli.common import at_least_one, console, print_json
+    from snnkit.cli.common import at_least_one, console, ends_on_signals, print_json, read_speed
     from snnkit.errors import UsageError
     from snnkit.live import show
     from snnkit.live.loop import LiveSettings
@@ -109,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     seen = show.make(kind, network.facts, sys.stderr if args.json and kind != "jsonl" else None)
     stop = threading.Event()
     try:
-        with _ends_on_signals(stop):
+        with ends_on_signals(stop):
             summary = live(network, source, settings, seen, stop)
     finally:
         if seen is not None:
@@ -125,42 +121,3 @@ def run(args: argparse.Namespace) -> int:
             if text:
                 console().print(f"{name:<10}{text}", markup=False, soft_wrap=True)
     return 0
-
-
-def read_speed(text: str | None) -> float | None:
-    """A factor, or None for "max".
-
-    Raises:
-        UsageError: neither.
-    """
-    from snnkit.errors import UsageError
-
-    if text is None or text == "max":
-        return None
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if not 0 < speed < 1e9:
-        raise UsageError(f"--speed is {text!r}", fix="give a positive factor, 1 for recorded speed, or max")
-    return speed
-
-
-@contextmanager
-def _ends_on_signals(stop: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) sets `stop`, a second one interrupts."""
-
-    def ask(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread hears signals
-        yield
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
