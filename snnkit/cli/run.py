@@ -95,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
         import torch
 
         torch.set_num_threads(args.threads)
+    network.prepare(settings.chunk)  # before anything can come
     source = open_source(
         args.input, speed=speed, format=args.format, sensor_size=network.facts.sensor_size,
         slice_us=max(int(dt or 1000), 1), allow_remote=args.allow_remote,

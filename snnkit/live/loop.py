@@ -327,11 +327,7 @@ def _compute(
             stop.set()
         if settings.quiet is not None and decoding.latest and now - decoding.latest > settings.quiet * 1e9:
             stop.set()
-        close = stepper.next_close()
-        wait = 0.0 if stepper.ready else WAIT if close is None else min(max((close - now) / 1e9, 0.0), WAIT)
-        chunk = None if stepper.waiting else queue.get(wait)
-        if chunk is None and not stepper.ready:
-            stepper.pass_time(time.perf_counter_ns())
+        chunk = None if stepper.waiting else queue.get(0 if stepper.ready else WAIT)
         while chunk is not None:
             stepper.push(chunk)
             # when behind, gather as many steps as one call may take

@@ -70,10 +70,12 @@ class EventQueue:
 
     def _append(self, chunk: Chunk) -> None:
         if not len(chunk.events):
-            if chunk.mark is None:
+            if chunk.mark is None and not chunk.silent:
                 return
-            if self._chunks and not len(self._chunks[-1].events):  # a later mark says more than an earlier one
-                self._chunks.pop()
+            if self._chunks and not len(self._chunks[-1].events):  # what is later says more than what is earlier
+                old = self._chunks.pop()
+                mark = old.mark if chunk.mark is None else chunk.mark
+                chunk = replace(chunk, mark=mark, silent=chunk.silent or old.silent)
         self._chunks.append(chunk)
         self._size += len(chunk.events)
         self.highest = max(self.highest, self._size)

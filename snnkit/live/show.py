@@ -24,16 +24,20 @@ _FADE = 0.1
 
 
 class Text:
-    """A line an answer."""
+    """A line an answer; in silence, only where it changes."""
 
     def __init__(self, facts: Facts, out: TextIO | None = None) -> None:
         self._facts, self._out = facts, out or sys.stdout
+        self._said = -1
 
     def frames(self, frames: NDArray[np.uint8]) -> None:
         """Not shown."""
 
     def answer(self, answer: Answer) -> None:
         """Time, class, its score and the next one, events, latency."""
+        if not answer.events and answer.answer == self._said:
+            return
+        self._said = answer.answer
         order = sorted(range(len(answer.scores)), key=lambda k: -answer.scores[k])
         best = f"{answer.scores[answer.answer]:.4g}"
         after = next((k for k in order if k != answer.answer), None)

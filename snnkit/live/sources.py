@@ -20,6 +20,8 @@ PIECE = 1 << 16
 """Most events of a chunk of a recording, and most bytes read from a pipe at a time."""
 WAIT = 0.05
 """Seconds after which a source that waits looks whether it should stop."""
+SILENCE = 0.002
+"""Seconds without anything to read after which a live source says that it is silent."""
 FORMATS = ("evt2", "evt21", "evt3")
 """What a pipe may carry."""
 
@@ -32,11 +34,13 @@ class Chunk:
         events: [n] of `EVENT_DTYPE`.
         arrival: when the first of them was here, in ns of `time.perf_counter_ns`.
         mark: a time in µs of the sensor's clock up to which nothing more will come; None: unknown.
+        silent: no events; at `arrival` nothing was waiting to be read.
     """
 
     events: NDArray[np.void]
     arrival: int
     mark: int | None = None
+    silent: bool = False
 
 
 @dataclass
@@ -248,8 +252,8 @@ class PipeSource:
         """
         head, decoder = b"", None
         while not stop.is_set():
-            ready, _, _ = select.select([self.descriptor], [], [], WAIT)
-            if not ready:
+            if not select.select([self.descriptor], [], [], SILENCE)[0]:
+                yield Chunk(no_events(), time.perf_counter_ns(), silent=True)
                 continue
             data = os.read(self.descriptor, PIECE)
             now = time.perf_counter_ns()

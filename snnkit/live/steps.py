@@ -33,9 +33,9 @@ class Stepper:
     """Collects events in steps; step k holds the times [k·dt, (k + 1)·dt) of the sensor's clock.
 
     A step closes when an event arrives that is `hold` µs past its end, or a mark of time says that none will come any
-    more, or (`idle`) when the clock of the wall says so: time goes on behind the newest event as fast as ours, less
-    `idle` µs. Events for closed steps are late: they are counted and change nothing. What is late does not depend on
-    how the events were cut into chunks. A jump of the clock by more than `gap` µs closes all steps and starts anew.
+    more, or a live source is silent: then time goes on behind the newest event as fast as ours, less `idle` µs. Events
+    for closed steps are late: they are counted and change nothing. What is late does not depend on how the events were
+    cut into chunks. A jump of the clock by more than `gap` µs closes all steps and starts anew.
 
     Args:
         sensor_size: (width, height).
@@ -43,7 +43,7 @@ class Stepper:
         grid: events are counted in grid × grid cells; None: pixels.
         binary: cells are 0 or 1; otherwise counts up to `most`, the rest is counted in `clipped`.
         hold: µs by which events may be out of order.
-        idle: µs of silence after which steps close by our clock; None: never.
+        idle: µs of silence after which steps close by our clock (`Chunk.silent`); None: never.
         gap: µs, see above.
         start: time in µs at which the first step starts (rounded down to a step); None: the step of the first event,
             less `hold`.
@@ -155,6 +155,8 @@ class Stepper:
                 return
             if chunk.mark is not None:
                 self._close(self.step_of(chunk.mark))
+            if chunk.silent:
+                self._silence(chunk.arrival)
             self._pending.popleft()
             self._at = 0
 
@@ -163,19 +165,10 @@ class Stepper:
         if self._state[k.OPEN] != k.UNSET:
             self._state[k.EDGE] = max(int(self._state[k.EDGE]), edge)
 
-    def pass_time(self, now: int) -> None:
-        """It is `now` (ns) and nothing has come: close by our own clock."""
+    def _silence(self, now: int) -> None:
         k = self._kernel
-        if self.idle is not None and self._heard and not self._pending and self._state[k.OPEN] != k.UNSET:
+        if self.idle is not None and self._heard:
             self._close(self.step_of(int(self._state[k.NEWEST]) + (now - self._heard) // 1000 - self.idle))
-
-    def next_close(self) -> int | None:
-        """When `pass_time` would close the next step, in ns; None: never."""
-        k = self._kernel
-        if self.idle is None or not self._heard or self._pending or self._state[k.OPEN] == k.UNSET:
-            return None
-        end = -(-(int(self._state[k.EDGE]) + 1) * self._num // self._den)
-        return self._heard + (end + self.idle - int(self._state[k.NEWEST])) * 1000
 
     def finish(self) -> None:
         """No event will come any more: close the steps that have begun."""

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from snnkit.errors import SystemCallError, UsageError, did_you_mean
-from snnkit.live.sources import WAIT, Chunk, Malformed
+from snnkit.live.sources import SILENCE, Chunk, Malformed, no_events
 
 SCHEME = "udp"
 RECEIVE_BUFFER = 1 << 22
@@ -93,6 +93,7 @@ class UdpSource:
         from snnkit.data.files.evt2 import Evt2Decoder
 
         family, where = resolve(address, allow_remote)
+        Evt2Decoder().feed(bytes(4))  # compiles it before anything can come
         self._decoder = Evt2Decoder()
         self.malformed = Malformed()
         self.packets = self.bytes = 0
@@ -121,7 +122,8 @@ class UdpSource:
     def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
         """See `Source`; ends only with `stop`."""
         while not stop.is_set():
-            if not select.select([self._socket], [], [], WAIT)[0]:
+            if not select.select([self._socket], [], [], SILENCE)[0]:
+                yield Chunk(no_events(), time.perf_counter_ns(), silent=True)
                 continue
             packets, arrival = self._drain()
             events = self._decoder.feed(b"".join(packets))

@@ -118,9 +118,11 @@ def test_marks_without_events_take_no_room() -> None:
     queue = EventQueue(4)
     for k in range(1000):
         queue.put(chunk(0, 0, mark=k))
+        queue.put(Chunk(chunk(0, 0).events, k, silent=True))
+    queue.put(chunk(0, 0))
     found = queue.get(0)
     assert found is not None
-    assert found.mark == 999
+    assert (found.mark, found.silent, found.arrival) == (999, True, 999)
     assert queue.get(0) is None
 
 

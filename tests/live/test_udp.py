@@ -116,6 +116,7 @@ def received(source: UdpSource, packets: int) -> list[Array]:
     for chunk in source.chunks(stop):
         found.append(chunk.events)
         assert chunk.arrival <= time.perf_counter_ns()
+        assert chunk.silent == (not len(chunk.events))
         if source.packets >= packets:
             stop.set()
     limit.cancel()
