@@ -85,8 +85,8 @@ class Picture:
         self._shape, self._pool = (2, h, w), max(-(-w // width), 1)
         self._dots = np.zeros(self._shape, np.float32)
         self._answer: Answer | None = None
-        self._events, self._begin = 0, time.perf_counter()
-        self._shown = 0.0
+        self._events = 0
+        self._begin = self._shown = time.perf_counter()
         self._live = Live(console=Console(file=out or sys.stdout), auto_refresh=False, transient=False)
         self._live.start()
 

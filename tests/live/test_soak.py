@@ -42,10 +42,13 @@ class Weather(threading.Thread):
         self.good = self.bad_packets = self.bad_words = self.outside = 0
 
     def run(self) -> None:
-        rng, begin = self._rng, time.perf_counter()
+        rng, begin, rounds = self._rng, time.perf_counter(), 0
         with Sender(self._address) as sender:
             while (now := time.perf_counter() - begin) < self._seconds:
-                rate = rng.choice([0, 20_000, 100_000, 400_000])  # silence, walking pace, busy, a burst
+                rounds += 1
+                rate = (
+                    rng.choice([0, 20_000, 100_000, 400_000]) if rounds > 1 else 50_000
+                )  # silence, walking pace, busy, a burst
                 made = events(rate, 10, seed=rng.randrange(1 << 30), start_us=int(now * 1e6))
                 if len(made) and rng.random() < 0.2:
                     k = rng.randrange(len(made))
@@ -53,7 +56,7 @@ class Weather(threading.Thread):
                 if len(made):
                     sender.send(made)
                     self.good += len(made)
-                if rng.random() < 0.3:
+                if rounds == 1 or rng.random() < 0.3:
                     nonsense = rng.choice([b"?", b"12345", bytes(rng.randrange(256) for _ in range(4 * 9 + 2))])
                     sender.send_bytes(nonsense)
                     self.bad_packets += 1
