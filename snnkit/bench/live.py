@@ -31,6 +31,8 @@ from snnkit.live.udp import UdpSource
 RATE = 1_000_000
 """Events per second."""
 SIDE, DT_US = 34, 1000
+STEPS = 300
+"""Of a sample, and of a window."""
 BUSY = 0.35
 """Share of cells with an event in a step at this rate."""
 BURST_MS, PERIOD_MS = 5, 20
@@ -105,7 +107,7 @@ def untrained(folder: Path, seed: int = 0, **net: Any) -> Path:
     with torch.no_grad():
         for _ in range(8):
             model((torch.rand(8, 16, 2, SIDE, SIDE, generator=generator) < BUSY).float())
-    frames = {"T": 300, "by": "time", "binary": True, "window_us": 300 * DT_US}
+    frames = {"T": STEPS, "by": "time", "binary": True, "window_us": STEPS * DT_US}
     described = {
         "name": "random events", "sensor_size": [SIDE, SIDE], "classes": [str(k) for k in range(10)], "frames": frames,
         "channels": ["OFF", "ON"],
@@ -128,7 +130,9 @@ def exported(run: Path, path: Path, target: str = "loihi", steps: int = 8) -> Pa
     loaded = load_run(run)
     rng = np.random.default_rng(0)
     x = (rng.random((steps, 4, 2, SIDE, SIDE)) < BUSY).astype(np.uint8)
-    chip = to_chip(loaded.model, (2, SIDE, SIDE), target, x, readout=loaded.readout, dt_us=DT_US, name="live")
+    chip = to_chip(
+        loaded.model, (2, SIDE, SIDE), target, x, readout=loaded.readout, dt_us=DT_US, steps=STEPS, name="live"
+    )
     write_descriptor(path, chip, target, x, provenance={"data": loaded.data})
     return path
 
@@ -136,7 +140,7 @@ def exported(run: Path, path: Path, target: str = "loihi", steps: int = 8) -> Pa
 def measure(network: Network, rate: int, seconds: float, bursty: bool, udp: bool = False) -> dict[str, Any]:
     """A row: what was asked, what was sustained, latencies and drops."""
     settings = LiveSettings(
-        dt=Fraction(DT_US), window=300, reset="none", seconds=seconds + 20, quiet=2.0 if udp else None
+        dt=Fraction(DT_US), window=STEPS, reset="none", seconds=seconds + 20, quiet=2.0 if udp else None
     )
     sender = None
     source: Any = UdpSource("udp://127.0.0.1:0") if udp else WordSource(rate, seconds, bursty)

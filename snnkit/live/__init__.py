@@ -13,15 +13,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _WHERE = {
+    "Answer": "loop",
+    "ArraySource": "sources",
     "Chunk": "sources",
     "EventQueue": "queue",
     "FileSource": "sources",
     "Latency": "latency",
     "LiveSettings": "loop",
-    "Network": "network",
     "PipeSource": "sources",
     "Sender": "sender",
-    "Source": "sources",
     "Stepper": "steps",
     "Summary": "summary",
     "UdpSource": "udp",
@@ -32,15 +32,15 @@ _WHERE = {
 }
 
 __all__ = [
+    "Answer",
+    "ArraySource",
     "Chunk",
     "EventQueue",
     "FileSource",
     "Latency",
     "LiveSettings",
-    "Network",
     "PipeSource",
     "Sender",
-    "Source",
     "Stepper",
     "Summary",
     "UdpSource",
@@ -52,12 +52,12 @@ __all__ = [
 
 if TYPE_CHECKING:
     from snnkit.live.latency import Latency
-    from snnkit.live.loop import LiveSettings, run
-    from snnkit.live.network import Network, open_network
+    from snnkit.live.loop import Answer, LiveSettings, run
+    from snnkit.live.network import open_network
     from snnkit.live.opening import open_source
     from snnkit.live.queue import EventQueue
     from snnkit.live.sender import Sender, send
-    from snnkit.live.sources import Chunk, FileSource, PipeSource, Source
+    from snnkit.live.sources import ArraySource, Chunk, FileSource, PipeSource
     from snnkit.live.steps import Stepper
     from snnkit.live.summary import Summary
     from snnkit.live.udp import UdpSource

@@ -40,7 +40,7 @@ def parse_address(text: str) -> tuple[str, int]:
     scheme, colon, _ = text.partition("://")
     if not colon or scheme != SCHEME:
         hint = did_you_mean(scheme, [SCHEME]) if colon else ""
-        raise UsageError(f"{text!r} is no address that events come from{hint}", fix=f"give {example}, a file, or -")
+        raise UsageError(f"{text!r} is no address for events{hint}", fix=f"give {example}")
     parts = urlsplit(text)
     try:
         port = parts.port

@@ -11,11 +11,13 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from snnkit.bench.live import events, exported, untrained
 from snnkit.live import LiveSettings, Sender, Summary, UdpSource, open_network, run
@@ -26,6 +28,15 @@ SECONDS = float(os.environ.get("SNNKIT_SOAK_SECONDS", "60"))
 def resident() -> int:
     """Bytes of this process in memory now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As `snnkit run` has it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -195,7 +195,7 @@ def test_nobody_listens() -> None:
     ("address", "message"),
     [
         ("udt://127.0.0.1:9000", "did you mean 'udp'"),
-        ("tcp://127.0.0.1:9000", "no address that events come from"),
+        ("tcp://127.0.0.1:9000", "no address for events"),
         ("udp://127.0.0.1", "no complete address"),
         ("udp://:9000", "no complete address"),
         ("udp://127.0.0.1:99999", "no complete address"),
