@@ -80,9 +80,7 @@ class WordSource:
                 time.sleep(left / 1e9)
             if stop.is_set():
                 return
-            found = decoder.feed(words)
-            if len(found):
-                yield Chunk(found, due)
+            yield Chunk(decoder.feed(words), due, mark=k * 1000)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -23,6 +23,9 @@ none: the network runs on, and an answer looks back on the latest
 window: counts, means, largest values over it; a last membrane less
 what of it is older than the window (of a run whose read-out is
 snn.LI; on a chip, the membrane as it is)"""
+IDLE_HELP = """\
+live input: silence after which steps close by our clock; more than
+the sender's time between packets (default 20000)"""
 SHOW_HELP = """\
 answers as lines of text (default), as JSON lines, as a picture in
 the terminal, or none (default with --json)"""
@@ -58,8 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="most steps in one call of a network that fell behind\n(default 32)")  # fmt: skip
     add("--hold", type=int, default=0, metavar="US",
         help="how far events may be out of order (default 0): a step\ncloses with one so far past its end")  # fmt: skip
-    add("--idle", type=int, default=5000, metavar="US",
-        help="live input: silence after which steps close by our clock\n(default 5000)")  # fmt: skip
+    add("--idle", type=int, default=20_000, metavar="US", help=IDLE_HELP)
     add("--max-gap", type=float, default=10.0, metavar="SECONDS",
         help="a larger jump of the sensor's clock starts the network anew\n(default 10)")  # fmt: skip
     add("--seconds", type=float, metavar="S", help="end after so long")

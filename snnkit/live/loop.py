@@ -43,7 +43,8 @@ class LiveSettings:
         policy: of the queue; None: "block" for recordings, "drop-oldest" for what comes live.
         chunk: most steps that the network computes in one call, when it has fallen behind.
         hold: µs by which events may be out of order.
-        idle: µs of silence after which steps of a live source close by our clock.
+        idle: µs of silence after which steps of a live source close by our clock; more than the sender waits between
+            packets, or its next events will be late.
         gap: µs; a larger jump of the sensor's clock starts the network anew.
         start: µs of the sensor's clock at which the first step starts; None: with the first event's step.
         seconds: end after so long. quiet: end when nothing has come for so long. None: do not.
@@ -60,7 +61,7 @@ class LiveSettings:
     policy: Policy | None = None
     chunk: int = 32
     hold: int = 0
-    idle: int = 5000
+    idle: int = 20_000
     gap: int = 10_000_000
     start: int | None = None
     seconds: float | None = None
