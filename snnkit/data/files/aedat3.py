@@ -81,13 +81,12 @@ class Aedat3Decoder(Decoder):
 
     def feed(self, data: bytes | bytearray | memoryview) -> NDArray[np.void]:
         events = super().feed(data)
-        missing = self._skip or self._events
-        # what is missing of a packet cannot be known to be left over before the recording ends
-        self.tally.left_over = len(self._kept) or (1 if missing else 0)
+        self.tally.left_over = len(self._kept)
+        self.tally.missing = max(self._skip + self._events * EVENT_BYTES + self._spare - len(self._kept), 0)
         return events
 
     def drop_rest(self) -> int:
-        dropped, self._kept, self.tally.left_over = len(self._kept), b"", 0
+        dropped, self._kept, self.tally.left_over, self.tally.missing = len(self._kept), b"", 0, 0
         self._skip = self._events = self._spare = 0
         return dropped
 

@@ -210,6 +210,11 @@ class Aedat4Decoder(Decoder):
         self.tally.left_over = self._held
         return events
 
+    def drop_rest(self) -> int:
+        dropped, self._kept, self._held, self.tally.left_over = self._held, [], 0, 0
+        self._at += dropped
+        return dropped
+
     def _wanted(self) -> int:
         """Bytes held from which on a packet is complete."""
         if self.tally.damage or 0 <= self.header.table <= self._at:

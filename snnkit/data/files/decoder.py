@@ -23,6 +23,7 @@ class Tally:
         unknown: words of a type that the format does not define.
         unplaced: events before the first word that states the clock (or the row), and events marked invalid.
         left_over: bytes at the end that are no whole record.
+        missing: bytes that the packet at the end still lacks.
         damage: what stopped the decoder, in words; bytes after it were not read.
         lost: bytes after the damage.
     """
@@ -33,6 +34,7 @@ class Tally:
     unknown: int = 0
     unplaced: int = 0
     left_over: int = 0
+    missing: int = 0
     damage: str = ""
     lost: int = 0
 
@@ -52,6 +54,8 @@ class Tally:
             said.append(self.damage + (f"; {self.lost:,} bytes from there on were not read" if self.lost else ""))
         if self.left_over:
             said.append(f"{self.left_over:,} bytes at the end are no whole record: the recording is cut off")
+        if self.missing:
+            said.append(f"the last packet lacks {self.missing:,} bytes: the recording is cut off")
         return said
 
 

@@ -43,6 +43,7 @@ class Recording:
     ) -> None:
         self.path, self.format, self._opener = path, format, opener
         self._reader = opener()
+        self._read = False
         self._given = sensor_size
         self._more: list[str] = []
         self.remarks: list[str] = []
@@ -118,7 +119,9 @@ class Recording:
         return EventStream(events, size, str(self.path))
 
     def _checked(self, in_order: bool, partial: bool) -> Iterator[NDArray[np.void]]:
-        self._reader, self._more = self._opener(), []
+        if self._read:
+            self._reader = self._opener()
+        self._read, self._more = True, []
         tally = self._reader.tally
         size = self._given or self._reader.sensor_size
         self.scan = scan = Scan(size, in_order)

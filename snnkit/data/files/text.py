@@ -33,8 +33,11 @@ UNITS = {"ns": -3, "us": 0, "ms": 3, "s": 6}
 """Powers of ten of a microsecond."""
 COLUMN_ORDERS = ("txyp", "xytp", "xypt", "tpxy")
 LONGEST_LINE = 4096
-SEEN = 200
+SEEN = 100
 """Lines that columns and units are guessed from."""
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?").fullmatch
 
 
 class Layout(NamedTuple):
@@ -156,7 +159,7 @@ def _named(fields: list[str]) -> str | None:
 
 def _numbers(line: str) -> list[str] | None:
     fields = _fields(line)
-    return fields if all(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", f) for f in fields) else None
+    return fields if all(map(_NUMBER, fields)) else None
 
 
 def _layout(head: bytes, source: str, columns: str | None, time_unit: str | None) -> Layout:

@@ -92,6 +92,10 @@ def test_decoders_do_not_mind_where_pieces_end(piece: int, seed: int) -> None:
     parts = [decoder.feed(plain[i : i + piece]) for i in range(header.bytes, len(plain), piece)]
     assert np.array_equal(np.concatenate(parts), events)
     assert decoder.tally.faults() == []
+    decoder = aedat4.Aedat4Decoder(header)
+    decoder.feed(plain[header.bytes : header.bytes + 100])
+    assert decoder.tally.left_over == decoder.drop_rest() == 100
+    assert decoder.tally.faults() == []
 
 
 # ---------------------------------------------------------------------------------------------------------------- EVT 3
@@ -311,8 +315,9 @@ def test_aedat3_mixed_packets_overflow_and_invalid_events(tmp_path: Path) -> Non
 def test_aedat3_damaged_packets(damage: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.aedat"
     path.write_bytes(encoders.aedat3(encoders.aedat3_packet(stream().events), damage))
-    with pytest.raises(DataError, match="the first 300 events are sound"):
+    with pytest.raises(DataError, match="the first 300 events are sound") as caught:
         files.read(path)
+    assert ("lacks 17,179,869,176 bytes" in caught.value.what) == (b"\xff\xff\x7f" in damage)
     with pytest.warns(files.RecordingWarning):
         assert len(files.read(path, partial=True)) == 300
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from snnkit.errors import SnnkitError
 from .encoders import every_format
 
 FORMATS = ("aedat4", "aedat31", "aedat2", "evt2", "evt21", "evt3", "dat", "hdf5", "shd", "atis", "csv", "npz", "nas")
-LONGEST_S, MOST_BYTES = 5.0, 200 << 20
-"""Of one file of some kilobytes, on a loaded machine."""
+MOST_BYTES = 200 << 20
+"""Memory that a file of some kilobytes may take; a hang runs into the time limit of the test."""
 
 
 @pytest.fixture(scope="module")
@@ -75,16 +74,12 @@ def fuzz(name: str, made: dict[str, tuple[str, bytes]], tmp_path: Path, count: i
     path.write_bytes(data)
     assert attempt(path, format) == "read"
     ends = {"read": 0, "refused": 0, "partial": 0}
-    slowest = 0.0
     tracemalloc.start()
     for k in range(count):
         path.write_bytes(data[: len(data) * k // max(count // 4, 1)] if k < count // 4 else mutated(data, rng))
-        start = time.perf_counter()
         ends[attempt(path, format)] += 1
-        slowest = max(slowest, time.perf_counter() - start)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert slowest < LONGEST_S
     assert peak < MOST_BYTES
     assert ends["refused"] > 0
     if name not in ("shd", "npz", "hdf5"):
