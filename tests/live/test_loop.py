@@ -188,12 +188,10 @@ def test_every_event_is_accounted_for(
         else:
             recording["t"][k] = max(recording["t"][k] - 5000, 0) if what == "late" else 1 << 40
     edges = [0, *sorted(cuts), 2000]
-    answers = []
+    answers, network = [], open_network(chip)
     for parts in ([recording], [recording[a:b] for a, b in itertools.pairwise(edges)]):
         seen = Seen()
-        done = run(
-            open_network(chip), ArraySource(parts), LiveSettings(reset=reset, hold=hold, gap=100_000, every=1), seen
-        )
+        done = run(network, ArraySource(parts), LiveSettings(reset=reset, hold=hold, gap=100_000, every=1), seen)
         assert done.balanced
         assert done.received == 2000
         assert done.processed + done.late + done.malformed == 2000
