@@ -30,6 +30,7 @@ PACKAGES = (
     "snnkit.descriptor",
     "snnkit.targets",
     "snnkit.emulator",
+    "snnkit.live",
     "snnkit.validation",
     "snnkit.viz",
     "snnkit.loops",

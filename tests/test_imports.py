@@ -91,6 +91,10 @@ def test_import_nn_loads_no_compiler_and_no_trainer() -> None:
         "targets.registry",
         "emulator",
         "data",
+        "live",
+        "live.loop",
+        "live.opening",
+        "live.sender",
         "viz",
         "validation.conformance",
     ],
@@ -134,6 +138,13 @@ def test_inspect_of_a_recording_never_loads_torch(recording: Path, tmp_path: Pat
 def test_emulate_never_loads_torch(tiny_descriptor: Path, recording: Path, tmp_path: Path) -> None:
     argv = ("emulate", str(tiny_descriptor), "--events", str(recording), "--json")
     assert loaded(command(*argv), *TORCH, cwd=tmp_path) == set()
+
+
+def test_live_runs_of_descriptors_never_load_torch(tiny_descriptor: Path, recording: Path, tmp_path: Path) -> None:
+    run = ("run", str(tiny_descriptor), "--input", str(recording), "--json")
+    assert loaded(command(*run), *TORCH, "matplotlib", cwd=tmp_path) == set()
+    send = ("convert", str(recording), "udp://127.0.0.1:9", "--speed", "max", "--sensor", "1x1")
+    assert loaded(command(*send), *TORCH, "matplotlib", cwd=tmp_path) == set()
 
 
 def test_emulate_of_a_data_set_never_loads_torch(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ WORKS = {
     "neurons": "LIF forward + backward against the memory floor, the eager loop and installed peers",
     "emulator": "the emulators: layers on Loihi and SpiNNaker, full cores on TrueNorth, virtual chips of BrainScaleS-2",
     "data": "a training epoch from the cache beside one with all data in memory",
+    "live": "events per second and latency of `snnkit run`, a model and an emulator on 1 M events/s",
     "training": "a whole training step of a small convolutional network",
     "plasticity": "STDP on 784 → 400 against installed peers; bindsnet if SNNKIT_BINDSNET_PYTHON names its Python",
     "files": "reading recordings of every format, beside aedat, evt3 and expelliarmus",

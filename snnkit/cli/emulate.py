@@ -97,32 +97,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _binning(manifest: Any) -> tuple[dict[str, Any], Any]:
     """What the network was trained on, and how the host makes frames of samples, from the descriptor's provenance."""
-    from snnkit.data.dataset import FrameSettings
-    from snnkit.errors import ParameterError, UsageError
+    from snnkit.data.description import read_description
+    from snnkit.errors import UsageError
 
-    data = manifest.provenance.get("data")
-    frames = data.get("frames") if isinstance(data, dict) else None
-    known: dict[str, Any] = {"T": int, "by": str, "binary": bool, "window_us": int | None}
-    if isinstance(frames, dict) and frames.get("grid") is not None:
-        known["grid"] = int
-    if isinstance(frames, dict) and frames.get("encoding") is not None:
-        known |= {"encoding": dict, "full_count": int, "seed": int}
-    size = data.get("sensor_size") if isinstance(data, dict) else None
-    if (
-        not isinstance(data, dict)
-        or not isinstance(frames, dict)
-        or not all(k in frames and isinstance(frames[k], kind) for k, kind in known.items())
-        or not (isinstance(size, list) and len(size) == 2 and all(isinstance(s, int) for s in size))
-    ):
-        raise UsageError(
-            "the descriptor does not say how events are binned", fix="use `snnkit verify` for its own vectors"
-        )
-    try:
-        settings = FrameSettings.from_description(frames)
-    except ParameterError as error:
-        raise UsageError(
-            f"the descriptor's frames cannot be made: {error.what}", fix="use `snnkit verify` for its own vectors"
-        ) from error
+    data, settings = read_description(manifest.provenance.get("data"))
     if settings.encoding is not None and settings.steps != manifest.steps:
         raise UsageError(
             f"the descriptor's code makes {settings.steps} steps, its network runs {manifest.steps}",

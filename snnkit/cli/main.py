@@ -39,6 +39,7 @@ COMMANDS: dict[str, str] = {
     "check": "does a run fit a chip? every finding at once",
     "export": "quantise, map and write a chip descriptor NAME.snnx",
     "emulate": "run a descriptor on data or on a recording",
+    "run": "run a network live: a recording, UDP packets or a pipe in, answers out",
     "nir": "write a run as a NIR file for other frameworks, or one NIR file as another",
     "validate": "compare torch model, integer graph and emulator, spike for spike",
     "verify": "re-run a descriptor's own vectors (no torch)",

@@ -2,6 +2,7 @@
 
 from snnkit.emulator.engine import Emulator, open
 from snnkit.emulator.result import EmulationResult
+from snnkit.emulator.stream import Stream, Ticks
 from snnkit.emulator.verify import VerifyReport, verify
 
-__all__ = ["EmulationResult", "Emulator", "VerifyReport", "open", "verify"]
+__all__ = ["EmulationResult", "Emulator", "Stream", "Ticks", "VerifyReport", "open", "verify"]

@@ -55,3 +55,18 @@ class Chip(Protocol):
     def run(self, stimulus: Stimulus) -> Traces:
         """Run a batch from the initial state."""
         ...
+
+
+class Stepwise(Chip, Protocol):
+    """A chip that can stop after any tick and go on later: what `Emulator.stream` needs."""
+
+    def start(self, batch: int, max_count: int = 1) -> Any:
+        """The state of a batch before its first tick; no input will be larger than `max_count`."""
+        ...
+
+    def go_on(self, stimulus: Stimulus, state: Any) -> Traces:
+        """Run `stimulus.ticks` more ticks from `state`, which goes along.
+
+        The rows of the raster are those of these ticks; the times of gate lines count from the first tick of all.
+        """
+        ...

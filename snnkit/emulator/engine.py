@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from snnkit.emulator.host import PREFIX, Hosts
 from snnkit.emulator.result import EmulationResult, read_out
 from snnkit.errors import DescriptorError, ShapeError, UsageError, did_you_mean
 from snnkit.targets import session
+
+if TYPE_CHECKING:
+    from snnkit.emulator.stream import Stream
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
@@ -49,9 +52,11 @@ class Emulator:
         chip = replace(descriptor, arrays=images)
         self._chip: Chip = _target(self.manifest.target).open_chip(chip)
         self._where = {name: _columns(neurons) for name, neurons in self._chip.placement.items()}
-        self._host = Hosts(self.manifest, descriptor.arrays)
+        self.host = Hosts(self.manifest, descriptor.arrays)
         self._data = [p for p in self.manifest.ports if p.gate_from is None]
         self._gates = [p for p in self.manifest.ports if p.gate_from is not None]
+        self.max_count = max((p.max_count for p in self._data), default=1)
+        self.gate_from = np.repeat([p.gate_from for p in self._gates], [p.n for p in self._gates]).astype(np.int64)
 
     @property
     def chip(self) -> Chip:
@@ -92,29 +97,21 @@ class Emulator:
         Raises:
             UsageError: an unknown port, layer or state. ShapeError: a shape that does not fit.
         """
-        given = self._inputs(inputs)
+        given = self.checked(inputs)
         steps, batch = next(iter(given.values())).shape[:2]
         if continuous and self.manifest.host is not None:
             raise UsageError("a network with layers on the host cannot run on from sample to sample")
-        hosted = self._host.before(given)
+        hosted = self.host.before(given)
         fed = {**given, **hosted.spikes}
-        raster = np.concatenate([fed[p.name] for p in self._data], axis=2) if len(self._data) > 1 else (
-            fed[self._data[0].name] if self._data else np.zeros((steps, batch, 0), np.uint8)
-        )  # fmt: skip
         ticks = steps + self.manifest.max_lag if ticks is None else int(ticks)
         if ticks < 0:
             raise UsageError(f"a run cannot have {ticks} ticks")
         wanted = self._probes(probes)
-        recorded = {name for name, states in wanted.items() if "u" in states or "v" in states}
-        readout = self.manifest.readout
-        if readout is not None and not readout.of_spikes:
-            recorded.add(readout.layer)
-        columns = {name: self._chip.placement[name] for name in wanted if name in recorded & self._where.keys()}
+        readout, columns = self.manifest.readout, self.recorded(wanted)
         record = np.unique(np.concatenate(list(columns.values()))) if columns else np.zeros(0, np.int64)
         injected = None if noise is None else self._noise(noise, ticks, batch, continuous)
-        gate_from = np.repeat([p.gate_from for p in self._gates], [p.n for p in self._gates]).astype(np.int64)
-        max_count = max((p.max_count for p in self._data), default=1)
-        stimulus = Stimulus(raster, max_count, gate_from, gate_from + steps, ticks, injected, record, draws)
+        gate_to = self.gate_from + steps
+        stimulus = Stimulus(self.raster(fed), self.max_count, self.gate_from, gate_to, ticks, injected, record, draws)
 
         if continuous:
             traces = self._run_continuous(stimulus, steps, batch, ticks)
@@ -125,14 +122,14 @@ class Emulator:
 
         where = {name: _columns(np.searchsorted(record, column)) for name, column in columns.items()}
         lags = {layer.name: layer.lag for layer in self.manifest.layers}
-        spikes = {name: traces.spikes[:, :, self._where[name]] for name in lags}
+        spikes = self.by_layer(traces.spikes)
         v = {name: traces.v[:, :, where[name]] for name in columns}
         answer = scores = None
         if readout is not None:
             answer, scores = read_out(readout, lags[readout.layer], spikes[readout.layer], v.get(readout.layer), steps)
-        if self._host.has_after:
+        if self.host.has_after:
             seen = {name: s[lags[name] : lags[name] + steps] for name, s in spikes.items()}
-            after, answer, scores = self._host.after({**fed, **seen}, answer, scores)
+            after, answer, scores = self.host.after({**fed, **seen}, answer, scores)
             hosted = hosted.joined(after)
         spikes |= {name: _padded(s, ticks) for name, s in hosted.spikes.items()}
         v |= {name: _padded(s, ticks) for name, s in hosted.v.items()}
@@ -147,6 +144,20 @@ class Emulator:
             ticks=ticks,
             lags=lags | dict.fromkeys(hosted.spikes, 0),
         )
+
+    def stream(self, batch: int = 1, *, probes: Probes = ("s",), draws: int | None = None) -> Stream:
+        """Run on from call to call: `stream.feed(inputs)` for the next ticks, whatever their number.
+
+        Args:
+            batch: samples side by side.
+            probes, draws: as `run`; `draws` a seed, or None.
+
+        Raises:
+            UsageError: the target runs whole samples only; an unknown layer or state.
+        """
+        from snnkit.emulator.stream import Stream
+
+        return Stream(self, batch, self._probes(probes), draws)
 
     def _run_chunks(self, stimulus: Stimulus, batch: int, progress: Progress | None) -> Traces:
         if progress is None or batch <= _CHUNK:
@@ -187,8 +198,12 @@ class Emulator:
             {name: last(values) for name, values in long.counters.items()},
         )
 
-    def _inputs(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The model's inputs [T, B, n] uint8, checked."""
+    def checked(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The model's inputs as uint8 [T, B, n].
+
+        Raises:
+            UsageError: an unknown port, a type or count that it does not carry. ShapeError: another shape.
+        """
         ports = self.manifest.inputs
         names = [p.name for p in ports]
         for name in inputs:
@@ -223,8 +238,28 @@ class Emulator:
             raise ShapeError("the ports got different numbers of steps or samples")
         return given
 
+    def raster(self, fed: Mapping[str, Array]) -> Array:
+        """All data ports side by side, uint8 [T, B, L]."""
+        rows = [fed[p.name] for p in self._data]
+        if not rows:
+            return np.zeros((*next(iter(fed.values())).shape[:2], 0), np.uint8)
+        return rows[0] if len(rows) == 1 else np.concatenate(rows, axis=2)
+
+    def recorded(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, Array]:
+        """Global neurons of the chip's layers whose u or v is wanted, or read for the answer."""
+        names = {name for name, states in wanted.items() if "u" in states or "v" in states}
+        readout = self.manifest.readout
+        if readout is not None and not readout.of_spikes:
+            names.add(readout.layer)
+        return {name: self._chip.placement[name] for name in wanted if name in names & self._where.keys()}
+
+    def by_layer(self, spikes: Array, only: Collection[str] | None = None) -> dict[str, Array]:
+        """The chip's layers of spikes [T, B, N], or only some of them."""
+        names = [layer.name for layer in self.manifest.layers if only is None or layer.name in only]
+        return {name: spikes[:, :, self._where[name]] for name in names}
+
     def _probes(self, probes: Probes) -> dict[str, tuple[str, ...]]:
-        layers = [*(layer.name for layer in self.manifest.layers), *self._host.layers]
+        layers = [*(layer.name for layer in self.manifest.layers), *self.host.layers]
         chosen = dict(probes) if isinstance(probes, Mapping) else dict.fromkeys(layers, tuple(probes))
         for name, states in chosen.items():
             if name not in layers:

@@ -65,6 +65,11 @@ class Hosts:
         """Whether anything runs after the chip."""
         return self._after is not None
 
+    @property
+    def parts(self) -> tuple[HostPart | None, HostPart | None]:
+        """What runs before and after the chip."""
+        return self._before, self._after
+
     def before(self, inputs: Mapping[str, Array]) -> HostTraces:
         """What runs before the chip, on the model's inputs [T, B, n]."""
         return HostTraces({}, {}) if self._before is None else self._before.run(inputs)
@@ -106,24 +111,44 @@ class HostPart:
         if readout is not None and readout.layer not in order:
             raise DescriptorError(f"manifest.json: the host reads no layer {readout.layer!r}", fix=_FIX)
 
-    def run(self, rows: Mapping[str, Array]) -> HostTraces:
-        """Run a batch from the initial state; `rows` uint8 [T, B, n] of every port."""
-        steps, batch = next(iter(rows.values())).shape[:2]
-        spikes = {layer.name: np.zeros((steps, batch, layer.n), np.uint8) for layer in self.network.layers}
-        v = {name: np.zeros(s.shape, np.float32) for name, s in spikes.items()}
-        sources = {**{p.name: rows[p.name] for p in self.network.ports}, **spikes}
+    def start(self, batch: int) -> HostState:
+        """The state of a batch before its first step."""
         neurons = {layer.name: _Neurons(layer, self.parameters[layer.name], batch) for layer in self.network.layers}
+        depth = max((s.delay for s in self.network.synapses), default=0)
+        return HostState(neurons, {name: np.zeros((depth, batch, n), np.uint8) for name, n in self.sizes.items()})
+
+    def run(self, rows: Mapping[str, Array], state: HostState | None = None) -> HostTraces:
+        """Run a batch on from `state`, which goes along, or from the initial state; `rows` uint8 [T, B, n] of every
+        port."""
+        steps, batch = next(iter(rows.values())).shape[:2]
+        state = self.start(batch) if state is None else state
+        sources = {p.name: np.concatenate([state.past[p.name], rows[p.name]]) for p in self.network.ports}
+        sources |= {
+            layer.name: np.concatenate([state.past[layer.name], np.zeros((steps, batch, layer.n), np.uint8)])
+            for layer in self.network.layers
+        }
+        v = {layer.name: np.zeros((steps, batch, layer.n), np.float32) for layer in self.network.layers}
+        depth = next((len(a) for a in state.past.values()), 0)
         for t in range(steps):
-            for name, neuron in neurons.items():
+            for name, neuron in state.neurons.items():
                 x = np.zeros((batch, neuron.n), np.float64)
                 for s, matrix in self.wires[name]:
-                    if t >= s.delay:
-                        row = sources[s.src][t - s.delay]
-                        if row.any():
-                            x += (matrix @ np.ascontiguousarray(row.T, dtype=np.float64)).T
-                spikes[name][t] = neuron.step(x)
+                    row = sources[s.src][depth + t - s.delay]
+                    if row.any():
+                        x += (matrix @ np.ascontiguousarray(row.T, dtype=np.float64)).T
+                sources[name][depth + t] = neuron.step(x)
                 v[name][t] = neuron.v
-        return HostTraces(spikes, v)
+        state.past = {name: a[len(a) - depth :] for name, a in sources.items()}
+        return HostTraces({layer.name: sources[layer.name][depth:] for layer in self.network.layers}, v)
+
+
+@dataclass
+class HostState:
+    """Between two steps: the neurons of each layer, and the latest spikes of every source, as many as the longest
+    delay looks back on."""
+
+    neurons: dict[str, _Neurons]
+    past: dict[str, Array]
 
 
 class _Neurons:

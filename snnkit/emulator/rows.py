@@ -221,8 +221,9 @@ def _pieces(lists: Lists) -> tuple[Array, Array, Array, Array, Array, Array, Lis
     dense_list = np.diff(lists.ptr) >= LONG_RUN * n_runs
     dense_list |= n_runs == 1
     dense = dense_list[owner] if total else np.zeros(0, bool)
-    order = np.lexsort((np.where(dense, 0, lists.delay), owner))
-    if not np.array_equal(order, np.arange(total)):
+    delay = np.where(dense, 0, lists.delay)
+    if ((np.diff(delay) < 0) & (np.diff(owner) == 0)).any():
+        order = np.lexsort((delay, owner))
         lists = Lists(lists.ptr, lists.weight[order], lists.target[order], lists.delay[order])
     by_delay = first.copy()
     by_delay[1:] |= np.diff(lists.delay) != 0

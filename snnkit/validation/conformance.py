@@ -170,6 +170,7 @@ def try_network(target: Target, graph: Graph, bias: Bias, inputs: Mapping[str, A
     problems = [*_same_files(path, folder / "b.snnx"), *_budgets(opened), *_placed_once(target, opened)]
     result = emulator.open(path).run(inputs)
     problems += _equal(target, made.graph, inputs, result, path)
+    problems += _in_pieces(opened, inputs, result)
     for options in target.capabilities.variants:
         problems += _variant(target, made.graph, opened, inputs, result, options)
     real, whole = run(late, inputs, record=()), run(made.graph, inputs, record=())
@@ -228,6 +229,24 @@ def _equal(target: Target, graph: Graph, inputs: Mapping[str, Array], result: An
     if graph.readout is not None and not np.array_equal(whole.answer(), result.answer):
         problems.append("the answers differ from those of graph/run.py")
     return problems
+
+
+def _in_pieces(opened: Descriptor, inputs: Mapping[str, Array], result: Any) -> Iterator[str]:
+    """A chip that can stop and go on, in pieces of 1, 2, 3, … ticks, against one run."""
+    chip = Emulator(opened)
+    if not hasattr(chip.chip, "go_on"):
+        return
+    stream, parts, at, size = chip.stream(next(iter(inputs.values())).shape[1]), [], 0, 1
+    while at < result.steps:
+        parts.append(stream.feed({name: x[at : at + size] for name, x in inputs.items()}))
+        at, size = at + size, size + 1
+    parts.append(stream.flush())
+    for name in (layer.name for layer in opened.manifest.layers):
+        if not np.array_equal(np.concatenate([p.spikes[name] for p in parts]), result.spikes[name]):
+            yield f"the spikes of {name} differ where the run is cut into pieces"
+    for name, total in result.counters.items():
+        if not np.array_equal(sum(p.counters[name] for p in parts), total):
+            yield f"the counter {name} differs where the run is cut into pieces"
 
 
 def _variant(

@@ -57,7 +57,7 @@ def test_nothing_is_overwritten(recording: Path, tmp_path: Path, capsys: pytest.
         (["a.raw", "b.xyz"], ["b.xyz"[-4:], "hdf5 (.hdf5/.h5/.hdf)"]),
         (["a.raw", "b.raw", "--to", "evt3"], ["evt3", "only be read"]),
         (["a.raw", "b.raw", "--to", "evt_2"], ["did you mean 'evt2'?"]),
-        (["a.raw", "udp2://x"], ["no file"]),
+        (["a.raw", "udp2://x"], ["no address", "did you mean 'udp'?"]),
         (["a.raw", "b.csv", "--sensor", "4"], ["--sensor 640x480"]),
         (["a.raw", "b.csv", "--sample", "4"], ["sample does not belong to Prophesee EVT 2"]),
         (["missing.raw", "b.csv"], ["missing.raw", "cannot be read"]),

@@ -25,6 +25,15 @@ Array = np.ndarray[Any, Any]
 _FORMS = instantiate(arithmetic, where=np.where)
 
 
+@dataclass
+class ToyState:
+    """Between two ticks: the `tick` that comes next, v [B, N], and who fired in the tick before, s [B, N]."""
+
+    tick: int
+    v: Array
+    s: Array
+
+
 @dataclass(frozen=True)
 class ToyChip:
     """Decoded cores. Global neurons are the used slots, core after core; sources are data lines, gate lines, neurons.
@@ -42,9 +51,16 @@ class ToyChip:
 
     def run(self, stimulus: Stimulus) -> Traces:
         """Run a batch from v = 0 (see `emulator.chip.Chip`)."""
+        return self.go_on(stimulus, self.start(stimulus.raster.shape[1]))
+
+    def start(self, batch: int, max_count: int = 1) -> ToyState:
+        """v = 0, nothing under way (see `emulator.chip.Stepwise`)."""
+        return ToyState(0, *(np.zeros((batch, self.n_neurons), np.int64) for _ in range(2)))
+
+    def go_on(self, stimulus: Stimulus, state: ToyState) -> Traces:
+        """Run more ticks (see `emulator.chip.Stepwise`)."""
         steps, batch, _ = stimulus.raster.shape
-        v = np.zeros((batch, self.n_neurons), np.int64)
-        s = np.zeros((batch, self.n_neurons), np.int64)
+        v, s = state.v, state.s
         spikes = np.zeros((stimulus.ticks, batch, self.n_neurons), np.uint8)
         out_v = np.zeros((stimulus.ticks, batch, len(stimulus.record)), np.int32)
         names = ("spikes", "synaptic_events", "axon_reads", "neuron_updates", "core_packets", "saturations")
@@ -53,7 +69,9 @@ class ToyChip:
         events = np.diff(self.synapses.indptr).astype(np.int64)
         for t in range(stimulus.ticks):
             data = stimulus.raster[t] if t < steps else np.zeros((batch, stimulus.raster.shape[2]), np.uint8)
-            gates = np.broadcast_to((stimulus.gate_from <= t) & (t < stimulus.gate_to), (batch, len(stimulus.gate_to)))
+            now = state.tick + t
+            open_ = (stimulus.gate_from <= now) & (now < stimulus.gate_to)
+            gates = np.broadcast_to(open_, (batch, len(stimulus.gate_to)))
             active = np.concatenate([data, gates, s], axis=1).astype(np.int64)  # s: what fired one tick ago
             q = np.asarray((incoming @ active.T).T)
             whole = _FORMS.integrate(v, q, self.registers[0])
@@ -67,6 +85,7 @@ class ToyChip:
             counters["axon_reads"] += active @ self.reads
             counters["core_packets"] += s @ self.routes
             counters["neuron_updates"] += self.n_neurons
+        state.tick, state.v, state.s = state.tick + stimulus.ticks, v, s
         return Traces(spikes, np.zeros_like(out_v), out_v, counters)
 
 

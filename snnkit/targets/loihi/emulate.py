@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from snnkit._dialect import instantiate
 from snnkit.descriptor import Descriptor
 from snnkit.emulator.chip import Stimulus, Traces
+from snnkit.emulator.order import MOST_ENTRIES, channels_last, entries, regrouped
 from snnkit.emulator.pool import spread, writable
 from snnkit.emulator.rows import Lists, Rows, build, ragged
 from snnkit.errors import DescriptorError
@@ -23,9 +25,21 @@ from snnkit.targets.loihi import arithmetic, schema, spec
 Array = np.ndarray[Any, Any]
 
 
+@dataclass
+class LoihiState:
+    """Between two ticks: `tick` that comes next, rings [B, depth, N], states [3, B, N] (u, v, refractory) and the
+    spikes of the tick before, last [B, N]."""
+
+    tick: int
+    rings: Array
+    states: Array
+    last: Array
+
+
 @dataclass(frozen=True)
 class LoihiChip:
-    """Decoded cores. Global neuron index = row of `compartment`; sources are data lines, gate lines, then neurons."""
+    """Decoded cores. Global neuron index = row of `compartment`, or layers
+    pixel after pixel (see `emulator.order`); sources are data lines, gate lines, then neurons."""
 
     n_neurons: int
     n_lines: int
@@ -38,24 +52,40 @@ class LoihiChip:
 
     def run(self, stimulus: Stimulus) -> Traces:
         """Run a batch from u = v = 0 (see `emulator.chip.Chip`)."""
-        from snnkit.targets.loihi.kernel import COUNTERS, pack_costs, run_samples
+        return self.go_on(stimulus, self.start(stimulus.raster.shape[1], stimulus.max_count))
+
+    def start(self, batch: int, max_count: int = 1) -> LoihiState:
+        """u = v = 0, nothing under way (see `emulator.chip.Stepwise`)."""
+        exact = self.rows.bound * max_count < 2**31 and self.rows.weights.dtype == np.int8
+        width = max(self.rows.width, self.n_neurons)
+        rings = np.zeros((batch, self.rows.depth, width), np.int32 if exact else np.int64)
+        states = np.zeros((3, batch, self.n_neurons), np.int32)
+        return LoihiState(0, rings, states, np.zeros((batch, self.n_neurons), np.uint8))
+
+    def go_on(self, stimulus: Stimulus, state: LoihiState) -> Traces:
+        """Run more ticks (see `emulator.chip.Stepwise`)."""
+        from snnkit.targets.loihi.kernel import COUNTERS, run_samples
 
         batch, ticks = stimulus.raster.shape[1], stimulus.ticks
         noise_u, noise_v = self._noise(stimulus.noise)
-        exact = self.rows.bound * stimulus.max_count < 2**31 and self.rows.weights.dtype == np.int8
-        width = max(self.rows.width, self.n_neurons)
-        rings = np.zeros((batch, self.rows.depth, width), np.int32 if exact else np.int64)
         spikes = np.empty((ticks, batch, self.n_neurons), np.uint8)
         u = np.empty((ticks, batch, len(stimulus.record)), np.int32)
         v = np.empty_like(u)
         counters = np.zeros((batch, len(COUNTERS)), np.int64)
         shared = (
             writable(stimulus.raster), stimulus.max_count > 1, stimulus.gate_from,
-            stimulus.gate_to, ticks, self.rows.arguments(), pack_costs(self.rows.events, self.packets), self.rows.unit,
-            self.neurons, rings, noise_u, noise_v, stimulus.record, spikes, u, v, counters,
+            stimulus.gate_to, state.tick, ticks, self.rows.arguments(), self._costs, self.rows.unit, self.neurons,
+            state.rings, state.states, state.last, noise_u, noise_v, stimulus.record, spikes, u, v, counters,
         )  # fmt: skip
         spread(lambda begin, end: run_samples(begin, end, *shared), batch)
+        state.tick += ticks
         return Traces(spikes, u, v, {name: counters[:, i] for i, name in enumerate(COUNTERS)})
+
+    @cached_property
+    def _costs(self) -> Array:
+        from snnkit.targets.loihi.kernel import pack_costs
+
+        return pack_costs(self.rows.events, self.packets)
 
     def _noise(self, noise: Array | None) -> tuple[Array, Array]:
         none = np.zeros((0, 1, self.n_neurons), np.int32)
@@ -83,18 +113,28 @@ def open_chip(descriptor: Descriptor) -> LoihiChip:
     n, n_lines, n_gates = len(arrays["compartment"]), wires.n_lines, wires.n_gates
     weight = instantiate(arithmetic, where=np.where).effective_weight(wires.mantissa.astype(np.int64), wires.wgt_exp)
     n_sources = n_lines + n_gates + n
-    lists = Lists(wires.ptr, weight, wires.target, wires.delay)
-    rows = build(lists, wires.source, wires.list_of, wires.base, n_sources)
-    source = wires.source
+    lists, source = Lists(wires.ptr, weight, wires.target, wires.delay), wires.source
+    list_of, base, neurons = wires.list_of, wires.base, _neurons(arrays)
+    at_membrane = np.repeat(arrays["core"][:, 3], np.diff(arrays["core_ptr"][:, 0])).astype(bool)
+    order = channels_last(descriptor.manifest.layers, placement, n)
+    if order is not None and entries(lists, list_of) <= MOST_ENTRIES:
+        now = np.argsort(order)
+        neurons, at_membrane = tuple(part[now] for part in neurons), at_membrane[now]
+        placement = {name: order[place] for name, place in placement.items()}
+        source = np.concatenate([np.arange(n_lines + n_gates), n_lines + n_gates + order])[source]
+        packets = np.bincount(source, minlength=n_sources).astype(np.int64)
+        lists, source, list_of, base = regrouped(lists, source, list_of, base, order, n_sources)
+    else:
+        packets = np.bincount(source, minlength=n_sources).astype(np.int64)
     return LoihiChip(
         n_neurons=n,
         n_lines=n_lines,
         n_gates=n_gates,
         placement=placement,
-        rows=rows,
-        packets=np.bincount(source, minlength=n_sources).astype(np.int64),
-        neurons=_neurons(arrays),
-        noise_at_membrane=np.repeat(arrays["core"][:, 3], np.diff(arrays["core_ptr"][:, 0])).astype(bool),
+        rows=build(lists, source, list_of, base, n_sources),
+        packets=packets,
+        neurons=neurons,
+        noise_at_membrane=at_membrane,
     )
 
 

@@ -92,14 +92,16 @@ def _sum(costs, sources):
 
 @njit(**_numba.OPTIONS)
 def run_samples(
-    begin, end, raster, several, gate_from, gate_to, ticks, rows, costs, unit, neurons, rings, noise_u,
-    noise_v, record, out_s, out_u, out_v, counters,
+    begin, end, raster, several, gate_from, gate_to, first, ticks, rows, costs, unit, neurons, rings, states, last,
+    noise_u, noise_v, record, out_s, out_u, out_v, counters,
 ):  # fmt: skip
-    """Samples begin to end - 1 of a batch, each from the initial state.
+    """Samples begin to end - 1 of a batch, `ticks` ticks from tick `first` on.
 
-    raster [T, B, L], `several` if it may hold counts above 1; rings [B, depth, at least N] zeros; noise_u, noise_v
-    int32 [ticks or 0, B or 1, N]; record [K] recorded compartments; out_s [ticks, B, N]; counters [B, len(COUNTERS)].
-    Samples do not touch each other, so the result is the same however they are spread over threads.
+    raster [T, B, L], `several` if it may hold counts above 1; rings [B, depth, at least N], states int32 [3, B, N] (u,
+    v, steps left of the refractory time) and last uint8 [B, N] (who fired in the tick before) are what the ticks before
+    left, zeros at first; noise_u, noise_v int32 [ticks or 0, B or 1, N]; record [K] recorded compartments; out_s
+    [ticks, B, N]; counters [B, len(COUNTERS)]. Samples do not touch each other, so the result is the same however they
+    are spread over threads.
     """
     ptr, dst, size, weight_at, index_at, delay, factor, weights, indices, pattern, zero_at = rows
     du, dv, level, bias, vmin, vmax, refract = neurons
@@ -113,18 +115,14 @@ def run_samples(
     at = np.empty(8, np.int64)
     scratch = np.empty(rings.shape[2], np.int16)
     no_noise = np.zeros(n, np.int32)
-    u = np.empty(n, np.int32)
-    v = np.empty(n, np.int32)
-    r = np.empty(n, np.int32)
     for b in range(begin, end):
-        u[:] = 0
-        v[:] = 0
-        r[:] = 0
+        u, v, r = states[0, b], states[1, b], states[2, b]
         ring = rings[b]
         bu = min(b, noise_u.shape[1] - 1)
         bv = min(b, noise_v.shape[1] - 1)
-        hits = 0
+        hits = active(last[b], first_neuron, found)
         for t in range(ticks):
+            now = first + t
             # in `found`: the neurons that fired in the step before; now the host's lines of this step
             if several:
                 counts[:hits] = 1
@@ -139,7 +137,7 @@ def run_samples(
                         counters[b, 1] += (costs[found[k]] >> _PACKET_BITS) * (counts[k] - 1)
                         counters[b, 3] += (costs[found[k]] & _PACKET_MASK) * (counts[k] - 1)
             for g in range(n_gates):
-                if gate_from[g] <= t < gate_to[g]:
+                if gate_from[g] <= now < gate_to[g]:
                     found[hits] = n_lines + g
                     if several:
                         counts[hits] = 1
@@ -149,15 +147,17 @@ def run_samples(
             counters[b, 3] += by_host & _PACKET_MASK
             counters[b, 4] += by_neurons & _PACKET_MASK
             deliver_all(
-                found[:hits], counts, t, ptr, dst, size, weight_at, index_at, delay, factor, weights, indices, pattern,
-                zero_at, ring, at, scratch,
+                found[:hits], counts, now, ptr, dst, size, weight_at, index_at, delay, factor, weights, indices,
+                pattern, zero_at, ring, at, scratch,
             )  # fmt: skip
             noise = noise_u[t, bu] if noise_u.shape[0] > 0 else no_noise
             drive = bias + noise_v[t, bv] if noise_v.shape[0] > 0 else bias
             s = out_s[t, b]
-            acc = ring[t % ring.shape[0]]
+            acc = ring[now % ring.shape[0]]
             _update(u, v, r, acc, unit, noise, s, du, dv, level, drive, vmin, vmax, refract, counters[b])
             hits = active(s, first_neuron, found)
             for k in range(record.shape[0]):
                 out_u[t, b, k] = u[record[k]]
                 out_v[t, b, k] = v[record[k]]
+        if ticks > 0:
+            last[b] = out_s[ticks - 1, b]

@@ -55,11 +55,12 @@ class Plastic:
         )  # fmt: skip
 
     def states(self, batch: int, n: int) -> tuple[Array, ...]:
-        """Weights, times and traces of rows, and the post events of neurons, per sample."""
+        """Weights, times and traces of rows, and the post events of neurons, per sample, before the first step."""
         some = len(self.rows) > 0
-        rows, synapses, neurons = len(self.at) - 1, len(self.neuron), n if some else 0
+        neurons = n if some else 0
+        traces = np.stack([self.last_time, self.last_trace], 1)
         return (
-            np.zeros((batch, synapses), np.int64), np.zeros((batch, rows, 2), np.int64),
+            np.repeat(self.weights[None], batch, 0), np.repeat(traces[None], batch, 0),
             np.zeros((batch, neurons, spec.POST_EVENTS, 2), np.int64), np.zeros((batch, neurons), np.int64),
         )  # fmt: skip
 

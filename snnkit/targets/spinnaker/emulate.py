@@ -26,6 +26,17 @@ from snnkit.targets.spinnaker.setup import Derived, derive
 Array = np.ndarray[Any, Any]
 
 
+@dataclass
+class SpinnakerState:
+    """Between two steps: the `tick` that comes next, rings uint16 [B, depth, 2N], membranes int64 [4, B, N] (v,
+    refractory steps, both synaptic states), and what learns (see `Plastic.states`)."""
+
+    tick: int
+    rings: Array
+    membranes: Array
+    plastic: tuple[Array, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class SpinnakerChip:
     """A decoded board. Global neurons stand core after core; sources are data lines, gate lines, then neurons.
@@ -51,22 +62,37 @@ class SpinnakerChip:
         raw, d = self.raw, self.derived
         columns = (
             raw["i_offset"], d.resistance, raw["v_rest"], d.decay, raw["v_thresh"], raw["v_reset"], d.hold, d.gain,
-            d.decay_e, d.decay_i, d.scale_e, d.scale_i, raw["v_init"], raw["refrac_init"], raw["s_e"], raw["s_i"],
+            d.decay_e, d.decay_i, d.scale_e, d.scale_i,
         )  # fmt: skip
         table = np.array([[c.first, c.n, *c.shift] for c in self.cores], np.int64).reshape(-1, 4)
         return (*(np.ascontiguousarray(c, np.int64) for c in columns), table)
 
     def run(self, stimulus: Stimulus) -> Traces:
         """Run a batch from the initial state (see `emulator.chip.Chip`). u is the input current, s16.15."""
+        return self.go_on(stimulus, self.start(stimulus.raster.shape[1]))
+
+    def start(self, batch: int, max_count: int = 1) -> SpinnakerState:
+        """The initial state, nothing under way (see `emulator.chip.Stepwise`)."""
+        raw = self.raw
+        initial = np.stack([raw["v_init"], raw["refrac_init"], raw["s_e"], raw["s_i"]]).astype(np.int64)
+        rings = np.zeros((batch, self.delivery.depth, 2 * self.n_neurons), np.uint16)
+        return SpinnakerState(
+            0, rings, np.repeat(initial[:, None], batch, 1), self.plastic.states(batch, self.n_neurons)
+        )
+
+    def go_on(self, stimulus: Stimulus, state: SpinnakerState) -> Traces:
+        """Run more steps (see `emulator.chip.Stepwise`)."""
         from snnkit.targets.spinnaker.kernel import COUNTERS
 
         if stimulus.noise is not None and np.any(stimulus.noise):
             raise DescriptorError("SpiNNaker's neurons take no injected noise", fix="run without noise")
         none = np.zeros((0, 2), np.int64)
-        spikes, u, v, counters, _ = self._run(stimulus, none, full=False)
+        spikes, u, v, counters, _ = self._run(stimulus, state, none, full=False)
         return Traces(spikes, u, v, {name: counters[:, i] for i, name in enumerate(COUNTERS)})
 
-    def _run(self, stimulus: Stimulus, packets: Array, *, full: bool) -> tuple[Array, Array, Array, Array, Any]:
+    def _run(
+        self, stimulus: Stimulus, state: SpinnakerState, packets: Array, *, full: bool
+    ) -> tuple[Array, Array, Array, Array, Any]:
         from snnkit.targets.spinnaker.kernel import COUNTERS, run_samples
 
         batch, ticks, n = stimulus.raster.shape[1], stimulus.ticks, self.n_neurons
@@ -74,18 +100,17 @@ class SpinnakerChip:
         u = np.empty((ticks, batch, len(stimulus.record)), np.int32)
         v = np.empty_like(u)
         counters = np.zeros((batch, len(COUNTERS)), np.int64)
-        rings = np.zeros((batch, self.delivery.depth, 2 * n), np.uint16)
         probes = np.zeros((ticks if full else 0, 7, n), np.int64)
         ring_probe = np.zeros((ticks if full else 0, 2 * n), np.uint16)
-        states = self.plastic.states(batch, n)
         history = self.plastic.record(ticks if full else 0)
         fast = self.delivery.bound * stimulus.max_count <= spec.WEIGHT_MAX and not len(self.plastic.rows)
         shared = (
-            fast, writable(stimulus.raster), packets, stimulus.gate_from, stimulus.gate_to, ticks,
-            self.delivery.arguments(), self.neurons(), rings, self.plastic.arguments(), states, stimulus.record,
-            spikes, u, v, counters, probes, ring_probe, history,
+            fast, writable(stimulus.raster), packets, stimulus.gate_from, stimulus.gate_to, state.tick, ticks,
+            self.delivery.arguments(), self.neurons(), state.rings, state.membranes, self.plastic.arguments(),
+            state.plastic, stimulus.record, spikes, u, v, counters, probes, ring_probe, history,
         )  # fmt: skip
         spread(lambda begin, end: run_samples(begin, end, *shared), batch)
+        state.tick += ticks
         return spikes, u, v, counters, (probes, ring_probe, history)
 
     def trace(self, packets: Array, ticks: int) -> dict[str, Array]:
@@ -98,7 +123,7 @@ class SpinnakerChip:
         none = np.zeros(0, np.int64)
         raster = np.zeros((0, 1, self.n_lines), np.uint8)
         stimulus = Stimulus(raster, 1, none, none, ticks, None, none)
-        spikes, _, _, counters, (probes, ring, history) = self._run(stimulus, packets, full=True)
+        spikes, _, _, counters, (probes, ring, history) = self._run(stimulus, self.start(1), packets, full=True)
         names = ("v_start", "gsyn_exc", "gsyn_inh", "v_end", "syn_exc_end", "syn_inh_end", "refrac_end")
         out = {name: probes[:, i] for i, name in enumerate(names)}
         split = np.concatenate([2 * c.first + np.arange(c.n) for c in self.cores])

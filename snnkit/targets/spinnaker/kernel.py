@@ -100,19 +100,19 @@ def _update(core, slot, v, r, s_e, s_i, i_now, moved, s, before, neurons):
 
 @njit(**_numba.OPTIONS)
 def run_samples(
-    begin, end, fast, raster, packets, gate_from, gate_to, ticks, rows, neurons, rings, plastic, states, record, out_s,
-    out_u, out_v, counters, probes, ring_probe, history,
+    begin, end, fast, raster, packets, gate_from, gate_to, first, ticks, rows, neurons, rings, membranes, plastic,
+    states, record, out_s, out_u, out_v, counters, probes, ring_probe, history,
 ):  # fmt: skip
-    """Samples begin to end - 1 of a batch, each from the initial state.
+    """Samples begin to end - 1 of a batch, `ticks` steps from step `first` on.
 
     `fast`: no slot can saturate and nothing learns. raster uint8 [T, B, L]; packets int64 [P, 2] of (step, source) are
-    sent in their order, in every sample. record [K]
+    sent in their order, in every sample. What the steps before left: rings uint16 [B, depth, 2N], membranes int64
+    [4, B, N] (v, refractory steps, both synaptic states), and `states` of what learns. record [K]
     neurons whose current and v are recorded. probes [ticks or 0, 7, N], ring_probe [ticks or 0, 2N] and history record
     everything of one sample. Samples do not touch each other.
     """
     (
-        offset, resistance, rest, decay, thresh, reset, hold, gain, decay_e, decay_i, scale_e, scale_i, v_init, r_init,
-        e_init, i_init, cores,
+        offset, resistance, rest, decay, thresh, reset, hold, gain, decay_e, decay_i, scale_e, scale_i, cores,
     ) = neurons  # fmt: skip
     columns = (offset, resistance, rest, decay, thresh, reset, hold, gain, decay_e, decay_i, scale_e, scale_i)
     n = out_s.shape[2]
@@ -132,19 +132,16 @@ def run_samples(
     full = probes.shape[0] > 0
     before = np.zeros((2 if full else 0, n), np.int64)
     for b in range(begin, end):
-        v, r, s_e, s_i = v_init.copy(), r_init.copy(), e_init.copy(), i_init.copy()
+        v, r, s_e, s_i = membranes[0, b], membranes[1, b], membranes[2, b], membranes[3, b]
         ring = rings[b]
         total_events = 0
         total_rows = 0
         over = 0
         sent = 0
-        if learns:
-            weights_of[b] = plastic[13]
-            rows_of[b, :, 0] = plastic[14]
-            rows_of[b, :, 1] = plastic[15]
         next_packet = 0
         for t in range(ticks):
-            slot = ring[t & (ring.shape[0] - 1)]
+            now = first + t
+            slot = ring[now & (ring.shape[0] - 1)]
             s = out_s[t, b]
             if full:
                 ring_probe[t] = slot
@@ -166,16 +163,16 @@ def run_samples(
             if learns:
                 for i in range(n):
                     if s[i] and rule_of_neuron[i] >= 0:
-                        add_post_event(t, i, rule_of_neuron[i], plastic, post[b], post_count[b])
+                        add_post_event(now, i, rule_of_neuron[i], plastic, post[b], post_count[b])
             # the host's packets, then those of the neurons in their order
             hits = 0
-            while next_packet < packets.shape[0] and packets[next_packet, 0] <= t:
-                if packets[next_packet, 0] == t:
+            while next_packet < packets.shape[0] and packets[next_packet, 0] <= now:
+                if packets[next_packet, 0] == now:
                     source = packets[next_packet, 1]
                     if learns:
                         for k in range(plastic_ptr[source], plastic_ptr[source + 1]):
-                            counters[b, 6] += process_row(t, plastic_rows[k], plastic, states, b, ring)
-                    over += deliver(source, t, rows, ring)
+                            counters[b, 6] += process_row(now, plastic_rows[k], plastic, states, b, ring)
+                    over += deliver(source, now, rows, ring)
                     total_events += events[source]
                     total_rows += read[source]
                     sent += 1
@@ -183,7 +180,7 @@ def run_samples(
             if t < raster.shape[0]:
                 hits = active(raster[t, b], np.int64(0), found)
             for g in range(gate_from.shape[0]):
-                if gate_from[g] <= t < gate_to[g]:
+                if gate_from[g] <= now < gate_to[g]:
                     found[hits] = n_lines + g
                     hits += 1
             by_host = hits
@@ -208,14 +205,14 @@ def run_samples(
                         total_rows += read[found[m]]
                         sent += m < by_host
                         m += 1
-                    deliver_alike(found[h:m], t, rows, ring, at)
+                    deliver_alike(found[h:m], now, rows, ring, at)
                     h = m
                     continue
                 for _ in range(times):
                     if learns:
                         for k in range(plastic_ptr[source], plastic_ptr[source + 1]):
-                            counters[b, 6] += process_row(t, plastic_rows[k], plastic, states, b, ring)
-                    over += deliver(source, t, rows, ring)
+                            counters[b, 6] += process_row(now, plastic_rows[k], plastic, states, b, ring)
+                    over += deliver(source, now, rows, ring)
                 h += 1
             if full and learns:
                 history[0][t] = weights_of[b]

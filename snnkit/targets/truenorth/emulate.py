@@ -39,6 +39,17 @@ class Cores:
     destination: Array
 
 
+@dataclass
+class TrueNorthState:
+    """Between two ticks: the `tick` that comes next, and what `kernel.run_samples` keeps."""
+
+    tick: int
+    v: Array
+    rings: Array
+    waiting: Array
+    number: Array
+
+
 @dataclass(frozen=True)
 class TrueNorthChip:
     """Global index: 256 c + i for neuron i of core c, then axons in the same way, then output lines.
@@ -57,6 +68,17 @@ class TrueNorthChip:
 
     def run(self, stimulus: Stimulus) -> Traces:
         """Run a batch from the initial potentials (see `emulator.chip.Chip`)."""
+        return self.go_on(stimulus, self.start(stimulus.raster.shape[1]))
+
+    def start(self, batch: int, max_count: int = 1) -> TrueNorthState:
+        """The initial potentials, nothing under way (see `emulator.chip.Stepwise`)."""
+        n_cores = len(self.cores.rows)
+        v = np.repeat(self.cores.v_init[:, None], batch, 1)
+        rings, waiting = (np.zeros((batch, spec.SCHEDULER_ROWS, n_cores * AXONS), np.uint8) for _ in range(2))
+        return TrueNorthState(0, v, rings, waiting, np.zeros((batch, spec.SCHEDULER_ROWS, n_cores), np.int32))
+
+    def go_on(self, stimulus: Stimulus, state: TrueNorthState) -> Traces:
+        """Run more ticks (see `emulator.chip.Stepwise`). Given draws are those of these ticks."""
         from snnkit.targets.truenorth.kernel import COUNTERS, run_samples
 
         core, n_cores = self.cores, len(self.cores.rows)
@@ -68,16 +90,16 @@ class TrueNorthChip:
         axon = np.zeros((ticks if self.axons_wanted else 0, batch, n_cores * AXONS), np.uint8)
         line = np.zeros((ticks, batch, len(self.reported)), np.uint8)
         v = np.zeros((ticks, batch, len(stimulus.record)), np.int64)
-        rings = np.zeros((batch, spec.SCHEDULER_ROWS, n_cores * AXONS), np.uint8)
         counters = np.zeros((batch, len(COUNTERS)), np.int64)
         wide_of = np.zeros(0, np.int16 if core.rows.dtype == np.int8 else np.int32)
         shared = (
-            wide_of, writable(stimulus.raster), self.line_ptr, self.lines, stimulus.gate_from, stimulus.gate_to, ticks,
-            core.rows, core.bits, core.stochastic, core.kind, core.events, core.parameters, core.v_init,
-            core.destination, seed, syn, leak, thr, stimulus.record, s, axon, line, v, rings,
-            counters,
+            wide_of, writable(stimulus.raster), self.line_ptr, self.lines, stimulus.gate_from, stimulus.gate_to,
+            state.tick, ticks, core.rows, core.bits, core.stochastic, core.kind, core.events, core.parameters,
+            core.destination, seed, syn, leak, thr, stimulus.record, s, axon, line, v, state.v, state.rings,
+            state.waiting, state.number, counters,
         )  # fmt: skip
         spread(lambda begin, end: run_samples(begin, end, *shared), batch)
+        state.tick += ticks
         known = self.reported >= 0
         s[:, :, self.reported[known]] = line[:, :, known]  # the host reads these neurons at the output port
         spikes = np.concatenate([s, axon, line], 2) if self.axons_wanted else s

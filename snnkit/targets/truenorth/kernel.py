@@ -151,52 +151,51 @@ def _inject(t, row, line_ptr, lines, n_data, gate_from, gate_to, ring, waiting, 
 
 @njit(**_numba.OPTIONS)
 def run_samples(
-    begin, end, wide_of, raster, line_ptr, lines, gate_from, gate_to, ticks, rows, bits, stochastic, kind_of, events,
-    parameters, v_init, destination, seed, draws_syn, draws_leak, draws_thr, record, out_s, out_axon,
-    out_line, out_v, rings, counters,
+    begin, end, wide_of, raster, line_ptr, lines, gate_from, gate_to, first, ticks, rows, bits, stochastic, kind_of,
+    events, parameters, destination, seed, draws_syn, draws_leak, draws_thr, record, out_s, out_axon, out_line,
+    out_v, v, rings, waiting, number, counters,
 ):  # fmt: skip
-    """Samples begin to end - 1 of a batch, each from the initial state.
+    """Samples begin to end - 1 of a batch, `ticks` ticks from tick `first` on.
 
     raster uint8 [T, B, L]; line_ptr [L+G+1] into lines [., 2] of (axon, delay). rows int8 or int16 [C, 256, 256]: the
     deterministic weights, wide_of an array of the type that holds sums of 256 of them. bits uint8 [C, 256, 256]: type
     + 1 of each stochastic synapse, stochastic int64 [C, 4, 256] their weights. kind_of [C] 0: neither leak reversal nor
     draws, 1: no draws, 2: draws. events [C, 256]: synapses of an axon. parameters int32 [C, 10, 256]. destination int32
     [C, 256, 4]: kind, axon or line, delay, hops. draws_* [ticks or 0, C, ...]. record int64 [K]: global neurons.
-    out_s [ticks, B, C*256], out_axon, out_line the same for axons (or [0, ...]) and lines. rings uint8 [B, 16, C*256].
-    Axons count through all cores. Samples do not touch each other, so the result is the same for any number of threads.
+    out_s [ticks, B, C*256], out_axon, out_line the same for axons (or [0, ...]) and lines. What the ticks before left:
+    potentials v int64 [C, B, 256], rings uint8 [B, 16, C*256] of active axons, per delay and core their list waiting
+    uint8 [B, 16, C*256] in the order they came, and its length number int32 [B, 16, C]. Axons count
+    through all cores. Samples do not touch each other, so the result is the same for any number of threads.
     """
     n_cores = rows.shape[0]
     n_data = raster.shape[2]
     batch = end - begin
-    v = np.empty((n_cores, batch, N), np.int64)
     x = np.empty(N, wide_of.dtype)
     longest = max(N, n_data)
     found = np.empty(longest + longest // 8 + 10, np.int64)
-    waiting = np.empty((batch, 16, n_cores * N), np.uint8)  # per delay and core the active axons, as they came
-    number = np.zeros((batch, 16, n_cores), np.int32)
     touched = 0
     rho_leak = np.zeros(N, np.int64)
     rho_threshold = np.zeros(N, np.int64)
     given = draws_syn.shape[0] > 0 or draws_leak.shape[0] > 0 or draws_thr.shape[0] > 0
-    for b in range(batch):
-        v[:, b] = v_init
     for t in range(ticks):
+        now = first + t
         for b in range(batch):
             counters[begin + b, 9] += 1
             _inject(
-                t, raster[t, begin + b] if t < raster.shape[0] else raster[0, begin + b, :0], line_ptr, lines, n_data,
-                gate_from, gate_to, rings[begin + b], waiting[b], number[b], found, counters[begin + b],
+                now, raster[t, begin + b] if t < raster.shape[0] else raster[0, begin + b, :0], line_ptr, lines, n_data,
+                gate_from, gate_to, rings[begin + b], waiting[begin + b], number[begin + b], found, counters[begin + b],
             )  # fmt: skip
-        at = t & 15
+        at = now & 15
         for c in range(n_cores):  # samples inside, so that a core's rows and parameters stay in the cache
             for b in range(batch):
-                touched += _touch(rows[c], waiting[b, at, c * N : (c + 1) * N], number[b, at, c])
+                touched += _touch(rows[c], waiting[begin + b, at, c * N : (c + 1) * N], number[begin + b, at, c])
             for b in range(batch):
                 ring = rings[begin + b]
                 mine = counters[begin + b]
                 x[:] = 0
-                count = number[b, at, c]
-                came = waiting[b, at, c * N : (c + 1) * N]
+                list_of, length_of = waiting[begin + b], number[begin + b]
+                count = length_of[at, c]
+                came = list_of[at, c * N : (c + 1) * N]
                 if count > 0:
                     row = ring[at, c * N : (c + 1) * N]
                     if out_axon.shape[0] > 0:
@@ -206,25 +205,25 @@ def run_samples(
                         row[came[k]] = 0
                         happened += events[c, came[k]]
                     mine[1] += happened
-                    number[b, at, c] = 0
+                    length_of[at, c] = 0
                     _add(x, rows[c], came, count)
                 s = out_s[t, begin + b, c * N : (c + 1) * N]
                 if kind_of[c] == 0:
-                    spikes, wide = _simple(v[c, b], x, parameters[c], s)
+                    spikes, wide = _simple(v[c, begin + b], x, parameters[c], s)
                 elif kind_of[c] == 1:
-                    spikes, wide = _plain(v[c, b], x, parameters[c], s)
+                    spikes, wide = _plain(v[c, begin + b], x, parameters[c], s)
                 else:
                     for k in range(count):
                         a = np.int64(came[k])
                         for i in range(N):
                             kind = bits[c, a, i]
                             if kind > 0:
-                                rho = draws_syn[t, c, a, i] if given else _draw(seed, t, c, a, i) & 255
+                                rho = draws_syn[t, c, a, i] if given else _draw(seed, now, c, a, i) & 255
                                 x[i] += _drawn(stochastic[c, kind - 1, i], 1, rho)
                     for i in range(N):
-                        rho_leak[i] = draws_leak[t, c, i] if given else _draw(seed, t, c, LEAK_DRAW, i) & 255
-                        rho_threshold[i] = draws_thr[t, c, i] if given else _draw(seed, t, c, THRESHOLD_DRAW, i)
-                    spikes, wide = _random(v[c, b], x, parameters[c], s, rho_leak, rho_threshold)
+                        rho_leak[i] = draws_leak[t, c, i] if given else _draw(seed, now, c, LEAK_DRAW, i) & 255
+                        rho_threshold[i] = draws_thr[t, c, i] if given else _draw(seed, now, c, THRESHOLD_DRAW, i)
+                    spikes, wide = _random(v[c, begin + b], x, parameters[c], s, rho_leak, rho_threshold)
                 mine[0] += spikes
                 mine[2] += N
                 mine[8] += wide
@@ -233,8 +232,8 @@ def run_samples(
                         kind, to, delay, hops = destination[c, found[h]]
                         mine[6] += hops
                         if kind == 1:
-                            then = (t + delay) & 15
-                            mine[7] += _arrive(ring[then], to, waiting[b, then], number[b, then])
+                            then = (now + delay) & 15
+                            mine[7] += _arrive(ring[then], to, list_of[then], length_of[then])
                             mine[4] += 1
                         elif kind == 2:
                             out_line[t, begin + b, to] += 1
@@ -242,5 +241,5 @@ def run_samples(
         for b in range(batch):
             for k in range(record.shape[0]):
                 g = record[k]
-                out_v[t, begin + b, k] = v[g >> 8, b, g & 255] if g < n_cores * N else 0
+                out_v[t, begin + b, k] = v[g >> 8, begin + b, g & 255] if g < n_cores * N else 0
     return touched
