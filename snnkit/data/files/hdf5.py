@@ -12,7 +12,10 @@ Sources: github uzh-rpg/DSEC; Cramer et al. 2020, doi:10.1109/TNNLS.2020.3044364
 from __future__ import annotations
 
 import contextlib
+import mmap
+import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,38 @@ def open_file(path: Path) -> Any:
         return h5py.File(path, "r", locking=False)
     except _DAMAGE as error:
         raise _damaged(path, error) from None
+
+
+def check_heaps(path: Path) -> None:
+    """Raise `DataError` where the file's heaps of variable lengths do not add up: HDF5 would loop for ever in them.
+
+    A collection is "GCOL", version 1, its size, then objects of 16 bytes (index, size) and their padded data; index 0
+    is what is left over. Source: HDF5 File Format Specification 3.0, III.E.
+    """
+    status = path.stat()
+    if not _heaps_add_up(str(path), status.st_mtime_ns, status.st_size):
+        raise _damaged(path, ValueError("a heap of variable lengths does not add up"))
+
+
+@lru_cache(64)
+def _heaps_add_up(path: str, modified: int, size: int) -> bool:
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = data.find(b"GCOL\1\0\0\0")
+        while at >= 0:
+            if at + 16 > len(data):
+                return False
+            end = at + struct.unpack_from("<Q", data, at + 8)[0]
+            if end < at + 16 or end > len(data):
+                return False
+            place = at + 16
+            while place + 16 <= end:
+                index, length = struct.unpack_from("<H6xQ", data, place)
+                step = 16 + (length + 7) // 8 * 8 if index else length
+                if step < 16 or place + step > end:
+                    return False
+                place += step
+            at = data.find(b"GCOL\1\0\0\0", at + 8)
+    return True
 
 
 class Hdf5Reader(Reader):
@@ -109,6 +144,8 @@ class ShdReader(Reader):
     """
 
     def __init__(self, path: Path, sample: int | None = None) -> None:
+        size_of(path)
+        check_heaps(path)
         with open_file(path) as file:
             try:
                 times, units = file["spikes/times"], file["spikes/units"]

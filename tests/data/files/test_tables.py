@@ -243,6 +243,17 @@ def test_samples_of_the_shd_layout(tmp_path: Path) -> None:
         files.read(path, sample=0)
 
 
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_heap_in_which_hdf5_would_loop_for_ever(tmp_path: Path, index: int) -> None:
+    data = bytearray(encoders.shd(tmp_path / "a.h5", stream(30).events))
+    at = data.index(b"GCOL") + 16
+    data[at : at + 2] = index.to_bytes(2, "little")
+    data[at + 8 : at + 16] = (0 if index == 0 else 2**64 - 16).to_bytes(8, "little")
+    (tmp_path / "b.h5").write_bytes(data)
+    with pytest.raises(DataError, match="does not add up"):
+        files.read(tmp_path / "b.h5")
+
+
 def test_columns_that_are_read_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from snnkit.data.files import npz
 
