@@ -41,7 +41,8 @@ class LiveSettings:
         every: an answer is given every so many steps, and at the end of a window; None: `window`.
         queue: events that have room between the two threads.
         policy: of the queue; None: "block" for recordings, "drop-oldest" for what comes live.
-        chunk: most steps that the network computes in one call, when it has fallen behind.
+        chunk: most steps that the network computes in one call, when it has fallen behind. Neurons and chips do not
+            notice; the last bits of torch's sums may depend on it (1: always one step).
         hold: µs by which events may be out of order.
         idle: µs of silence after which steps of a live source close by our clock; more than the sender waits between
             packets, or its next events will be late.
