@@ -83,7 +83,7 @@ class Paired(FrameDataModule):
         return steps.pop() if len(steps) == 1 else None
 
     @property
-    def max_counts(self) -> tuple[int, ...]:
+    def max_counts(self) -> tuple[int | None, ...]:
         """The largest value of a cell of each input used."""
         return tuple(self.parts[k].frames.max_count for k in self.used)
 
