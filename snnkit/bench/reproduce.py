@@ -131,7 +131,8 @@ FIGURES: dict[str, Figure] = {
         "pixels, steered by the network in the Loihi emulator, by the torch model, by the centroid of events with a PD "
         "law, and without control",
         {
-            "rms_emulator": ("at most", 3.0),
+            "rms_emulator": ("at most", 2.2),
+            "emulator_over_centroid": ("at most", 1.0),
             "differing_spikes": ("at most", 0),
         },
         follow_digit("follow_digit/loihi", (0, 1, 2)),

@@ -34,6 +34,7 @@ def rooted(monkeypatch: pytest.MonkeyPatch, name: str, measure: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_anomaly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for key, value in {"HOURS": 0.1, "GAP_S": 20.0, "VALIDATION": (100,), "TEST": (200,)}.items():
         monkeypatch.setattr(anomaly, key, value)
@@ -46,6 +47,7 @@ def test_anomaly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_follow_digit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for key, value in {"SCENES": 2, "SECONDS": 0.5, "TUNING": 2, "TUNING_SECONDS": 0.5}.items():
         monkeypatch.setattr(follow, key, value)
