@@ -312,7 +312,7 @@ def run(
     """
     shape = tuple(shape or (QUICK_SHAPE if quick else FULL_SHAPE))
     rounds = rounds or (4 if quick else 5)
-    warm_up()
+    warm_up(neurons=("LIF",))
     contenders = [
         c
         for c in CONTENDERS
