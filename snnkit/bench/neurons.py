@@ -4,7 +4,7 @@ The floor is 20 bytes per float32 element (forward: read x, write s; backward: r
 gradient of x) at the stream bandwidth measured in the same rounds. Rounds are interleaved (A, B, C, A, B, C, …), so
 that a busy machine hits all alike. Every contender computes the same: decay 0.9, threshold 1, arctan surrogate with
 α = 2, detached reset, from rest; where a peer cannot, its settings say what differs. Peers run their own default back
-end.
+end, and once more with all their own defaults (`snnkit.bench.defaults`), which make another neuron.
 
 `THP_MEM_ALLOC_ENABLE=1` in the environment before torch loads gives transparent huge pages, 1.2 to 1.9 times faster for
 tensors this large, for everybody; the rows say whether it was on.
@@ -308,14 +308,19 @@ def run(
     Returns:
         Rows with the keys work, impl, settings, ms_min, ms_median, floor_ratio (of the minimum), peak_ratio (peak
         extra memory in units of the input; None where the system does not tell), differing_spikes (against ours).
-        Contenders that would not fit into memory run on a tenth of the batch, beside ours on the same.
+        Peers come twice, under our settings and under their defaults; on the CPU the last rows are those of a first
+        call, with an empty and with a filled kernel cache. Contenders that would not fit into memory run on a tenth of
+        the batch, beside ours on the same.
     """
+    from snnkit.bench import first_call
+    from snnkit.bench.defaults import DEFAULTS
+
     shape = tuple(shape or (QUICK_SHAPE if quick else FULL_SHAPE))
     rounds = rounds or (4 if quick else 5)
-    warm_up()
+    warm_up(neurons=("LIF",))
     contenders = [
         c
-        for c in CONTENDERS
+        for c in (*CONTENDERS, *DEFAULTS)
         if reset in c.resets and (c.package is None or importlib.util.find_spec(c.package) is not None)
     ]
     where = torch.device(device)
@@ -331,4 +336,6 @@ def run(
     if rest:
         smaller = (shape[0], max(1, shape[1] // 10), shape[2])
         rows += _compete([contenders[0], *rest], smaller, reset, rounds, where)
+    if where.type == "cpu":
+        rows += first_call.measure(1 if quick else 3)
     return rows

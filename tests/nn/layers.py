@@ -31,6 +31,13 @@ class Example:
 
 EXAMPLES: dict[str, Example] = {
     "AdaptiveAvgPool2d": Example(lambda: snn.AdaptiveAvgPool2d((3, 2)), (2, 6, 7)),
+    "ALIF": Example(lambda: snn.ALIF(refractory=1), (3, 2, 2)),
+    "ALIF learned": Example(
+        lambda: snn.ALIF(
+            reset="subtract", learn_decay=True, learn_threshold=True, learn_adaptation=True, shape=(3,)
+        ),
+        (3, 2, 2),
+    ),
     "Add": Example(lambda: snn.Add(snn.Linear(5, 5), nn.Identity(), snn.OneToOne(5)), (5,)),
     "Attention": Example(lambda: snn.Attention(snn.Conv2d(4, 4, 1), nn.Identity(), nn.Identity(), heads=2), (4, 3, 2)),
     "AvgPool2d": Example(lambda: snn.AvgPool2d(2), (2, 6, 7)),
@@ -127,6 +134,7 @@ def every_layer() -> nn.Sequential:
         snn.Dropout(0.25),
         snn.Recurrent.one_to_one(snn.CubaLIF(), 8),
         snn.LinearLeakIF(floor=1.0),
+        snn.ALIF(),
         snn.Linear(8, 6),
         snn.Votes(3),
         snn.LI(),
