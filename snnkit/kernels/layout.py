@@ -99,13 +99,15 @@ def array(x: Tensor) -> np.ndarray[Any, Any]:
     return x.detach().numpy()
 
 
-def empty(like: Tensor, *shape: int) -> Tensor:
-    """An uninitialised tensor of that shape, `like` in dtype and device."""
-    return torch.empty(shape, dtype=like.dtype, device=like.device)
+def empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+    """An uninitialised tensor of that shape, `like` in device and, where none is given, in dtype."""
+    return torch.empty(shape, dtype=dtype or like.dtype, device=like.device)
 
 
 def reduce_to(partial: Tensor, count: int, repeat: int) -> Tensor:
     """Gradient [P] of a parameter from its parts [M]: summed in a fixed order, whatever the number of threads."""
+    if partial.device.type != "cpu":
+        return partial.view(-1, count, repeat).sum((0, 2), dtype=torch.float64).to(partial.dtype)
     parts = array(partial).reshape(-1, count, repeat)
     total = parts.sum(axis=(0, 2), dtype=np.float64)
     return torch.from_numpy(total).to(partial.dtype)

@@ -24,6 +24,12 @@ def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     return peak / (one + q * q)
 
 
+def derivative_triton(d: Any, peak: Any, scale: Any) -> Any:
+    """The Triton form: tiles of one dtype."""
+    q = scale * d
+    return peak / (1.0 + q * q)
+
+
 @dataclass(frozen=True)
 class Arctan(Surrogate):
     """g(d) = (α/2) / (1 + (π/2·α·d)²). Source: doi:10.1109/ICCV48922.2021.00266."""

@@ -1,0 +1,175 @@
+"""Triton pieces that the fused GPU kernels share: one tile of elements at a time, in registers.
+
+A program holds a tile of BLOCK elements, four per thread (two in float64), over all steps, so that each operand moves
+by one 128-bit access per thread and step. Nothing is contracted to a fused multiply-add: every operation rounds as in
+the reference, and the spikes are those of the CPU bit for bit. Triton is imported with this module, and nowhere else
+before a tensor on a GPU is seen.
+"""
+
+# mypy: disable-error-code=no-untyped-def
+from __future__ import annotations
+
+from types import FunctionType
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from snnkit.surrogate import arctan, fast_sigmoid, gaussian, piecewise_linear, sigmoid, triangle
+
+CHUNK = 16
+"""Steps that a backward kernel recomputes at a time and keeps in registers."""
+
+FEW = 1 << 18
+"""Below so many elements programs of one warp spread over more multiprocessors than those of four."""
+
+
+def _form(function: Any) -> Any:
+    """A surrogate's Triton form, for use in kernels; it gets `tl` here, since its file must not import Triton."""
+    named = FunctionType(function.__code__, {**function.__globals__, "tl": tl}, function.__name__)
+    named.__module__, named.__qualname__ = function.__module__, function.__qualname__
+    return triton.jit(named)
+
+
+_arctan = _form(arctan.derivative_triton)
+_sigmoid = _form(sigmoid.derivative_triton)
+_fast_sigmoid = _form(fast_sigmoid.derivative_triton)
+_triangle = _form(triangle.derivative_triton)
+_piecewise_linear = _form(piecewise_linear.derivative_triton)
+_gaussian = _form(gaussian.derivative_triton)
+
+
+@triton.jit
+def parameter(values, count, repeat, off, inside, ONE: tl.constexpr):
+    """values[(off // repeat) % count]: a parameter spread over a tile; one number where it is ONE."""
+    if ONE:
+        return tl.load(values)
+    else:
+        return tl.load(values + (off // repeat) % count, mask=inside, other=0.0)
+
+
+@triton.jit
+def initial(values, off, inside, BLOCK: tl.constexpr, DTYPE: tl.constexpr):
+    """values[off] of a state, or zeros where there are no values."""
+    if values is None:
+        return tl.full((BLOCK,), 0, DTYPE)
+    else:
+        return tl.load(values + off, mask=inside, other=0)
+
+
+@triton.jit
+def fire(u, v, wait, threshold, refractory, TO_ZERO: tl.constexpr, MASKED: tl.constexpr):
+    """Membrane u before the test, v of the step before → (s, v after the reset, wait).
+
+    s is not a number where the test compares with none.
+    """
+    fired = u >= threshold
+    after = tl.where(fired, 0.0, u) if TO_ZERO else tl.where(fired, u - threshold, u)
+    s = tl.where(fired, 1.0, tl.where(u < threshold, 0.0, u + threshold))
+    if MASKED:
+        active = wait == 0
+        after = tl.where(active, after, v)
+        s = tl.where(active, s, 0.0)
+        wait = tl.where(fired & active, refractory, tl.maximum(wait - 1, 0))
+    return s, after, wait
+
+
+@triton.jit
+def derivative(d, peak, scale, KIND: tl.constexpr):
+    """The surrogate's derivative at d = u − threshold; KIND as in `snnkit.surrogate`."""
+    if KIND == 0:
+        g = _arctan(d, peak, scale)
+    elif KIND == 1:
+        g = _sigmoid(d, peak, scale)
+    elif KIND == 2:
+        g = _fast_sigmoid(d, peak, scale)
+    elif KIND == 3:
+        g = _triangle(d, peak, scale)
+    elif KIND == 4:
+        g = _piecewise_linear(d, peak, scale)
+    else:
+        g = _gaussian(d, peak, scale)
+    return g
+
+
+@triton.jit
+def back(
+    grad_s,
+    u,
+    active,
+    threshold,
+    decay,
+    peak,
+    scale,
+    grad_v,
+    grad_threshold,
+    KIND: tl.constexpr,
+    TO_ZERO: tl.constexpr,
+    DETACH: tl.constexpr,
+    MASKED: tl.constexpr,
+    WANTED: tl.constexpr,
+):
+    """One step back through reset, spike and leak: (∂L/∂u, ∂L/∂v of the step before, the threshold's so far, WANTED or
+    not), each operation rounded as on the CPU. A step that is not `active` passes grad_v on and has no ∂L/∂u."""
+    fired = u >= threshold
+    if MASKED:
+        fired = fired & active
+    if not DETACH:
+        lost = tl.where(u - u == 0.0, u, 0.0) if TO_ZERO else threshold  # at infinity there is no gradient
+        grad_s = grad_s - grad_v * lost
+    g = grad_s * derivative(u - threshold, peak, scale, KIND)
+    if MASKED:
+        g = g * active.to(g.dtype)
+    if WANTED:
+        grad_threshold = grad_threshold - g
+        if not TO_ZERO:
+            grad_threshold = grad_threshold - tl.where(fired, grad_v, 0.0)
+    grad_u = (tl.where(fired, 0.0, grad_v) if TO_ZERO else grad_v) + g
+    if MASKED:
+        return tl.where(active, grad_u, 0.0), tl.where(active, decay * grad_u, grad_u), grad_threshold
+    else:
+        return grad_u, decay * grad_u, grad_threshold
+
+
+@triton.jit
+def settle(u, active, threshold, TO_ZERO: tl.constexpr, MASKED: tl.constexpr):
+    """v after the reset from the membrane before the test (v itself in a step that is not `active`)."""
+    fired = u >= threshold
+    if MASKED:
+        fired = fired & active
+    return tl.where(fired, 0.0, u) if TO_ZERO else tl.where(fired, u - threshold, u)
+
+
+def state_type(x: Tensor) -> Any:
+    """Triton's name of the dtype that states have for an input."""
+    return tl.float64 if x.dtype == torch.float64 else tl.float32
+
+
+def chunk(steps: int, most: int) -> int:
+    """Steps to recompute at a time: all of a short sequence, else `most`; a power of two, so that kernels are few."""
+    return min(most, 1 << max(steps - 1, 0).bit_length())
+
+
+def launch(kernel: Any, x: Tensor, *args: Any, **constants: Any) -> None:
+    """Run a kernel of tiles on x [T, M] and its other arguments, on the device of x; nothing waits for it."""
+    width = x.shape[1]
+    if width == 0:
+        return
+    per_thread = 2 if x.dtype == torch.float64 else 4
+    warps = 4 if width >= FEW else 1
+    block = 32 * warps * per_thread
+    wide = 4 if width % 4 == 0 else 1  # rows that begin on a 128-bit boundary
+    with torch.cuda.device_of(x):
+        kernel[(-(-width // block),)](
+            x,
+            *args,
+            width // wide,
+            x.shape[0],
+            **constants,
+            WIDE=wide,
+            BLOCK=block,
+            num_warps=warps,
+            enable_fp_fusion=False,
+        )
