@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from snnkit.kernels.state import state_dtype
+from snnkit.surrogate.heaviside import transformed
 
 _fused = True
 
@@ -28,8 +29,11 @@ def reference_only() -> Iterator[None]:
 
 
 def runs_fused(x: Tensor) -> bool:
-    """Whether a fused CPU kernel takes this input; otherwise the reference does."""
-    return _fused and x.device.type == "cpu"
+    """Whether a fused CPU kernel takes this input; otherwise the reference does.
+
+    torch.func's transforms and forward-mode differentiation see plain operations, which have every derivative.
+    """
+    return _fused and x.device.type == "cpu" and not transformed()
 
 
 class Layout(NamedTuple):

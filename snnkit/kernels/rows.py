@@ -68,19 +68,19 @@ def leak(x, decay, v, n):
 
 @row
 def fire(x, decay, threshold, to_zero, v, s, n, one):
-    """u = decay·v + x; s = [u ≥ threshold]; v after the reset."""
+    """u = decay·v + x; s = [u ≥ threshold], not a number where the test compares with none; v after the reset."""
     zero = one - one
     if to_zero:
         for i in range(n):
             u = decay[i] * v[i] + x[i]
             fired = u >= threshold[i]
-            s[i] = one if fired else zero
+            s[i] = one if fired else (zero if u < threshold[i] else u + threshold[i])
             v[i] = zero if fired else u
     else:
         for i in range(n):
             u = decay[i] * v[i] + x[i]
             fired = u >= threshold[i]
-            s[i] = one if fired else zero
+            s[i] = one if fired else (zero if u < threshold[i] else u + threshold[i])
             v[i] = u - threshold[i] if fired else u
 
 
@@ -99,7 +99,7 @@ def fire_refractory(x, decay, threshold, to_zero, refractory, v, wait, s, n, one
                 v[i] = zero if to_zero else u - threshold[i]
                 wait[i] = refractory
             else:
-                s[i] = zero
+                s[i] = zero if u < threshold[i] else u + threshold[i]
                 v[i] = u
 
 
@@ -174,14 +174,16 @@ def surrogate_row(kind, peak, scale, u, threshold, g, n, one):
 
 
 @row
-def spike_gradient(grad_s, u, threshold, to_zero, detach, grad_v, g, n):
+def spike_gradient(grad_s, u, threshold, to_zero, detach, grad_v, g, n, one):
     """g ← (∂L/∂s)·g, where an attached reset adds to ∂L/∂s what it does to v."""
+    zero = one - one
     if detach:
         for i in range(n):
             g[i] = grad_s[i] * g[i]
     elif to_zero:
         for i in range(n):
-            g[i] = (grad_s[i] - grad_v[i] * u[i]) * g[i]
+            finite = u[i] if u[i] - u[i] == zero else zero
+            g[i] = (grad_s[i] - grad_v[i] * finite) * g[i]
     else:
         for i in range(n):
             g[i] = (grad_s[i] - grad_v[i] * threshold[i]) * g[i]

@@ -16,6 +16,7 @@ from snnkit.surrogate.fast_sigmoid import FastSigmoid
 from snnkit.surrogate.gaussian import Gaussian
 from snnkit.surrogate.piecewise_linear import PiecewiseLinear
 from snnkit.surrogate.sigmoid import Sigmoid
+from snnkit.surrogate.smooth import Smooth
 from snnkit.surrogate.triangle import Triangle
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ __all__ = [
     "Gaussian",
     "PiecewiseLinear",
     "Sigmoid",
+    "Smooth",
     "Surrogate",
     "Triangle",
     "get",

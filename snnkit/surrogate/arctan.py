@@ -45,6 +45,9 @@ class Arctan(Surrogate):
         peak, scale = self.coefficients()
         return peak / (1 + (scale * d).square())
 
+    def ramp(self, d: Tensor) -> Tensor:
+        return (self.coefficients()[1] * d).atan() / math.pi + 0.5
+
     @property
     def integral(self) -> float:
         return 1.0

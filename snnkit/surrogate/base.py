@@ -31,6 +31,8 @@ class Surrogate:
     name: ClassVar[str] = "custom"
     kind: ClassVar[int] = -1
     """Number by which the fused kernels know the surrogate; stable, -1 for users' own."""
+    smooth: ClassVar[bool] = False
+    """Whether the forward pass has the ramp too: `Smooth` alone."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.alpha) and self.alpha > 0):
@@ -45,6 +47,10 @@ class Surrogate:
 
     def derivative(self, d: Tensor) -> Tensor:
         """g(d), the torch form. `d`: v − threshold, any shape."""
+        raise NotImplementedError
+
+    def ramp(self, d: Tensor) -> Tensor:
+        """The spike made smooth: the integral of g from −∞ to d, which rises from 0 to `integral`; see `Smooth`."""
         raise NotImplementedError
 
     @property

@@ -45,6 +45,9 @@ class FastSigmoid(Surrogate):
     def derivative(self, d: Tensor) -> Tensor:
         return 1 / (1 + (self.alpha * d).abs()).square()
 
+    def ramp(self, d: Tensor) -> Tensor:
+        return (d / (1 + (self.alpha * d).abs())) + 1 / self.alpha
+
     @property
     def integral(self) -> float:
         return 2 / self.alpha

@@ -46,6 +46,9 @@ class Gaussian(Surrogate):
         peak, scale = self.coefficients()
         return peak * (-(scale * d).square()).exp()
 
+    def ramp(self, d: Tensor) -> Tensor:
+        return ((self.alpha / math.sqrt(2)) * d).erf() / 2 + 0.5
+
     @property
     def integral(self) -> float:
         return 1.0

@@ -44,6 +44,9 @@ class PiecewiseLinear(Surrogate):
     def derivative(self, d: Tensor) -> Tensor:
         return self.alpha * (2 * (self.alpha * d).abs() < 1).to(d.dtype)
 
+    def ramp(self, d: Tensor) -> Tensor:
+        return (self.alpha * d).clamp(-0.5, 0.5) + 0.5
+
     @property
     def integral(self) -> float:
         return 1.0

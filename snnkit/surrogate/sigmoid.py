@@ -47,6 +47,9 @@ class Sigmoid(Surrogate):
         e = (-(self.alpha * d).abs()).exp()
         return self.alpha * e / (1 + e).square()
 
+    def ramp(self, d: Tensor) -> Tensor:
+        return (self.alpha * d).sigmoid()
+
     @property
     def integral(self) -> float:
         return 1.0

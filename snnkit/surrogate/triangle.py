@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     """The numba form."""
     q = one - abs(scale * d)
-    return peak * q if q > 0 else one - one
+    return one - one if q <= 0 else peak * q  # not a number where d is none
 
 
 def derivative_triton(d: Any, peak: Any, scale: Any) -> Any:
@@ -43,6 +43,10 @@ class Triangle(Surrogate):
 
     def derivative(self, d: Tensor) -> Tensor:
         return self.alpha * (1 - (self.alpha * d).abs()).clamp(min=0)
+
+    def ramp(self, d: Tensor) -> Tensor:
+        q = (self.alpha * d).clamp(-1, 1)
+        return 0.5 + q - q * q.abs() / 2
 
     @property
     def integral(self) -> float:

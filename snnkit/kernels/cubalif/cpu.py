@@ -159,7 +159,7 @@ def backward(
                 detached_gradient(kind, peak, scale, grad_s[t, lo : lo + n], u, th, a, to_zero, gv, gx, n, one)
             else:
                 surrogate_row(kind, peak, scale, u, th, g, n, one)
-                spike_gradient(grad_s[t, lo : lo + n], u, th, to_zero, detach, gv, g, n)
+                spike_gradient(grad_s[t, lo : lo + n], u, th, to_zero, detach, gv, g, n, one)
                 if masked:
                     mask_row(act, g, n)
                 if grad_threshold.shape[0] > 0:

@@ -49,18 +49,28 @@ def fire(u: Tensor, v: Tensor, wait: Tensor, params: LIFParams) -> tuple[Tensor,
     s = spike(u - params.threshold, params.surrogate)
     if params.refractory:
         active = wait == 0
-        s = s * active
-    r = s.detach()
-    if params.reset_to_zero:
-        after = torch.where(r > 0, 0.0, u)
-        if not params.detach_reset:  # adds 0, and the gradient of u·(1 − s) with respect to s
-            after = after + (r - s) * torch.nan_to_num(u.detach())
-    else:
-        after = u - params.threshold * (r if params.detach_reset else s)
+        s = torch.where(active, s, 0.0)  # a step that is not integrated loses its input, whatever that was
+    after = reset(u, s, params)
     if params.refractory:
         after = torch.where(active, after, v)
-        wait = torch.where(s > 0, params.refractory, (wait - 1).clamp(min=0)).to(torch.int32)
+        fired = active & (u >= params.threshold) if params.surrogate.smooth else s > 0
+        wait = torch.where(fired, params.refractory, (wait - 1).clamp(min=0)).to(torch.int32)
     return s, after, wait
+
+
+def reset(u: Tensor, s: Tensor, params: LIFParams) -> Tensor:
+    """v after the reset, from the membrane u before it and the spikes s."""
+    if params.surrogate.smooth:  # s is a ramp: an attached reset follows it, a detached one the step
+        r = (u >= params.threshold).to(u.dtype) if params.detach_reset else s
+        return u - r * (u if params.reset_to_zero else params.threshold)
+    r = s.detach()
+    if not params.reset_to_zero:
+        return u - params.threshold * (r if params.detach_reset else s)
+    after = torch.where(r > 0, 0.0, u)
+    if params.detach_reset:
+        return after
+    # adds 0, and the gradient of u·(1 − s) with respect to s; at infinity there is none
+    return after + (r - s) * torch.nan_to_num(u.detach(), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def step(x: Tensor, state: LIFState, params: LIFParams) -> tuple[Tensor, LIFState]:
