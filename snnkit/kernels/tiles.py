@@ -10,7 +10,7 @@ before a tensor on a GPU is seen.
 from __future__ import annotations
 
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -19,8 +19,12 @@ from torch import Tensor
 
 from snnkit.surrogate import arctan, fast_sigmoid, gaussian, piecewise_linear, sigmoid, triangle
 
-CHUNK = 16
-"""Steps that a backward kernel recomputes at a time and keeps in registers."""
+CHUNK, LEARNING_CHUNK = 8, 4
+"""Steps that a backward kernel recomputes at a time and keeps in registers; fewer where parameters learn, whose
+gradients take registers too."""
+
+REGISTERS = 96
+"""A backward kernel with nothing to learn gets no more per thread: five programs of four warps on a multiprocessor."""
 
 FEW = 1 << 18
 """Below so many elements programs of one warp spread over more multiprocessors than those of four."""
@@ -42,10 +46,16 @@ _gaussian = _form(gaussian.derivative_triton)
 
 
 @triton.jit
-def parameter(values, count, repeat, off, inside, ONE: tl.constexpr):
-    """values[(off // repeat) % count]: a parameter spread over a tile; one number where it is ONE."""
+def parameter(values, count, repeat, off, inside, ONE: tl.constexpr, NARROW: tl.constexpr):
+    """values[(off // repeat) % count]: a parameter spread over a tile; one number where it is ONE.
+
+    NARROW: 32 bits hold every offset, and a division in them is a third as long.
+    """
     if ONE:
         return tl.load(values)
+    elif NARROW:
+        index = (off.to(tl.uint32) // repeat.to(tl.uint32)) % count.to(tl.uint32)
+        return tl.load(values + index, mask=inside, other=0.0)
     else:
         return tl.load(values + (off // repeat) % count, mask=inside, other=0.0)
 
@@ -147,20 +157,42 @@ def state_type(x: Tensor) -> Any:
     return tl.float64 if x.dtype == torch.float64 else tl.float32
 
 
-def chunk(steps: int, most: int) -> int:
-    """Steps to recompute at a time: all of a short sequence, else `most`; a power of two, so that kernels are few."""
-    return min(most, 1 << max(steps - 1, 0).bit_length())
+class Plan(NamedTuple):
+    """How a backward kernel goes through T steps."""
+
+    each: int
+    """Steps of a chunk."""
+    chunks: int
+    whole: bool
+    """Whether the chunks cover the steps exactly."""
+    registers: int | None
+    """Most registers per thread; None leaves it to the compiler."""
+
+    def room(self, x: Tensor, dtype: torch.dtype) -> Tensor | None:
+        """Memory [chunks, M] for a state at the start of each chunk; None where there is one chunk only."""
+        return None if self.chunks <= 1 else torch.empty((self.chunks, x.shape[1]), dtype=dtype, device=x.device)
 
 
-def launch(kernel: Any, x: Tensor, *args: Any, **constants: Any) -> None:
-    """Run a kernel of tiles on x [T, M] and its other arguments, on the device of x; nothing waits for it."""
+def plan(x: Tensor, learning: bool) -> Plan:
+    """How to go back through x [T, M]. A chunk is a power of two, so that kernels are few."""
+    steps = x.shape[0]
+    few = learning or x.dtype == torch.float64
+    each = min(LEARNING_CHUNK if few else CHUNK, 1 << max(steps - 1, 0).bit_length())
+    return Plan(each, -(-steps // each), steps % each == 0, None if few else REGISTERS)
+
+
+def launch(kernel: Any, x: Tensor, *args: Any, registers: int | None = None, **constants: Any) -> None:
+    """Run a kernel of tiles on x [T, M] and its other arguments, on the device of x; nothing waits for it.
+
+    registers: most of them per thread; None leaves it to the compiler, as on AMD devices.
+    """
     width = x.shape[1]
     if width == 0:
         return
-    per_thread = 2 if x.dtype == torch.float64 else 4
+    wide = 4 if width % 4 == 0 else 1  # whether every row begins on a 128-bit boundary
     warps = 4 if width >= FEW else 1
-    block = 32 * warps * per_thread
-    wide = 4 if width % 4 == 0 else 1  # rows that begin on a 128-bit boundary
+    block = 32 * warps * (min(2, wide) if x.dtype == torch.float64 else wide)
+    limits = {} if registers is None or torch.version.hip else {"maxnreg": registers}
     with torch.cuda.device_of(x):
         kernel[(-(-width // block),)](
             x,
@@ -168,8 +200,10 @@ def launch(kernel: Any, x: Tensor, *args: Any, **constants: Any) -> None:
             width // wide,
             x.shape[0],
             **constants,
+            NARROW=width < 1 << 31,
             WIDE=wide,
             BLOCK=block,
             num_warps=warps,
             enable_fp_fusion=False,
+            **limits,
         )

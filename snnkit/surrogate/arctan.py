@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from snnkit.surrogate.base import Surrogate
 
 if TYPE_CHECKING:
+    import triton.language as tl  # for the Triton form, which gets it when it is compiled
     from torch import Tensor
 
 
@@ -24,7 +25,7 @@ def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     return peak / (one + q * q)
 
 
-def derivative_triton(d: Any, peak: Any, scale: Any) -> Any:
+def derivative_triton(d: tl.tensor, peak: tl.tensor, scale: tl.tensor) -> tl.tensor:
     """The Triton form: tiles of one dtype."""
     q = scale * d
     return peak / (1.0 + q * q)

@@ -25,7 +25,7 @@ def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     return peak / (q * q)
 
 
-def derivative_triton(d: Any, peak: Any, scale: Any) -> Any:
+def derivative_triton(d: tl.tensor, peak: tl.tensor, scale: tl.tensor) -> tl.tensor:
     """The Triton form."""
     q = 1.0 + tl.abs(scale * d)
     return peak / (q * q)

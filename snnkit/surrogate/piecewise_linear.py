@@ -24,7 +24,7 @@ def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     return peak if q + q < one else one - one
 
 
-def derivative_triton(d: Any, peak: Any, scale: Any) -> Any:
+def derivative_triton(d: tl.tensor, peak: tl.tensor, scale: tl.tensor) -> tl.tensor:
     """The Triton form."""
     q = tl.abs(scale * d)
     return tl.where(q + q < 1.0, peak, 0.0)

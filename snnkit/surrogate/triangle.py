@@ -24,7 +24,7 @@ def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     return one - one if q <= 0 else peak * q  # not a number where d is none
 
 
-def derivative_triton(d: Any, peak: Any, scale: Any) -> Any:
+def derivative_triton(d: tl.tensor, peak: tl.tensor, scale: tl.tensor) -> tl.tensor:
     """The Triton form."""
     q = 1.0 - tl.abs(scale * d)
     return tl.where(q <= 0.0, 0.0, peak * q)

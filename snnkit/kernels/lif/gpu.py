@@ -1,8 +1,8 @@
 """LIF on the GPU: the whole sequence in one pass over memory, forward; the backward pass recomputes the membrane.
 
-The backward kernel first walks down the steps and keeps the state at each CHUNK-th, then up, recomputing a chunk at a
-time in registers. A sequence of one chunk needs the second half only: 20 bytes of traffic per float32 element, both
-directions together, 24.5 for longer ones.
+The backward kernel first walks down the steps and keeps the state at the start of each chunk of a few, then up,
+recomputing a chunk at a time in registers. A sequence of one chunk needs the second half only: 20 bytes of traffic per
+float32 element, both directions together; 25 for long ones.
 """
 
 # mypy: disable-error-code=no-untyped-def
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from snnkit.kernels.layout import empty, reduce_to
 from snnkit.kernels.state import state_dtype
-from snnkit.kernels.tiles import CHUNK, back, chunk, fire, initial, launch, parameter, settle, state_type
+from snnkit.kernels.tiles import back, fire, initial, launch, parameter, plan, settle, state_type
 
 _RUNTIME = ("groups", "steps", "refractory", "decay_count", "decay_repeat", "threshold_count", "threshold_repeat")
 
@@ -42,6 +42,7 @@ def _forward(
     TO_ZERO: tl.constexpr,
     MASKED: tl.constexpr,
     DTYPE: tl.constexpr,
+    NARROW: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -49,8 +50,8 @@ def _forward(
     width = groups.to(tl.int64) * WIDE
     off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = off < width
-    decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, ONE_DECAY)
-    threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, ONE_THRESHOLD)
+    decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, ONE_DECAY, NARROW)
+    threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, ONE_THRESHOLD, NARROW)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
     ahead = tl.load(x_ptr + off, mask=inside & (steps > 0), other=0.0)
@@ -98,6 +99,7 @@ def _backward(
     WHOLE: tl.constexpr,
     STEPS: tl.constexpr,
     DTYPE: tl.constexpr,
+    NARROW: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -106,8 +108,8 @@ def _backward(
     width = groups.to(tl.int64) * WIDE
     off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = off < width
-    decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, ONE_DECAY)
-    threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, ONE_THRESHOLD)
+    decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, ONE_DECAY, NARROW)
+    threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, ONE_THRESHOLD, NARROW)
     peaks = tl.full((BLOCK,), peak, DTYPE)
     scales = tl.full((BLOCK,), scale, DTYPE)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
@@ -146,8 +148,7 @@ def _backward(
                 actives = actives | ((wait == 0).to(tl.int32) << k)
             us = us + (u,)
             _, v, wait = fire(u, v, wait, threshold, refractory, TO_ZERO, MASKED)
-        for i in tl.static_range(STEPS):
-            n: tl.constexpr = STEPS - 1 - i
+        for n in tl.static_range(STEPS - 1, -1, -1):
             here = inside if WHOLE else inside & (first + n < steps)
             grad_s = tl.load(grad_s_ptr + (first + n) * width + off, mask=here, other=0.0).to(DTYPE)
             active = ((actives >> n) & 1) != 0
@@ -243,14 +244,12 @@ def backward(
     want_threshold: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The operator `snnkit::lif_backward` on a GPU: gradients of x [T, M], v0 [M], decay [P] and threshold [P]."""
-    steps, width = x.shape
-    dtype = state_dtype(x)
+    width, dtype = x.shape[1], state_dtype(x)
     grad_x = torch.empty_like(x)
     grad_v0 = empty(x, width if want_v0 else 0, dtype=dtype)
     grad_decay = empty(x, width if want_decay else 0, dtype=dtype)
     grad_threshold = empty(x, width if want_threshold else 0, dtype=dtype)
-    each = chunk(steps, CHUNK if dtype == torch.float32 else CHUNK // 2)
-    kept = (-(-steps // each), width) if steps > each else None
+    way = plan(x, want_decay or want_threshold)
     launch(
         _backward,
         x,
@@ -262,8 +261,8 @@ def backward(
         threshold,
         threshold.numel(),
         threshold_repeat,
-        empty(x, *kept, dtype=dtype) if kept else None,
-        empty(x, *kept, dtype=torch.int32) if kept and refractory else None,
+        way.room(x, dtype),
+        way.room(x, torch.int32) if refractory else None,
         grad_s.contiguous(),
         None if grad_v is None else grad_v.contiguous(),
         grad_x,
@@ -279,9 +278,10 @@ def backward(
         TO_ZERO=to_zero,
         DETACH=detach,
         MASKED=refractory > 0,
-        WHOLE=steps % each == 0,
-        STEPS=each,
+        WHOLE=way.whole,
+        STEPS=way.each,
         DTYPE=state_type(x),
+        registers=way.registers,
     )
     if want_decay:
         grad_decay = reduce_to(grad_decay, decay.numel(), decay_repeat)
