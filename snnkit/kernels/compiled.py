@@ -12,7 +12,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def warm_up(progress: Progress | None = None, dtype: torch.dtype = torch.float32) -> float:
-    """Compile, or load from the cache, every kernel that training needs: LIF, CubaLIF and LI, both directions.
+    """Compile, or load from the cache, every kernel that training needs: LIF, CubaLIF, ALIF and LI, both directions.
 
     Args:
         progress: called before each kernel and once at the end.
@@ -21,6 +21,7 @@ def warm_up(progress: Progress | None = None, dtype: torch.dtype = torch.float32
     Returns:
         Seconds spent.
     """
+    from snnkit.kernels.alif.op import alif, alif_backward
     from snnkit.kernels.cubalif.op import cubalif, cubalif_backward
     from snnkit.kernels.li.op import li, li_backward
     from snnkit.kernels.lif.op import lif, lif_backward
@@ -37,6 +38,11 @@ def warm_up(progress: Progress | None = None, dtype: torch.dtype = torch.float32
         (
             "CubaLIF backward",
             lambda: cubalif_backward(x, None, None, x, None, None, None, one, 1, *firing, *[False] * 5),
+        ),
+        ("ALIF forward", lambda: alif(x, None, None, None, one, 1, one, 1, *firing, False)),
+        (
+            "ALIF backward",
+            lambda: alif_backward(x, None, None, x, None, None, None, one, 1, one, 1, *firing, *[False] * 6),
         ),
     ]
     start = time.perf_counter()

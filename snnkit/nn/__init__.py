@@ -11,8 +11,10 @@ from snnkit.nn.convert import ConversionReport, ConvertedLayer, convert_from
 from snnkit.nn.learning import learning
 from snnkit.nn.module import Stateful
 from snnkit.nn.neurons import (
+    ALIF,
     LI,
     LIF,
+    ALIFState,
     CubaLIF,
     CubaLIFState,
     LIFState,
@@ -54,8 +56,10 @@ from snnkit.nn.synapses import (
 )
 
 __all__ = [
+    "ALIF",
     "LI",
     "LIF",
+    "ALIFState",
     "AdaptiveAvgPool2d",
     "Add",
     "AvgPool2d",

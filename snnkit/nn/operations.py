@@ -38,7 +38,7 @@ LEFT_OUT = (
 """What the counts and the energy proxies do not contain."""
 
 _SYNAPSES = (torch.nn.Linear, torch.nn.modules.conv._ConvNd, OneToOne)
-_STATES = {"CubaLIF": 2}  # variables kept per neuron; others 1
+_STATES = {"ALIF": 2, "CubaLIF": 2}  # variables kept per neuron; others 1
 
 
 def fan_out(module: torch.nn.Module, features: tuple[int, ...]) -> Tensor | None:

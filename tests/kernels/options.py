@@ -26,6 +26,7 @@ FIRING = {
 OPTIONS = {
     "LIF": FIRING,
     "CubaLIF": FIRING,
+    "ALIF": FIRING,
     "LI": {name: FIRING[name] for name in ("where", "dtype", "state", "features")} | {"learn": ("nothing", "decay")},
 }
 """Options of every neuron that has a fused kernel."""
@@ -59,6 +60,9 @@ def build(neuron: str, case: dict[str, Any]) -> Any:
     common |= {"learn_decay": learn_decay, "refractory": case["refractory"]}
     if neuron == "LIF":
         return snn.LIF(decay=between(0.1, 0.9), **common)
+    if neuron == "ALIF":
+        common |= {"adaptation": between(-0.1, 0.4), "learn_adaptation": learn in ("threshold", "everything")}
+        return snn.ALIF(decay_mem=between(0.1, 0.9), decay_adapt=between(0.5, 0.95), **common)
     return snn.CubaLIF(decay_syn=between(0.1, 0.6), decay_mem=between(0.1, 0.9), **common)
 
 

@@ -38,8 +38,8 @@ def test_warm_up_reports_each_kernel() -> None:
     seen: list[tuple[str, int, int]] = []
     seconds = warm_up(lambda *a: seen.append(a))
     assert seconds >= 0
-    assert [done for _, done, _ in seen] == list(range(7))
-    assert {name for name, _, _ in seen} >= {"LIF forward", "CubaLIF backward", "LI backward"}
+    assert [done for _, done, _ in seen] == list(range(9))
+    assert {name for name, _, _ in seen} >= {"LIF forward", "CubaLIF backward", "ALIF backward", "LI backward"}
 
 
 def test_blocks_cover_everything_once() -> None:

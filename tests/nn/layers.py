@@ -31,6 +31,13 @@ class Example:
 
 EXAMPLES: dict[str, Example] = {
     "AdaptiveAvgPool2d": Example(lambda: snn.AdaptiveAvgPool2d((3, 2)), (2, 6, 7)),
+    "ALIF": Example(lambda: snn.ALIF(refractory=1), (3, 2, 2)),
+    "ALIF learned": Example(
+        lambda: snn.ALIF(
+            reset="subtract", learn_decay=True, learn_threshold=True, learn_adaptation=True, shape=(3,)
+        ),
+        (3, 2, 2),
+    ),
     "Add": Example(lambda: snn.Add(snn.Linear(5, 5), nn.Identity(), snn.OneToOne(5)), (5,)),
     "AvgPool2d": Example(lambda: snn.AvgPool2d(2), (2, 6, 7)),
     "BatchNorm": Example(lambda: snn.BatchNorm(3), (3, 4, 4)),

@@ -29,7 +29,7 @@ RESETS = ("zero", "subtract")
 
 
 class Firing(Neuron):
-    """What LIF and CubaLIF share: threshold, reset, refractoriness and surrogate."""
+    """What LIF, CubaLIF and ALIF share: threshold, reset, refractoriness and surrogate."""
 
     threshold: Tensor
 

@@ -1,0 +1,221 @@
+"""ALIF on the CPU: the whole sequence in one pass over memory, forward; one more with recomputation, backward.
+
+The rows are those of LIF, with a threshold that is worked out anew at each step.
+"""
+
+# mypy: disable-error-code=no-untyped-def
+from __future__ import annotations
+
+import numpy as np
+
+from snnkit.kernels.cache import kernel, row
+from snnkit.kernels.prefetch import ask_down, ask_up
+from snnkit.kernels.rows import (
+    add_product,
+    after_reset,
+    back_through_leak,
+    fill,
+    fire,
+    fire_refractory,
+    leak,
+    load,
+    mask_row,
+    membrane_gradient,
+    retrace,
+    retrace_refractory,
+    spike_gradient,
+    store,
+    surrogate_row,
+    threshold_gradient,
+)
+
+
+@row
+def _raise(threshold, strength, trace, theta, n):
+    """theta = threshold + strength·trace."""
+    for i in range(n):
+        theta[i] = threshold[i] + strength[i] * trace[i]
+
+
+@row
+def _fired(u, theta, active, masked, s, n, one):
+    """s as `fire` gave it, from what `retrace` has kept."""
+    zero = one - one
+    for i in range(n):
+        s[i] = one if u[i] >= theta[i] else (zero if u[i] < theta[i] else u[i] + theta[i])
+    if masked:
+        for i in range(n):
+            s[i] = s[i] if active[i] > zero else zero
+
+
+@kernel
+def forward(
+    first,
+    last,
+    block,
+    x,
+    v0,
+    a0,
+    wait0,
+    decay,
+    decay_repeat,
+    adapt,
+    adapt_repeat,
+    strength,
+    strength_repeat,
+    threshold,
+    threshold_repeat,
+    to_zero,
+    refractory,
+    s,
+    v_end,
+    a_end,
+    wait_end,
+):
+    """x [T, M] → s [T, M], final v_end, a_end, wait_end [M] (empty where not wanted); empty v0, a0, wait0 are zeros."""
+    steps, width = x.shape
+    one = x.dtype.type(1)
+    rows = np.empty((7, block), x.dtype)
+    al, th, v, rho, beta, trace, theta = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
+    wait = np.empty(block, np.int32)
+    for b in range(first, last):
+        lo = b * block
+        n = min(block, width - lo)
+        fill(decay, decay_repeat, lo, n, al)
+        fill(adapt, adapt_repeat, lo, n, rho)
+        fill(strength, strength_repeat, lo, n, beta)
+        fill(threshold, threshold_repeat, lo, n, th)
+        load(v0, lo, n, v)
+        load(a0, lo, n, trace)
+        if refractory > 0:
+            load(wait0, lo, n, wait)
+        for t in range(steps):
+            ask_down(x, t, lo, n, block)
+            out = s[t, lo : lo + n]
+            _raise(th, beta, trace, theta, n)
+            if refractory == 0:
+                fire(x[t, lo : lo + n], al, theta, to_zero, v, out, n, one)
+            else:
+                fire_refractory(x[t, lo : lo + n], al, theta, to_zero, refractory, v, wait, out, n, one)
+            leak(out, rho, trace, n)
+        store(v, lo, n, v_end)
+        store(trace, lo, n, a_end)
+        if refractory > 0:
+            store(wait, lo, n, wait_end)
+
+
+@kernel
+def backward(
+    first,
+    last,
+    block,
+    x,
+    v0,
+    a0,
+    wait0,
+    decay,
+    decay_repeat,
+    adapt,
+    adapt_repeat,
+    strength,
+    strength_repeat,
+    threshold,
+    threshold_repeat,
+    to_zero,
+    detach,
+    refractory,
+    kind,
+    peak,
+    scale,
+    grad_s,
+    grad_v_end,
+    grad_a_end,
+    grad_x,
+    grad_v0,
+    grad_a0,
+    grad_decay,
+    grad_adapt,
+    grad_strength,
+    grad_threshold,
+):
+    """Gradients of `forward`; all but grad_x [M] are left out where empty."""
+    steps, width = x.shape
+    one = x.dtype.type(1)
+    masked = refractory > 0
+    rows = np.empty((16, block), x.dtype)
+    al, th, v, rho, beta, trace, theta, g = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]
+    gs, gv, ga, gth = rows[8], rows[9], rows[10], rows[11]
+    sum_decay, sum_adapt, sum_strength, sum_threshold = rows[12], rows[13], rows[14], rows[15]
+    us = np.empty((steps, block), x.dtype)
+    traces = np.empty((steps, block), x.dtype)  # before each step
+    on = np.empty((steps if masked else 1, block), x.dtype)
+    wait = np.empty(block if masked else 1, np.int32)
+    for b in range(first, last):
+        lo = b * block
+        n = min(block, width - lo)
+        fill(decay, decay_repeat, lo, n, al)
+        fill(adapt, adapt_repeat, lo, n, rho)
+        fill(strength, strength_repeat, lo, n, beta)
+        fill(threshold, threshold_repeat, lo, n, th)
+        load(v0, lo, n, v)
+        load(a0, lo, n, trace)
+        if masked:
+            load(wait0, lo, n, wait)
+        for t in range(steps):
+            ask_down(x, t, lo, n, block)
+            act = on[t if masked else 0]
+            store(trace, 0, n, traces[t])
+            _raise(th, beta, trace, theta, n)
+            if masked:
+                retrace_refractory(x[t, lo : lo + n], al, theta, to_zero, refractory, v, wait, us[t], act, n, one)
+            else:
+                retrace(x[t, lo : lo + n], al, theta, to_zero, v, us[t], n, one)
+            _fired(us[t], theta, act, masked, gs, n, one)
+            leak(gs, rho, trace, n)
+        ask_up(grad_s, grad_x, steps, lo, n)
+        load(grad_v_end, lo, n, gv)
+        load(grad_a_end, lo, n, ga)
+        for i in range(n):
+            sum_decay[i] = 0
+            sum_adapt[i] = 0
+            sum_strength[i] = 0
+            sum_threshold[i] = 0
+        for k in range(steps):
+            t = steps - 1 - k
+            u = us[t]
+            act = on[t if masked else 0]
+            ask_up(grad_s, grad_x, t, lo, n)
+            gx = grad_x[t, lo : lo + n]
+            out = grad_s[t, lo : lo + n]
+            for i in range(n):  # a spike is seen, and raises the threshold of later steps
+                gs[i] = out[i] + ga[i]
+                gth[i] = 0
+            _raise(th, beta, traces[t], theta, n)
+            surrogate_row(kind, peak, scale, u, theta, g, n, one)
+            spike_gradient(gs, u, theta, to_zero, detach, gv, g, n, one)
+            if masked:
+                mask_row(act, g, n)
+            threshold_gradient(u, theta, act, masked, to_zero, gv, g, gth, n, one)
+            membrane_gradient(u, theta, act, masked, to_zero, gv, g, gx, n, one)
+            back_through_leak(al, act, masked, gx, gv, n, one)
+            if grad_decay.shape[0] > 0:
+                if t == 0:
+                    load(v0, lo, n, v)
+                else:
+                    _raise(th, beta, traces[t - 1], theta, n)
+                    after_reset(us[t - 1], theta, on[t - 1 if masked else 0], masked, to_zero, v, n, one)
+                add_product(gx, v, sum_decay, n)
+            if grad_adapt.shape[0] > 0:
+                add_product(ga, traces[t], sum_adapt, n)
+            if grad_strength.shape[0] > 0:
+                add_product(gth, traces[t], sum_strength, n)
+            for i in range(n):
+                sum_threshold[i] += gth[i]
+            for i in range(n):
+                ga[i] = rho[i] * ga[i] + beta[i] * gth[i]
+        store(gv, lo, n, grad_v0)
+        store(ga, lo, n, grad_a0)
+        store(sum_decay, lo, n, grad_decay)
+        store(sum_adapt, lo, n, grad_adapt)
+        store(sum_strength, lo, n, grad_strength)
+        store(sum_threshold, lo, n, grad_threshold)
