@@ -130,6 +130,7 @@ def every_layer() -> nn.Sequential:
         snn.Dropout(0.25),
         snn.Recurrent.one_to_one(snn.CubaLIF(), 8),
         snn.LinearLeakIF(floor=1.0),
+        snn.ALIF(),
         snn.Linear(8, 6),
         snn.Votes(3),
         snn.LI(),
