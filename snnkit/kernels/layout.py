@@ -1,8 +1,9 @@
-"""From tensors [T, B, features…] to the flat [T, M] that the CPU kernels see, and back."""
+"""From tensors [T, B, features…] to the flat [T, M] that the fused kernels see, and back."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from snnkit.kernels.state import state_dtype
 from snnkit.surrogate.heaviside import transformed
 
 _fused = True
+_triton = importlib.util.find_spec("triton") is not None
 
 
 @contextlib.contextmanager
@@ -28,12 +30,17 @@ def reference_only() -> Iterator[None]:
         _fused = before
 
 
-def runs_fused(x: Tensor) -> bool:
-    """Whether a fused CPU kernel takes this input; otherwise the reference does.
+def runs_fused(x: Tensor, on_gpu: bool = False) -> bool:
+    """Whether a fused kernel takes this input; otherwise the reference does.
 
     torch.func's transforms and forward-mode differentiation see plain operations, which have every derivative.
+
+    Args:
+        x: the input.
+        on_gpu: there is a Triton kernel too; it needs Triton, which torch's CUDA builds bring.
     """
-    return _fused and x.device.type == "cpu" and not transformed()
+    kind = x.device.type
+    return _fused and (kind == "cpu" or (kind == "cuda" and on_gpu and _triton)) and not transformed()
 
 
 class Layout(NamedTuple):
@@ -85,9 +92,11 @@ def _inverse(order: Any) -> list[int]:
 def prepare(x: Tensor) -> tuple[Tensor, Layout]:
     """x [T, B, …] as a flat [T, M] in the state's dtype, without a copy where its memory is dense, and the layout.
 
-    A channels-last input keeps its order, so that the convolutions around a neuron layer need no copies either.
+    A channels-last input keeps its order, so that the convolutions around a neuron layer need no copies either. The
+    kernels for GPUs read and write low precision themselves.
     """
-    x = x.to(state_dtype(x))
+    if x.device.type == "cpu" or x.dtype not in (torch.bfloat16, torch.float16):
+        x = x.to(state_dtype(x))
     order = tuple(range(x.dim()))
     if not x.is_contiguous():
         strides = x.stride()
@@ -95,7 +104,8 @@ def prepare(x: Tensor) -> tuple[Tensor, Layout]:
         if by_stride[:2] == (0, 1) and x.permute(by_stride).is_contiguous():
             order = by_stride
     layout = Layout(order, tuple(x.shape[d] for d in order))
-    return layout.flatten(x), layout
+    flat = layout.flatten(x)
+    return flat if x.device.type == "cpu" else flat.contiguous(), layout
 
 
 def array(x: Tensor) -> np.ndarray[Any, Any]:

@@ -17,6 +17,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from snnkit.kernels.layout import empty
+from snnkit.kernels.state import state_dtype
 from snnkit.surrogate import arctan, fast_sigmoid, gaussian, piecewise_linear, sigmoid, triangle
 
 CHUNK, LEARNING_CHUNK = 8, 4
@@ -46,12 +48,12 @@ _gaussian = _form(gaussian.derivative_triton)
 
 
 @triton.jit
-def parameter(values, count, repeat, off, inside, ONE: tl.constexpr, NARROW: tl.constexpr):
-    """values[(off // repeat) % count]: a parameter spread over a tile; one number where it is ONE.
+def parameter(values, count, repeat, off, inside, NARROW: tl.constexpr):
+    """values[(off // repeat) % count]: a parameter spread over a tile; one number where there is no count.
 
     NARROW: 32 bits hold every offset, and a division in them is a third as long.
     """
-    if ONE:
+    if count is None:
         return tl.load(values)
     elif NARROW:
         index = (off.to(tl.uint32) // repeat.to(tl.uint32)) % count.to(tl.uint32)
@@ -70,14 +72,17 @@ def initial(values, off, inside, BLOCK: tl.constexpr, DTYPE: tl.constexpr):
 
 
 @triton.jit
-def fire(u, v, wait, threshold, refractory, TO_ZERO: tl.constexpr, MASKED: tl.constexpr):
-    """Membrane u before the test, v of the step before → (s, v after the reset, wait).
+def spike(u, threshold):
+    """[u ≥ threshold] as 1 or 0, not a number where the test compares with none."""
+    return tl.where(u >= threshold, 1.0, tl.where(u < threshold, 0.0, u + threshold))
 
-    s is not a number where the test compares with none.
-    """
+
+@triton.jit
+def fire(u, v, wait, threshold, refractory, TO_ZERO: tl.constexpr, MASKED: tl.constexpr):
+    """Membrane u before the test, v of the step before → (s, v after the reset, wait)."""
     fired = u >= threshold
     after = tl.where(fired, 0.0, u) if TO_ZERO else tl.where(fired, u - threshold, u)
-    s = tl.where(fired, 1.0, tl.where(u < threshold, 0.0, u + threshold))
+    s = spike(u, threshold)
     if MASKED:
         active = wait == 0
         after = tl.where(active, after, v)
@@ -152,9 +157,10 @@ def settle(u, active, threshold, TO_ZERO: tl.constexpr, MASKED: tl.constexpr):
     return tl.where(fired, 0.0, u) if TO_ZERO else tl.where(fired, u - threshold, u)
 
 
-def state_type(x: Tensor) -> Any:
-    """Triton's name of the dtype that states have for an input."""
-    return tl.float64 if x.dtype == torch.float64 else tl.float32
+@triton.jit
+def keep(valid, new, old, WHOLE: tl.constexpr):
+    """`new` in a step that is `valid`, else `old`; every step is where the chunks are WHOLE."""
+    return new if WHOLE else tl.where(valid, new, old)
 
 
 class Plan(NamedTuple):
@@ -168,9 +174,13 @@ class Plan(NamedTuple):
     registers: int | None
     """Most registers per thread; None leaves it to the compiler."""
 
-    def room(self, x: Tensor, dtype: torch.dtype) -> Tensor | None:
+    def room(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor | None:
         """Memory [chunks, M] for a state at the start of each chunk; None where there is one chunk only."""
-        return None if self.chunks <= 1 else torch.empty((self.chunks, x.shape[1]), dtype=dtype, device=x.device)
+        return None if self.chunks <= 1 else empty(x, self.chunks, x.shape[1], dtype=dtype or state_dtype(x))
+
+    def options(self) -> dict[str, Any]:
+        """For `launch`."""
+        return {"STEPS": self.each, "WHOLE": self.whole, "registers": self.registers}
 
 
 def plan(x: Tensor, learning: bool) -> Plan:
@@ -181,25 +191,39 @@ def plan(x: Tensor, learning: bool) -> Plan:
     return Plan(each, -(-steps // each), steps % each == 0, None if few else REGISTERS)
 
 
+def state_row(x: Tensor, want: bool, dtype: torch.dtype | None = None) -> Tensor:
+    """An uninitialised state or gradient [M] of x [T, M]; empty where it is not wanted."""
+    return empty(x, x.shape[1] if want else 0, dtype=dtype or state_dtype(x))
+
+
+def spread(values: Tensor, repeat: int) -> tuple[Tensor, int | None, int | None]:
+    """A parameter as the kernels take it: values [P], P and repeat, or no such numbers for a single value."""
+    return (values, None, None) if values.numel() == 1 else (values, values.numel(), repeat)
+
+
 def launch(kernel: Any, x: Tensor, *args: Any, registers: int | None = None, **constants: Any) -> None:
     """Run a kernel of tiles on x [T, M] and its other arguments, on the device of x; nothing waits for it.
 
-    registers: most of them per thread; None leaves it to the compiler, as on AMD devices.
+    An empty state [0] goes in as None, not wanted. Outputs are contiguous, inputs become so. registers: most of them
+    per thread; None leaves it to the compiler, as on AMD devices.
     """
-    width = x.shape[1]
+    steps, width = x.shape
+    given = (a.contiguous() if isinstance(a, Tensor) else a for a in args)
     if width == 0:
         return
     wide = 4 if width % 4 == 0 else 1  # whether every row begins on a 128-bit boundary
     warps = 4 if width >= FEW else 1
-    block = 32 * warps * (min(2, wide) if x.dtype == torch.float64 else wide)
+    double = x.dtype == torch.float64
+    block = 32 * warps * (min(2, wide) if double else wide)
     limits = {} if registers is None or torch.version.hip else {"maxnreg": registers}
     with torch.cuda.device_of(x):
         kernel[(-(-width // block),)](
-            x,
-            *args,
+            x.contiguous(),
+            *(None if isinstance(a, Tensor) and a.shape == (0,) else a for a in given),
             width // wide,
-            x.shape[0],
+            steps,
             **constants,
+            DTYPE=tl.float64 if double else tl.float32,
             NARROW=width < 1 << 31,
             WIDE=wide,
             BLOCK=block,

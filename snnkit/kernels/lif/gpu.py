@@ -13,9 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from snnkit.kernels.layout import empty, reduce_to
-from snnkit.kernels.state import state_dtype
-from snnkit.kernels.tiles import back, fire, initial, launch, parameter, plan, settle, state_type
+from snnkit.kernels.layout import reduce_to
+from snnkit.kernels.tiles import back, fire, initial, keep, launch, parameter, plan, settle, spread, state_row
 
 _RUNTIME = ("groups", "steps", "refractory", "decay_count", "decay_repeat", "threshold_count", "threshold_repeat")
 
@@ -26,19 +25,17 @@ def _forward(
     v0_ptr,
     wait0_ptr,
     decay_ptr,
-    decay_count: tl.int64,
-    decay_repeat: tl.int64,
+    decay_count,
+    decay_repeat,
     threshold_ptr,
-    threshold_count: tl.int64,
-    threshold_repeat: tl.int64,
+    threshold_count,
+    threshold_repeat,
     s_ptr,
     v_ptr,
     wait_ptr,
     refractory: tl.int32,
     groups: tl.int64,
     steps: tl.int32,
-    ONE_DECAY: tl.constexpr,
-    ONE_THRESHOLD: tl.constexpr,
     TO_ZERO: tl.constexpr,
     MASKED: tl.constexpr,
     DTYPE: tl.constexpr,
@@ -50,8 +47,8 @@ def _forward(
     width = groups.to(tl.int64) * WIDE
     off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = off < width
-    decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, ONE_DECAY, NARROW)
-    threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, ONE_THRESHOLD, NARROW)
+    decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, NARROW)
+    threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
     ahead = tl.load(x_ptr + off, mask=inside & (steps > 0), other=0.0)
@@ -72,11 +69,11 @@ def _backward(
     v0_ptr,
     wait0_ptr,
     decay_ptr,
-    decay_count: tl.int64,
-    decay_repeat: tl.int64,
+    decay_count,
+    decay_repeat,
     threshold_ptr,
-    threshold_count: tl.int64,
-    threshold_repeat: tl.int64,
+    threshold_count,
+    threshold_repeat,
     kept_v_ptr,
     kept_wait_ptr,
     grad_s_ptr,
@@ -90,8 +87,6 @@ def _backward(
     scale: tl.float64,
     groups: tl.int64,
     steps: tl.int32,
-    ONE_DECAY: tl.constexpr,
-    ONE_THRESHOLD: tl.constexpr,
     KIND: tl.constexpr,
     TO_ZERO: tl.constexpr,
     DETACH: tl.constexpr,
@@ -108,8 +103,8 @@ def _backward(
     width = groups.to(tl.int64) * WIDE
     off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = off < width
-    decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, ONE_DECAY, NARROW)
-    threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, ONE_THRESHOLD, NARROW)
+    decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, NARROW)
+    threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
     peaks = tl.full((BLOCK,), peak, DTYPE)
     scales = tl.full((BLOCK,), scale, DTYPE)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
@@ -149,7 +144,8 @@ def _backward(
             us = us + (u,)
             _, v, wait = fire(u, v, wait, threshold, refractory, TO_ZERO, MASKED)
         for n in tl.static_range(STEPS - 1, -1, -1):
-            here = inside if WHOLE else inside & (first + n < steps)
+            valid = True if WHOLE else first + n < steps
+            here = inside if WHOLE else inside & valid
             grad_s = tl.load(grad_s_ptr + (first + n) * width + off, mask=here, other=0.0).to(DTYPE)
             active = ((actives >> n) & 1) != 0
             grad_u, before, of_threshold = back(
@@ -157,19 +153,14 @@ def _backward(
                 KIND, TO_ZERO, DETACH, MASKED, grad_threshold_ptr is not None,
             )  # fmt: skip
             tl.store(grad_x_ptr + (first + n) * width + off, grad_u.to(grad_x_ptr.dtype.element_ty), mask=here)
-            of_decay = grad_decay
             if grad_decay_ptr is not None:
                 if n == 0:
-                    of_decay = grad_decay + grad_u * start
+                    last = start
                 else:
                     last = settle(us[n - 1], ((actives >> (n - 1)) & 1) != 0, threshold, TO_ZERO, MASKED)
-                    of_decay = grad_decay + grad_u * last
-            if WHOLE:
-                grad_v, grad_threshold, grad_decay = before, of_threshold, of_decay
-            else:
-                grad_v = tl.where(first + n < steps, before, grad_v)
-                grad_threshold = tl.where(first + n < steps, of_threshold, grad_threshold)
-                grad_decay = tl.where(first + n < steps, of_decay, grad_decay)
+                grad_decay = keep(valid, grad_decay + grad_u * last, grad_decay, WHOLE)
+            grad_v = keep(valid, before, grad_v, WHOLE)
+            grad_threshold = keep(valid, of_threshold, grad_threshold, WHOLE)
     if grad_v0_ptr is not None:
         tl.store(grad_v0_ptr + off, grad_v, mask=inside)
     if grad_decay_ptr is not None:
@@ -195,30 +186,22 @@ def forward(
     want_state: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The operator `snnkit::lif` on a GPU: x [T, M] → (s [T, M], final v [M], final wait [M])."""
-    width, dtype = x.shape[1], state_dtype(x)
     s = torch.empty_like(x)
-    v_end = empty(x, width if want_state else 0, dtype=dtype)
-    wait_end = empty(x, width if want_state and refractory else 0, dtype=torch.int32)
+    v_end = state_row(x, want_state)
+    wait_end = state_row(x, want_state and refractory > 0, torch.int32)
     launch(
         _forward,
         x,
         v0,
         wait0 if refractory else None,
-        decay,
-        decay.numel(),
-        decay_repeat,
-        threshold,
-        threshold.numel(),
-        threshold_repeat,
+        *spread(decay, decay_repeat),
+        *spread(threshold, threshold_repeat),
         s,
-        v_end if want_state else None,
-        wait_end if want_state and refractory else None,
+        v_end,
+        wait_end,
         refractory,
-        ONE_DECAY=decay.numel() == 1,
-        ONE_THRESHOLD=threshold.numel() == 1,
         TO_ZERO=to_zero,
         MASKED=refractory > 0,
-        DTYPE=state_type(x),
     )
     return s, v_end, wait_end
 
@@ -244,44 +227,34 @@ def backward(
     want_threshold: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The operator `snnkit::lif_backward` on a GPU: gradients of x [T, M], v0 [M], decay [P] and threshold [P]."""
-    width, dtype = x.shape[1], state_dtype(x)
     grad_x = torch.empty_like(x)
-    grad_v0 = empty(x, width if want_v0 else 0, dtype=dtype)
-    grad_decay = empty(x, width if want_decay else 0, dtype=dtype)
-    grad_threshold = empty(x, width if want_threshold else 0, dtype=dtype)
+    grad_v0 = state_row(x, want_v0)
+    grad_decay = state_row(x, want_decay)
+    grad_threshold = state_row(x, want_threshold)
     way = plan(x, want_decay or want_threshold)
     launch(
         _backward,
         x,
         v0,
         wait0 if refractory else None,
-        decay,
-        decay.numel(),
-        decay_repeat,
-        threshold,
-        threshold.numel(),
-        threshold_repeat,
-        way.room(x, dtype),
+        *spread(decay, decay_repeat),
+        *spread(threshold, threshold_repeat),
+        way.room(x),
         way.room(x, torch.int32) if refractory else None,
-        grad_s.contiguous(),
-        None if grad_v is None else grad_v.contiguous(),
+        grad_s,
+        grad_v,
         grad_x,
-        grad_v0 if want_v0 else None,
-        grad_decay if want_decay else None,
-        grad_threshold if want_threshold else None,
+        grad_v0,
+        grad_decay,
+        grad_threshold,
         refractory,
         peak,
         scale,
-        ONE_DECAY=decay.numel() == 1,
-        ONE_THRESHOLD=threshold.numel() == 1,
         KIND=kind,
         TO_ZERO=to_zero,
         DETACH=detach,
         MASKED=refractory > 0,
-        WHOLE=way.whole,
-        STEPS=way.each,
-        DTYPE=state_type(x),
-        registers=way.registers,
+        **way.options(),
     )
     if want_decay:
         grad_decay = reduce_to(grad_decay, decay.numel(), decay_repeat)

@@ -1,0 +1,79 @@
+"""Run as a program, it interprets the Triton kernels on CPU tensors and compares them with the reference.
+
+`python -m kernels.interpreted` in the folder of the tests prints {case: "" or what went wrong} as JSON. It is a process
+of its own, because Triton looks at TRITON_INTERPRET when a kernel is defined.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import traceback
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+import torch
+from torch import Tensor
+
+from snnkit.kernels import layout
+
+from .covering import pairwise
+from .options import OPTIONS, assert_same, build, input_for, name_of, random_state
+
+SIZES = ((5, 3), (9, 3), (8, 4), (1, 1), (17, 2))
+"""(T, B) in turn: within a chunk and over several, whole and not, with widths that are multiples of 4 and are not."""
+
+
+def install() -> None:
+    """Make the operators' CPU implementations those of the GPU, low precision included."""
+    library = torch.library.Library("snnkit", "IMPL")
+    for neuron in OPTIONS:
+        name = neuron.lower()
+        op, gpu = (importlib.import_module(f"snnkit.kernels.{name}.{part}") for part in ("op", "gpu"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # replacing an implementation is what this is about
+            library.impl(name, gpu.forward, "CPU", allow_override=True)
+            library.impl(f"{name}_backward", gpu.backward, "CPU", allow_override=True)
+        op.prepare = _prepare
+    globals()["_library"] = library  # it takes its implementations with it
+
+
+def _prepare(x: Tensor) -> tuple[Tensor, Any]:
+    flat, order = layout.prepare(x)
+    return flat.to(x.dtype).contiguous(), order
+
+
+def cases() -> Iterator[tuple[str, str, dict[str, Any], tuple[int, int]]]:
+    """(name, neuron, options, sizes): every pair of options of every neuron."""
+    for neuron, options in OPTIONS.items():
+        for k, case in enumerate(pairwise(options)):
+            size = SIZES[k % len(SIZES)]
+            yield f"{neuron}-{name_of(case)}-{size[0]}x{size[1]}", neuron, case, size
+
+
+def check(neuron: str, case: dict[str, Any], size: tuple[int, int]) -> None:
+    """Spikes and states bit for bit, gradients to 1e-6 (1e-12 in float64)."""
+    layer, x = build(neuron, case), input_for(case, *size)
+    state = random_state(layer, x) if case["state"] == "given" else None
+    assert_same(layer, x, state, 1e-12 if x.dtype == torch.float64 else 1e-6)
+
+
+def main() -> None:
+    """Every case, and what it said."""
+    install()
+    results = {}
+    for name, *rest in cases():
+        try:
+            check(*rest)
+            results[name] = ""
+        except Exception:
+            results[name] = traceback.format_exc()
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()
