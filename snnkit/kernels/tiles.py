@@ -21,12 +21,9 @@ from snnkit.kernels.layout import empty
 from snnkit.kernels.state import state_dtype
 from snnkit.surrogate import arctan, fast_sigmoid, gaussian, piecewise_linear, sigmoid, triangle
 
-CHUNK, LEARNING_CHUNK = 8, 4
-"""Steps that a backward kernel recomputes at a time and keeps in registers; fewer where parameters learn, whose
-gradients take registers too."""
-
-REGISTERS = 96
-"""A backward kernel with nothing to learn gets no more per thread: five programs of four warps on a multiprocessor."""
+CHUNK = 4
+"""Steps that a backward kernel recomputes at a time and keeps in registers, at most. Half as many, or a quarter, where
+gradients of parameters and refractory counters take registers too: no kernel shall need more than 96."""
 
 FEW = 1 << 18
 """Below so many elements programs of one warp spread over more multiprocessors than those of four."""
@@ -171,8 +168,6 @@ class Plan(NamedTuple):
     chunks: int
     whole: bool
     """Whether the chunks cover the steps exactly."""
-    registers: int | None
-    """Most registers per thread; None leaves it to the compiler."""
 
     def room(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor | None:
         """Memory [chunks, M] for a state at the start of each chunk; None where there is one chunk only."""
@@ -180,15 +175,19 @@ class Plan(NamedTuple):
 
     def options(self) -> dict[str, Any]:
         """For `launch`."""
-        return {"STEPS": self.each, "WHOLE": self.whole, "registers": self.registers}
+        return {"STEPS": self.each, "WHOLE": self.whole}
 
 
-def plan(x: Tensor, learning: bool) -> Plan:
-    """How to go back through x [T, M]. A chunk is a power of two, so that kernels are few."""
+def plan(x: Tensor, halves: int = 0) -> Plan:
+    """How to go back through x [T, M] in chunks of CHUNK steps, halved so often; a power of two, so kernels are few."""
     steps = x.shape[0]
-    few = learning or x.dtype == torch.float64
-    each = min(LEARNING_CHUNK if few else CHUNK, 1 << max(steps - 1, 0).bit_length())
-    return Plan(each, -(-steps // each), steps % each == 0, None if few else REGISTERS)
+    each = min(CHUNK >> halves, 1 << max(steps - 1, 0).bit_length())
+    return Plan(each, -(-steps // each), steps % each == 0)
+
+
+def many(parameters: list[Tensor]) -> bool:
+    """Whether one of them has a value per neuron or channel."""
+    return any(values.numel() > 1 for values in parameters)
 
 
 def state_row(x: Tensor, want: bool, dtype: torch.dtype | None = None) -> Tensor:
@@ -201,11 +200,10 @@ def spread(values: Tensor, repeat: int) -> tuple[Tensor, int | None, int | None]
     return (values, None, None) if values.numel() == 1 else (values, values.numel(), repeat)
 
 
-def launch(kernel: Any, x: Tensor, *args: Any, registers: int | None = None, **constants: Any) -> None:
+def launch(kernel: Any, x: Tensor, *args: Any, **constants: Any) -> None:
     """Run a kernel of tiles on x [T, M] and its other arguments, on the device of x; nothing waits for it.
 
-    An empty state [0] goes in as None, not wanted. Outputs are contiguous, inputs become so. registers: most of them
-    per thread; None leaves it to the compiler, as on AMD devices.
+    An empty state [0] goes in as None, not wanted. Outputs are contiguous, inputs become so.
     """
     steps, width = x.shape
     given = (a.contiguous() if isinstance(a, Tensor) else a for a in args)
@@ -215,7 +213,6 @@ def launch(kernel: Any, x: Tensor, *args: Any, registers: int | None = None, **c
     warps = 4 if width >= FEW else 1
     double = x.dtype == torch.float64
     block = 32 * warps * (min(2, wide) if double else wide)
-    limits = {} if registers is None or torch.version.hip else {"maxnreg": registers}
     with torch.cuda.device_of(x):
         kernel[(-(-width // block),)](
             x.contiguous(),
@@ -229,5 +226,4 @@ def launch(kernel: Any, x: Tensor, *args: Any, registers: int | None = None, **c
             BLOCK=block,
             num_warps=warps,
             enable_fp_fusion=False,
-            **limits,
         )

@@ -32,6 +32,8 @@ class Launch(NamedTuple):
 class Machine(NamedTuple):
     """What a kernel compiles to."""
 
+    ir: str
+    """Triton's own intermediate form, in which offsets and types are still to be seen."""
     ptx: str
     sass: str
     registers: int
@@ -40,7 +42,7 @@ class Machine(NamedTuple):
     shared: int
 
 
-def launches(function: Callable[..., Any], *args: Any) -> list[Launch]:
+def launches(function: Callable[..., Any], *args: Any) -> Launch:
     """What `function(*args)` of a `gpu.py` launches, nothing being run."""
     seen: list[Launch] = []
 
@@ -49,7 +51,38 @@ def launches(function: Callable[..., Any], *args: Any) -> list[Launch]:
 
     with mock.patch.object(triton.runtime.jit.JITFunction, "__getitem__", instead):
         function(*args)
-    return seen
+    (launch,) = seen
+    return launch
+
+
+def arguments(
+    neuron: str,
+    steps: int = 100,
+    width: int = 1 << 20,
+    dtype: torch.dtype = torch.float32,
+    per: int = 1,
+    to_zero: bool = True,
+    detach: bool = True,
+    refractory: int = 0,
+    kind: int = 0,
+    state: bool = False,
+    learn: bool = False,
+) -> tuple[list[Any], list[Any]]:
+    """Arguments of `forward` and of `backward` of a neuron's `gpu.py`, without memory: x [T, M] on torch's meta device.
+
+    per: values of a parameter; state: initial states are given and final ones wanted; learn: so are all gradients.
+    """
+    x = torch.empty(steps, width, dtype=dtype, device="meta")
+    low = torch.float64 if dtype == torch.float64 else torch.float32
+    rows, parameters = {"LIF": (1, 2), "CubaLIF": (2, 3), "ALIF": (2, 4), "LI": (1, 1)}[neuron]
+    row = torch.empty(width, dtype=low, device="meta") if state else None
+    values = [part for _ in range(parameters) for part in (torch.empty(per, dtype=low, device="meta"), 1)]
+    wants = [*[state] * rows, *[learn] * parameters]
+    if neuron == "LI":
+        return [x, row, *values], [x.to(low), x.to(low), row, *values, *wants]
+    wait = torch.empty(width, dtype=torch.int32, device="meta") if state and refractory else None
+    starts, options = [*[row] * rows, wait], [to_zero, detach, refractory, kind, 1.0, 1.0]
+    return [x, *starts, *values, *options, state], [x, *[row] * rows, x, *starts, *values, *options, *wants]
 
 
 def compile_for(launch: Launch, capability: int) -> Machine:
@@ -67,10 +100,9 @@ def compile_for(launch: Launch, capability: int) -> Machine:
             signature[param.name] = "*" + NAMES[value.dtype]
             if value.data_ptr() % 16 == 0:
                 attributes[(index,)] = [["tt.divisibility", 16]]
-        else:  # every number has its type written down, and none is specialised on its value
-            assert param.annotation_type, param.name
+        else:  # no number is specialised on its value
             assert param.do_not_specialize or param.annotation_type.startswith("fp"), param.name
-            signature[param.name] = param.annotation_type
+            signature[param.name] = param.annotation_type or ("i32" if -(2**31) <= value < 2**31 else "i64")
     source = ASTSource(fn=launch.kernel, signature=signature, constexprs=constants, attrs=attributes)
     compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
@@ -81,7 +113,7 @@ def compile_for(launch: Launch, capability: int) -> Machine:
     found = re.search(r"REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)", use)
     assert found, use
     registers, stack, shared, local = map(int, found.groups())
-    return Machine(compiled.asm["ptx"], sass, registers, stack, local, shared)
+    return Machine(compiled.asm["ttir"], compiled.asm["ptx"], sass, registers, stack, local, shared)
 
 
 def _tool(name: str, *args: str) -> str:

@@ -9,7 +9,19 @@ import triton.language as tl
 from torch import Tensor
 
 from snnkit.kernels.layout import reduce_to
-from snnkit.kernels.tiles import back, fire, initial, keep, launch, parameter, plan, settle, spread, state_row
+from snnkit.kernels.tiles import (
+    back,
+    fire,
+    initial,
+    keep,
+    launch,
+    many,
+    parameter,
+    plan,
+    settle,
+    spread,
+    state_row,
+)
 
 _RUNTIME = ("groups", "steps", "refractory", "decay_count", "decay_repeat", "adapt_count", "adapt_repeat")
 _RUNTIME += ("strength_count", "strength_repeat", "threshold_count", "threshold_repeat")
@@ -288,7 +300,9 @@ def backward(
 ) -> tuple[Tensor, ...]:
     """The operator `snnkit::alif_backward` on a GPU: gradients of x [T, M], v0, a0 [M] and parameters [P]."""
     grad_x, grads = torch.empty_like(x), [state_row(x, want) for want in wants]
-    way = plan(x, True)
+    parameters = [decay, adapt, strength, threshold]
+    learned, masked = [p for p, want in zip(parameters, wants[2:]) if want], refractory > 0
+    way = plan(x, (masked or learned != [] or many(parameters)) + ((masked and learned != []) or many(learned)))
     launch(
         _backward,
         x,

@@ -9,7 +9,19 @@ import triton.language as tl
 from torch import Tensor
 
 from snnkit.kernels.layout import reduce_to
-from snnkit.kernels.tiles import back, fire, initial, keep, launch, parameter, plan, settle, spread, state_row
+from snnkit.kernels.tiles import (
+    back,
+    fire,
+    initial,
+    keep,
+    launch,
+    many,
+    parameter,
+    plan,
+    settle,
+    spread,
+    state_row,
+)
 
 _RUNTIME = ("groups", "steps", "refractory", "syn_count", "syn_repeat", "decay_count", "decay_repeat")
 _RUNTIME += ("threshold_count", "threshold_repeat")
@@ -279,7 +291,8 @@ def backward(
     grad_syn = state_row(x, want_syn)
     grad_decay = state_row(x, want_decay)
     grad_threshold = state_row(x, want_threshold)
-    way = plan(x, want_syn or want_decay or want_threshold)
+    learned = [p for p, want in ((syn, want_syn), (decay, want_decay), (threshold, want_threshold)) if want]
+    way = plan(x, (learned != []) + (refractory > 0 and many(learned)))
     launch(
         _backward,
         x,

@@ -2,7 +2,7 @@
 
 The backward kernel first walks down the steps and keeps the state at the start of each chunk of a few, then up,
 recomputing a chunk at a time in registers. A sequence of one chunk needs the second half only: 20 bytes of traffic per
-float32 element, both directions together; 25 for long ones.
+float32 element, both directions together; 26 for long ones.
 """
 
 # mypy: disable-error-code=no-untyped-def
@@ -14,7 +14,19 @@ import triton.language as tl
 from torch import Tensor
 
 from snnkit.kernels.layout import reduce_to
-from snnkit.kernels.tiles import back, fire, initial, keep, launch, parameter, plan, settle, spread, state_row
+from snnkit.kernels.tiles import (
+    back,
+    fire,
+    initial,
+    keep,
+    launch,
+    many,
+    parameter,
+    plan,
+    settle,
+    spread,
+    state_row,
+)
 
 _RUNTIME = ("groups", "steps", "refractory", "decay_count", "decay_repeat", "threshold_count", "threshold_repeat")
 
@@ -231,7 +243,8 @@ def backward(
     grad_v0 = state_row(x, want_v0)
     grad_decay = state_row(x, want_decay)
     grad_threshold = state_row(x, want_threshold)
-    way = plan(x, want_decay or want_threshold)
+    learned = [p for p, want in ((decay, want_decay), (threshold, want_threshold)) if want]
+    way = plan(x, int((refractory > 0 and learned != []) or many(learned)))
     launch(
         _backward,
         x,
