@@ -42,17 +42,25 @@ class Machine(NamedTuple):
     shared: int
 
 
-def launches(function: Callable[..., Any], *args: Any) -> Launch:
-    """What `function(*args)` of a `gpu.py` launches, nothing being run."""
+def _watch(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[list[Launch], Any]:
     seen: list[Launch] = []
 
     def instead(kernel: Any, grid: tuple[int, ...]) -> Callable[..., None]:
         return lambda *given, **options: seen.append(Launch(kernel, grid, given, options))
 
     with mock.patch.object(triton.runtime.jit.JITFunction, "__getitem__", instead):
-        function(*args)
-    (launch,) = seen
+        return seen, function(*args)
+
+
+def launches(function: Callable[..., Any], *args: Any) -> Launch:
+    """What `function(*args)` of a `gpu.py` launches, nothing being run."""
+    (launch,), _ = _watch(function, args)
     return launch
+
+
+def results(function: Callable[..., Any], *args: Any) -> Any:
+    """What `function(*args)` of a `gpu.py` returns, nothing being run."""
+    return _watch(function, args)[1]
 
 
 def arguments(

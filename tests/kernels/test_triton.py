@@ -18,7 +18,7 @@ import torch
 
 triton = pytest.importorskip("triton", reason="needs triton, which CUDA builds of torch and the extra [test] bring")
 
-from .ahead import Machine, arguments, compile_for, launches  # noqa: E402
+from .ahead import Machine, arguments, compile_for, launches, results  # noqa: E402
 
 NEURONS = ("LIF", "CubaLIF", "ALIF", "LI")
 PARAMETERS = {"LIF": 2, "CubaLIF": 3, "ALIF": 4, "LI": 1}
@@ -105,6 +105,10 @@ def test_the_usual_kernels(neuron: str) -> None:
     forward, backward = (compiled(neuron, direction) for direction in ("forward", "backward"))
     for machine in (forward, backward):
         assert_sound(machine)
+    assert set(re.findall(r"\b(?:mul|add|sub|div)[\w.]*\.f32", forward.ptx)) == {
+        "mul.rn.f32",
+        "add.rn.f32",
+    }  # no flush to 0
     # the next row is asked for ahead, so there is one load before the loop
     assert accesses(forward) == {"LDG.128": 2, "STG.128": 1, "LDG.32": PARAMETERS[neuron]}
     if neuron == "LI":  # the compiler unrolls its loop
@@ -154,6 +158,23 @@ def test_a_tensor_beyond_32_bits() -> None:
     assert launch.options["NARROW"] is False
     assert launch.grid[0] * launch.options["BLOCK"] == 1 << 32
     assert_sound(compile_for(launch, 90))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_outputs_are_those_that_torch_compile_expects(neuron: str, dtype: torch.dtype) -> None:
+    """Shapes, dtypes and strides of the operators' fakes are those of what the host code allocates."""
+    name = neuron.lower()
+    gpu, op = (importlib.import_module(f"snnkit.kernels.{name}.{part}") for part in ("gpu", "op"))
+    for options in ({}, {"state": True, "learn": True, "per": 3, "refractory": 2}):
+        given = arguments(neuron, steps=3, width=6, dtype=dtype, **options if neuron != "LI" else {})  # type: ignore[arg-type]
+        for run, expect, args in zip(
+            (gpu.forward, gpu.backward), (getattr(op, name), getattr(op, f"{name}_backward")), given
+        ):
+            real, fake = results(run, *args), expect(*args)
+            real, fake = ((t,) if isinstance(t, torch.Tensor) else t for t in (real, fake))
+            for a, b in zip(real, fake, strict=True):
+                assert (a.shape, a.dtype, a.stride()) == (b.shape, b.dtype, b.stride())
 
 
 @pytest.mark.slow
