@@ -332,7 +332,7 @@ def run(
 
             return gpu.table(where, quick, rounds)
     else:
-        warm_up()
+        warm_up(neurons=("LIF",))
     return compete(tuple(shape or (QUICK_SHAPE if quick else FULL_SHAPE)), reset, rounds, where)
 
 

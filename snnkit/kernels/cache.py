@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -41,6 +43,22 @@ def folder() -> Path:
     return common.parent / f"kernels-{digest.hexdigest()[:16]}"
 
 
+@cache
+def _can_keep() -> bool:
+    """Whether kernels can be kept in `folder()`. numba would else keep them beside the sources, where no digest is."""
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder()).close()
+    except OSError as error:
+        warnings.warn(
+            f"every process compiles its kernels anew, because {folder()} cannot be written ({error.strerror}): set "
+            "SNNKIT_CACHE to a folder that can",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Decorator of a kernel: compiled for the types it is called with, IEEE results, kept in `folder()`."""
     _numba.configure()
@@ -49,7 +67,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
     numba.config.CACHE_DIR = str(folder())  # type: ignore[attr-defined]
     try:
-        return numba.njit(**_numba.OPTIONS)(function)
+        return numba.njit(**{**_numba.OPTIONS, "cache": _can_keep()})(function)
     finally:
         numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
 

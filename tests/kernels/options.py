@@ -27,6 +27,8 @@ OPTIONS = {
     "LIF": FIRING,
     "CubaLIF": FIRING,
     "ALIF": FIRING,
+    "LinearLeakIF": {name: values for name, values in FIRING.items() if name != "refractory"}
+    | {"reverses": (True, False), "floor": (None, 0.5)},
     "LI": {name: FIRING[name] for name in ("where", "dtype", "state", "features")} | {"learn": ("nothing", "decay")},
 }
 """Options of every neuron that has a fused kernel."""
@@ -57,6 +59,9 @@ def build(neuron: str, case: dict[str, Any]) -> Any:
         "surrogate": case["surrogate"],
         "learn_threshold": learn in ("threshold", "everything"),
     }
+    if neuron == "LinearLeakIF":
+        common |= {"leak_reversal": case["reverses"], "floor": case["floor"], "learn_leak": learn_decay}
+        return snn.LinearLeakIF(leak=between(-0.2, 0.1), **common)
     common |= {"learn_decay": learn_decay, "refractory": case["refractory"]}
     if neuron == "LIF":
         return snn.LIF(decay=between(0.1, 0.9), **common)

@@ -50,7 +50,7 @@ def fire(u: Tensor, v: Tensor, wait: Tensor, params: LIFParams) -> tuple[Tensor,
     if params.refractory:
         active = wait == 0
         s = torch.where(active, s, 0.0)  # a step that is not integrated loses its input, whatever that was
-    after = reset(u, s, params)
+    after = reset(u, s, params.threshold, params.reset_to_zero, params.detach_reset, params.surrogate.smooth)
     if params.refractory:
         after = torch.where(active, after, v)
         fired = active & (u >= params.threshold) if params.surrogate.smooth else s > 0
@@ -58,16 +58,16 @@ def fire(u: Tensor, v: Tensor, wait: Tensor, params: LIFParams) -> tuple[Tensor,
     return s, after, wait
 
 
-def reset(u: Tensor, s: Tensor, params: LIFParams) -> Tensor:
-    """v after the reset, from the membrane u before it and the spikes s."""
-    if params.surrogate.smooth:  # s is a ramp: an attached reset follows it, a detached one the step
-        r = (u >= params.threshold).to(u.dtype) if params.detach_reset else s
-        return u - r * (u if params.reset_to_zero else params.threshold)
+def reset(u: Tensor, s: Tensor, threshold: Tensor, to_zero: bool, detach: bool, smooth: bool) -> Tensor:
+    """v after the reset, from the membrane u before it and the spikes s; all [B, …]."""
+    if smooth:  # s is a ramp: an attached reset follows it, a detached one the step
+        r = (u >= threshold).to(u.dtype) if detach else s
+        return u - r * (u if to_zero else threshold)
     r = s.detach()
-    if not params.reset_to_zero:
-        return u - params.threshold * (r if params.detach_reset else s)
+    if not to_zero:
+        return u - threshold * (r if detach else s)
     after = torch.where(r > 0, 0.0, u)
-    if params.detach_reset:
+    if detach:
         return after
     # adds 0, and the gradient of u·(1 − s) with respect to s; at infinity there is none
     return after + (r - s) * torch.nan_to_num(u.detach(), nan=0.0, posinf=0.0, neginf=0.0)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from snnkit import surrogate as surrogates
 from snnkit.errors import ParameterError, did_you_mean
-from snnkit.kernels.state import detach_state, move_state, state_dtype, zeros_like_step
+from snnkit.kernels import linear_leak as kernel
+from snnkit.kernels.linear_leak import LinearLeakIFParams, LinearLeakIFState
+from snnkit.kernels.state import state_dtype
 from snnkit.nn.neurons.base import Neuron, spikes_like
 from snnkit.nn.neurons.lif import RESETS
 from snnkit.nn.neurons.parameters import (
@@ -24,33 +26,6 @@ from snnkit.nn.neurons.parameters import (
     threshold_value,
 )
 from snnkit.surrogate import Surrogate
-from snnkit.surrogate.heaviside import spike
-
-
-class LinearLeakIFState(NamedTuple):
-    """v [B, …]: membrane after the reset."""
-
-    v: Tensor
-
-    def detach(self) -> LinearLeakIFState:
-        """The same state cut from the graph (truncated back-propagation through time)."""
-        return detach_state(self)
-
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LinearLeakIFState:
-        """The state on another device; `dtype` applies to its floating-point tensors only."""
-        return move_state(self, device, dtype)
-
-
-class LinearLeakIFParams(NamedTuple):
-    """What a step needs beside input and state. Tensors broadcast against [B, …]; floor None for none."""
-
-    leak: Tensor
-    threshold: Tensor
-    floor: Tensor | None
-    reverses: bool
-    reset_to_zero: bool
-    detach_reset: bool
-    surrogate: Surrogate
 
 
 class LinearLeakIF(Neuron):
@@ -126,7 +101,7 @@ class LinearLeakIF(Neuron):
 
     def initial_state(self, x: Tensor) -> LinearLeakIFState:
         """At rest: v = 0; for x [T, B, …]."""
-        return LinearLeakIFState(zeros_like_step(x))
+        return kernel.initial_state(x)
 
     def params(self, x: Tensor) -> LinearLeakIFParams:
         dtype = state_dtype(x)
@@ -141,22 +116,10 @@ class LinearLeakIF(Neuron):
         )
 
     def step(self, x: Tensor, state: LinearLeakIFState, params: LinearLeakIFParams) -> tuple[Tensor, LinearLeakIFState]:
-        u = state.v + x
-        u = u + (torch.sign(u.detach()) * params.leak if params.reverses else params.leak)
-        s = spike(u - params.threshold, params.surrogate)
-        r = s.detach()
-        if params.reset_to_zero:
-            v = torch.where(r > 0, 0.0, u)
-            if not params.detach_reset:  # adds 0, and the gradient of u·(1 − s) with respect to s
-                v = v + (r - s) * torch.nan_to_num(u.detach())
-        else:
-            v = u - params.threshold * (r if params.detach_reset else s)
-        if params.floor is not None:
-            v = torch.maximum(v, -params.floor)
-        return s, LinearLeakIFState(v)
+        return kernel.step(x, state, params)
 
     def sequence(self, x: Tensor, state: Any, want_state: bool = True) -> tuple[Tensor, Any]:
-        out, final = self.reference(x, state)
+        out, final = kernel.sequence(x, state, self.params(x), want_state)
         return spikes_like(out, x), final
 
     def extra_repr(self) -> str:
