@@ -18,7 +18,7 @@ from snnkit.bench.neurons import CONTENDERS, FULL_SHAPE, QUICK_SHAPE, Contender,
 from snnkit.kernels import reference_only
 
 SHAPES = (FULL_SHAPE, (100, 32, 10_000), (16, 32, 10_000))
-NEURONS = ("CubaLIF", "ALIF", "LI")
+NEURONS = ("CubaLIF", "ALIF", "LinearLeakIF", "LI")
 """Neurons beside LIF, which peers have in other forms or not at all: ours against our own loop."""
 
 

@@ -195,9 +195,9 @@ def state_row(x: Tensor, want: bool, dtype: torch.dtype | None = None) -> Tensor
     return empty(x, x.shape[1] if want else 0, dtype=dtype or state_dtype(x))
 
 
-def spread(values: Tensor, repeat: int) -> tuple[Tensor, int | None, int | None]:
+def spread(values: Tensor | None, repeat: int) -> tuple[Tensor | None, int | None, int | None]:
     """A parameter as the kernels take it: values [P], P and repeat, or no such numbers for a single value."""
-    return (values, None, None) if values.numel() == 1 else (values, values.numel(), repeat)
+    return (values, None, None) if values is None or values.numel() == 1 else (values, values.numel(), repeat)
 
 
 def launch(kernel: Any, x: Tensor, *args: Any, **constants: Any) -> None:

@@ -35,7 +35,7 @@ def test_the_table_of_a_gpu_has_every_neuron(monkeypatch: pytest.MonkeyPatch) ->
     rows = gpu.table(torch.device("cpu"), rounds=1, shapes=[(5, 2, 300), (3, 2, 200)])
     assert all(set(row) == KEYS for row in rows)
     ours = [row for row in rows if row["impl"] == "snnkit fused"]
-    assert [row["work"].split()[0] for row in ours] == ["LIF"] * 4 + ["CubaLIF", "ALIF", "LI"]
+    assert [row["work"].split()[0] for row in ours] == ["LIF"] * 4 + ["CubaLIF", "ALIF", "LinearLeakIF", "LI"]
     assert sum("subtract" in row["settings"] for row in ours) == 2
     assert len(rows) == 3 * len(ours)  # each beside the floor and the loop
     assert {row["differing_spikes"] for row in rows} == {0, None}

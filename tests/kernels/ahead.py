@@ -82,12 +82,15 @@ def arguments(
     """
     x = torch.empty(steps, width, dtype=dtype, device="meta")
     low = torch.float64 if dtype == torch.float64 else torch.float32
-    rows, parameters = {"LIF": (1, 2), "CubaLIF": (2, 3), "ALIF": (2, 4), "LI": (1, 1)}[neuron]
+    rows, parameters = {"LIF": (1, 2), "CubaLIF": (2, 3), "ALIF": (2, 4), "LinearLeakIF": (1, 2), "LI": (1, 1)}[neuron]
     row = torch.empty(width, dtype=low, device="meta") if state else None
     values = [part for _ in range(parameters) for part in (torch.empty(per, dtype=low, device="meta"), 1)]
     wants = [*[state] * rows, *[learn] * parameters]
     if neuron == "LI":
         return [x, row, *values], [x.to(low), x.to(low), row, *values, *wants]
+    if neuron == "LinearLeakIF":
+        options = [*values[:2], True, to_zero, detach, kind, 1.0, 1.0]  # a floor, like the others
+        return [x, row, *values, *options, state], [x, row, x, row, *values, *options, *wants]
     wait = torch.empty(width, dtype=torch.int32, device="meta") if state and refractory else None
     starts, options = [*[row] * rows, wait], [to_zero, detach, refractory, kind, 1.0, 1.0]
     return [x, *starts, *values, *options, state], [x, *[row] * rows, x, *starts, *values, *options, *wants]

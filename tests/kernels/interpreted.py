@@ -23,7 +23,7 @@ from torch import Tensor
 from snnkit.kernels import layout
 
 from .covering import pairwise
-from .options import OPTIONS, assert_same, build, input_for, name_of, random_state
+from .options import OPTIONS, ROOMS, assert_same, build, input_for, name_of, random_state
 
 SIZES = ((5, 3), (9, 3), (8, 4), (2, 1), (3, 2))
 """(T, B) in turn: within a chunk and over several, whole and not, with widths that are multiples of 4 and are not."""
@@ -34,8 +34,7 @@ launched: Counter[str] = Counter()
 def install() -> None:
     """Make the operators' CPU implementations those of the GPU, low precision included."""
     library = torch.library.Library("snnkit", "IMPL")
-    for neuron in OPTIONS:
-        name = neuron.lower()
+    for neuron, name in ROOMS.items():
         op, gpu = (importlib.import_module(f"snnkit.kernels.{name}.{part}") for part in ("op", "gpu"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # replacing an implementation is what this is about

@@ -33,6 +33,9 @@ OPTIONS = {
 }
 """Options of every neuron that has a fused kernel."""
 
+ROOMS = {"LIF": "lif", "CubaLIF": "cubalif", "ALIF": "alif", "LinearLeakIF": "linear_leak", "LI": "li"}
+"""Their folders in snnkit/kernels, which are the names of their operators too."""
+
 
 def name_of(case: dict[str, Any]) -> str:
     """A case as a test's name."""

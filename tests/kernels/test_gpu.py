@@ -16,7 +16,7 @@ from snnkit import nn as snn
 from snnkit.kernels import layout, reference_only
 
 from .covering import pairwise, product
-from .options import OPTIONS, assert_close, build, everything, input_for, name_of, random_state
+from .options import OPTIONS, ROOMS, assert_close, build, everything, input_for, name_of, random_state
 
 TOLERANCE = {torch.float32: 4e-6, torch.float64: 1e-12, torch.bfloat16: 4e-6}
 """A GPU's float32 division and exponential are right to 2 units in the last place, of which a gradient sums several."""
@@ -44,8 +44,8 @@ def test_what_a_gpu_tensor_takes(
 ) -> None:
     """One operator where Triton is installed, which reads and writes low precision itself; else step by step."""
     monkeypatch.setattr(layout, "_triton", triton)
-    kernel = importlib.import_module(f"snnkit.kernels.{neuron.lower()}")
-    plain = getattr(snn, neuron)(learn_decay=True).params(torch.empty(4, 2, 6, dtype=dtype))
+    kernel = importlib.import_module(f"snnkit.kernels.{ROOMS[neuron]}")
+    plain = getattr(snn, neuron)().params(torch.empty(4, 2, 6, dtype=dtype))
     with FakeTensorMode(), Watch() as watch:
         x = torch.empty(4, 2, 6, device="cuda:0", dtype=dtype)
         assert not layout.runs_fused(x)  # as for a kernel that has no Triton form
@@ -58,7 +58,7 @@ def test_what_a_gpu_tensor_takes(
         out, _ = kernel.sequence(x, None, params, want_state=False)
     assert out.device == x.device
     assert out.dtype == (torch.float32 if neuron == "LI" else dtype)
-    assert [name for name in watch.seen if name.startswith("snnkit")] == [f"snnkit.{neuron.lower()}.default"]
+    assert [name for name in watch.seen if name.startswith("snnkit")] == [f"snnkit.{ROOMS[neuron]}.default"]
     assert not any("_to_copy" in name for name in watch.seen)
 
 

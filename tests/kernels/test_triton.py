@@ -19,18 +19,16 @@ import torch
 triton = pytest.importorskip("triton", reason="needs triton, which CUDA builds of torch and the extra [test] bring")
 
 from .ahead import Machine, arguments, compile_for, launches, results  # noqa: E402
+from .options import ROOMS  # noqa: E402
 
-NEURONS = ("LIF", "CubaLIF", "ALIF", "LI")
-PARAMETERS = {"LIF": 2, "CubaLIF": 3, "ALIF": 4, "LI": 1}
-STATES = {"LIF": 1, "CubaLIF": 2, "ALIF": 2, "LI": 0}
+NEURONS = tuple(ROOMS)
+PARAMETERS = {"LIF": 2, "CubaLIF": 3, "ALIF": 4, "LinearLeakIF": 3, "LI": 1}
+STATES = {"LIF": 1, "CubaLIF": 2, "ALIF": 2, "LinearLeakIF": 1, "LI": 0}
 """Floating-point states that a backward kernel keeps at the start of each chunk."""
 
 PINNED = "3.7.1"
 """The Triton that torch 2.13 requires. Its registers for the usual case (sm_90, float32): forward, backward."""
-REGISTERS = {"LIF": (30, 55), "CubaLIF": (31, 56), "ALIF": (32, 69), "LI": (25, 32)}
-
-HEAVY = {"to_zero": False, "detach": False, "refractory": 2, "state": True}
-ALL = {**HEAVY, "per": 1024, "learn": True}
+REGISTERS = {"LIF": (30, 55), "CubaLIF": (31, 56), "ALIF": (32, 69), "LinearLeakIF": (31, 72), "LI": (25, 32)}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +65,7 @@ def test_interpreted_equal_the_reference(neuron: str, interpreted: dict[str, Any
 
 
 def compiled(neuron: str, direction: str, capability: int = 90, **options: Any) -> Machine:
-    gpu = importlib.import_module(f"snnkit.kernels.{neuron.lower()}.gpu")
+    gpu = importlib.import_module(f"snnkit.kernels.{ROOMS[neuron]}.gpu")
     forward, backward = arguments(neuron, **options)
     if direction == "forward":
         return compile_for(launches(gpu.forward, *forward), capability)
@@ -164,7 +162,7 @@ def test_a_tensor_beyond_32_bits() -> None:
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_outputs_are_those_that_torch_compile_expects(neuron: str, dtype: torch.dtype) -> None:
     """Shapes, dtypes and strides of the operators' fakes are those of what the host code allocates."""
-    name = neuron.lower()
+    name = ROOMS[neuron]
     gpu, op = (importlib.import_module(f"snnkit.kernels.{name}.{part}") for part in ("gpu", "op"))
     for options in ({}, {"state": True, "learn": True, "per": 3, "refractory": 2}):
         given = arguments(neuron, steps=3, width=6, dtype=dtype, **options if neuron != "LI" else {})  # type: ignore[arg-type]

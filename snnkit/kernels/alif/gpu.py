@@ -1,6 +1,6 @@
 """ALIF on the GPU: as LIF's kernels, with a threshold that is worked out anew at each step."""
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,assignment"
 from __future__ import annotations
 
 import torch

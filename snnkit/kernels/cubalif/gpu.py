@@ -1,6 +1,6 @@
 """CubaLIF on the GPU: as LIF's kernels, with the synaptic current in front of the membrane."""
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,assignment"
 from __future__ import annotations
 
 import torch

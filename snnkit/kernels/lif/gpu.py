@@ -5,7 +5,7 @@ recomputing a chunk at a time in registers. A sequence of one chunk needs the se
 float32 element, both directions together; 26 for long ones.
 """
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,assignment"
 from __future__ import annotations
 
 import torch
