@@ -29,6 +29,7 @@ from torch import Tensor
 from snnkit import nn as snn
 from snnkit.errors import UsageError
 from snnkit.kernels import reference_only, release_memory, warm_up
+from snnkit.kernels.layout import TRITON
 from snnkit.surrogate import Arctan
 
 DECAY, THRESHOLD, ALPHA = 0.9, 1.0, 2.0
@@ -36,7 +37,6 @@ FLOOR_BYTES = 20
 FULL_SHAPE = (16, 128, 100_000)
 QUICK_SHAPE = (16, 32, 20_000)
 WORK = "LIF forward + backward"
-TRITON = importlib.util.find_spec("triton") is not None
 Layer = Callable[[Tensor], Tensor]
 
 

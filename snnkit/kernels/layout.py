@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import math
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,19 @@ from snnkit.kernels.state import state_dtype
 from snnkit.surrogate.heaviside import transformed
 
 _fused = True
-_triton = importlib.util.find_spec("triton") is not None
+
+
+def _find_triton() -> bool:
+    """Whether there is a Triton of 3.4 or later, read from its file: importing it takes long."""
+    spec = importlib.util.find_spec("triton")
+    if spec is None or spec.origin is None:
+        return False
+    found = re.search(r"^__version__ = [\'\"](\d+)\.(\d+)", Path(spec.origin).read_text(encoding="utf-8"), re.MULTILINE)
+    return found is not None and (int(found[1]), int(found[2])) >= (3, 4)
+
+
+TRITON = _find_triton()
+"""Whether tensors on a GPU have fused kernels. CUDA builds of torch from 2.8 on bring what they need."""
 
 
 @contextlib.contextmanager
@@ -37,10 +51,10 @@ def runs_fused(x: Tensor, on_gpu: bool = False) -> bool:
 
     Args:
         x: the input.
-        on_gpu: there is a Triton kernel too; it needs Triton, which torch's CUDA builds bring.
+        on_gpu: there is a Triton kernel too; it needs `TRITON`.
     """
     kind = x.device.type
-    return _fused and (kind == "cpu" or (kind == "cuda" and on_gpu and _triton)) and not transformed()
+    return _fused and (kind == "cpu" or (kind == "cuda" and on_gpu and TRITON)) and not transformed()
 
 
 class Layout(NamedTuple):

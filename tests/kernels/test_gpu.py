@@ -21,7 +21,7 @@ from .options import OPTIONS, ROOMS, assert_close, build, everything, input_for,
 TOLERANCE = {torch.float32: 4e-6, torch.float64: 1e-12, torch.bfloat16: 4e-6}
 """A GPU's float32 division and exponential are right to 2 units in the last place, of which a gradient sums several."""
 
-no_gpu = not torch.cuda.is_available() or not layout._triton
+no_gpu = not torch.cuda.is_available() or not layout.TRITON
 
 
 class Watch(TorchDispatchMode):
@@ -43,7 +43,7 @@ def test_what_a_gpu_tensor_takes(
     neuron: str, dtype: torch.dtype, triton: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One operator where Triton is installed, which reads and writes low precision itself; else step by step."""
-    monkeypatch.setattr(layout, "_triton", triton)
+    monkeypatch.setattr(layout, "TRITON", triton)
     kernel = importlib.import_module(f"snnkit.kernels.{ROOMS[neuron]}")
     plain = getattr(snn, neuron)().params(torch.empty(4, 2, 6, dtype=dtype))
     with FakeTensorMode(), Watch() as watch:

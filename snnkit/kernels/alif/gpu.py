@@ -70,10 +70,14 @@ def _forward(
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
     trace = initial(a0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
+    AHEAD: tl.constexpr = threshold_count is None  # else the parameters take the registers
     ahead = tl.load(x_ptr + off, mask=inside & (steps > 0), other=0.0)
     for t in range(steps):
-        x = ahead.to(DTYPE)
-        ahead = tl.load(x_ptr + (t + 1) * width + off, mask=inside & (t + 1 < steps), other=0.0)
+        if AHEAD:
+            x = ahead.to(DTYPE)
+            ahead = tl.load(x_ptr + (t + 1) * width + off, mask=inside & (t + 1 < steps), other=0.0)
+        else:
+            x = tl.load(x_ptr + t * width + off, mask=inside, other=0.0).to(DTYPE)
         theta = threshold + strength * trace
         s, v, wait = fire(decay * v + x, v, wait, theta, refractory, TO_ZERO, MASKED)
         trace = adapt * trace + s
@@ -300,9 +304,7 @@ def backward(
 ) -> tuple[Tensor, ...]:
     """The operator `snnkit::alif_backward` on a GPU: gradients of x [T, M], v0, a0 [M] and parameters [P]."""
     grad_x, grads = torch.empty_like(x), [state_row(x, want) for want in wants]
-    parameters = [decay, adapt, strength, threshold]
-    learned, masked = [p for p, want in zip(parameters, wants[2:]) if want], refractory > 0
-    way = plan(x, (masked or learned != [] or many(parameters)) + ((masked and learned != []) or many(learned)))
+    way = plan(x, 2 if any(wants[2:]) else int(refractory > 0 or many([decay, adapt, strength, threshold])))
     launch(
         _backward,
         x,
