@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from snnkit import nn as snn
+from snnkit.bench.defaults import DEFAULTS
 from snnkit.bench.neurons import CONTENDERS, FULL_SHAPE, QUICK_SHAPE, Contender, Layer, compete
 from snnkit.kernels import reference_only
 
@@ -53,13 +54,13 @@ def table(
     rows = []
     for shape in shapes:
         for reset in ("zero", "subtract"):
-            rows += compete(shape, reset, rounds, device, CONTENDERS)
+            rows += compete((*CONTENDERS, *DEFAULTS), shape, reset, rounds, device)
     for neuron in NEURONS:
         pair = (
             Contender("snnkit fused", partial(_make, neuron), fused=True),
             Contender("snnkit eager loop", partial(_eager, neuron), memory=24.0),
         )
-        found = compete(shapes[-1], "zero", rounds, device, pair, f"{neuron} forward + backward")
+        found = compete(pair, shapes[-1], "zero", rounds, device, f"{neuron} forward + backward")
         if neuron == "LI":  # has none
             found = [row | {"differing_spikes": None} for row in found]
         rows += found

@@ -4,7 +4,7 @@ The floor is 20 bytes per float32 element (forward: read x, write s; backward: r
 gradient of x) at the stream bandwidth measured in the same rounds. Rounds are interleaved (A, B, C, A, B, C, …), so
 that a busy machine hits all alike. Every contender computes the same: decay 0.9, threshold 1, arctan surrogate with
 α = 2, detached reset, from rest; where a peer cannot, its settings say what differs. Peers run their own default back
-end.
+end, and once more with all their own defaults (`snnkit.bench.defaults`), which make another neuron.
 
 `THP_MEM_ALLOC_ENABLE=1` in the environment before torch loads gives transparent huge pages, 1.2 to 1.9 times faster for
 tensors this large, for everybody; the rows say whether it was on.
@@ -320,8 +320,13 @@ def run(
     Returns:
         Rows with the keys work, impl, settings, ms_min, ms_median, floor_ratio (of the minimum), peak_ratio (peak
         extra memory in units of the input; None where the system does not tell), differing_spikes (against ours).
-        Contenders that would not fit into memory run on a tenth of the batch, beside ours on the same.
+        Peers come twice, under our settings and under their defaults; on the CPU the last rows are those of a first
+        call, with an empty and with a filled kernel cache. Contenders that would not fit into memory run on a tenth of
+        the batch, beside ours on the same.
     """
+    from snnkit.bench import first_call
+    from snnkit.bench.defaults import DEFAULTS
+
     where = torch.device(device)
     rounds = rounds or (4 if quick else 5)
     if where.type == "cuda":
@@ -333,21 +338,23 @@ def run(
             return gpu.table(where, quick, rounds)
     else:
         warm_up(neurons=("LIF",))
-    return compete(tuple(shape or (QUICK_SHAPE if quick else FULL_SHAPE)), reset, rounds, where)
+    shape = tuple(shape or (QUICK_SHAPE if quick else FULL_SHAPE))
+    rows = compete((*CONTENDERS, *DEFAULTS), shape, reset, rounds, where)
+    return rows + first_call.measure(1 if quick else 3) if where.type == "cpu" else rows
 
 
 def compete(
+    contenders: Sequence[Contender],
     shape: tuple[int, ...],
     reset: str,
     rounds: int,
     where: torch.device,
-    contenders: Sequence[Contender] | None = None,
     work: str = WORK,
 ) -> list[dict[str, Any]]:
-    """The rows of one shape and reset; every contender that is installed, or those given."""
+    """The rows of one shape and reset: those contenders that are installed and have that reset."""
     contenders = [
         c
-        for c in contenders or CONTENDERS
+        for c in contenders
         if reset in c.resets and (c.package is None or importlib.util.find_spec(c.package) is not None)
     ]
     if where.type == "cuda" and not TRITON:

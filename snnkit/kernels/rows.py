@@ -204,10 +204,10 @@ def threshold_gradient(u, threshold, active, masked, to_zero, grad_v, g, total, 
         total[i] -= g[i]
     if not to_zero:
         for i in range(n):
-            fired = u[i] >= threshold[i]
+            part = grad_v[i] if u[i] >= threshold[i] else (zero if u[i] < threshold[i] else u[i] + threshold[i])
             if masked:
-                fired = fired and active[i] > zero
-            total[i] -= grad_v[i] if fired else zero
+                part = part if active[i] > zero else zero
+            total[i] -= part
 
 
 @row

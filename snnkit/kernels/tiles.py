@@ -137,7 +137,8 @@ def back(
     if WANTED:
         grad_threshold = grad_threshold - g
         if not TO_ZERO:
-            grad_threshold = grad_threshold - tl.where(fired, grad_v, 0.0)
+            part = tl.where(u >= threshold, grad_v, tl.where(u < threshold, 0.0, u + threshold))
+            grad_threshold = grad_threshold - (tl.where(active, part, 0.0) if MASKED else part)
     grad_u = (tl.where(fired, 0.0, grad_v) if TO_ZERO else grad_v) + g
     if MASKED:
         return tl.where(active, grad_u, 0.0), tl.where(active, decay * grad_u, grad_u), grad_threshold

@@ -11,10 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from snnkit.surrogate.arctan import Arctan
 from snnkit.surrogate.base import Surrogate
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_ARCTAN = Arctan()
 
 
 @dataclass(frozen=True, init=False)
@@ -28,7 +31,7 @@ class Smooth(Surrogate):
         of: the surrogate whose integral it is, such as `surrogate.get("arctan")`.
     """
 
-    of: Surrogate
+    of: Surrogate = _ARCTAN
 
     name: ClassVar[str] = "smooth"
     smooth: ClassVar[bool] = True

@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from snnkit.bench import gpu, neurons
+from snnkit.bench import first_call, gpu, neurons
+from snnkit.bench.defaults import DEFAULTS
 from snnkit.errors import UsageError
 
 KEYS = {"work", "impl", "settings", "ms_min", "ms_median", "floor_ratio", "peak_ratio", "differing_spikes"}
 
 
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
-def test_rows(reset: str) -> None:
+def test_rows(reset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_call, "measure", lambda repeats: [])
     rows = neurons.run(shape=(8, 4, 500), reset=reset, rounds=2)
     assert [row["impl"] for row in rows][:3] == ["memory floor", "snnkit fused", "snnkit eager loop"]
     for row in rows:
@@ -21,7 +23,31 @@ def test_rows(reset: str) -> None:
     assert rows[1]["differing_spikes"] == rows[2]["differing_spikes"] == 0
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_first_call_rows() -> None:
+    rows = first_call.measure(1)
+    assert len({row["settings"] for row in rows}) == 3
+    for row in rows:
+        assert set(row) == KEYS
+        assert 0 < row["ms_min"] <= row["ms_median"]
+
+
+@pytest.mark.parametrize("contender", DEFAULTS, ids=lambda c: c.name)
+def test_peers_under_their_defaults_spike_and_have_gradients(contender: neurons.Contender) -> None:
+    pytest.importorskip(contender.package, reason=f"needs {contender.package}")
+    x = torch.randn(20, 4, 50, requires_grad=True)
+    scaled = x * 3
+    out = contender.make("zero")(scaled)
+    assert out.shape == x.shape
+    assert 0 < out.mean() < 0.9
+    out.sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0
+
+
 def test_little_memory_shrinks_the_hungry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_call, "measure", lambda repeats: [])
     monkeypatch.setattr(neurons, "available_memory", lambda: 8 * 4.0 * 8 * 20 * 500)
     rows = neurons.run(shape=(8, 20, 500), rounds=1)
     shapes = {row["impl"]: row["settings"].split("]")[0] for row in rows if row["impl"] == "snnkit eager loop"}
@@ -32,6 +58,7 @@ def test_little_memory_shrinks_the_hungry(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_table_of_a_gpu_has_every_neuron(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its rows, on this machine's processor: what a GPU runs is the same but for the device."""
     monkeypatch.setattr(gpu, "CONTENDERS", [c for c in neurons.CONTENDERS if c.package is None])
+    monkeypatch.setattr(gpu, "DEFAULTS", ())
     rows = gpu.table(torch.device("cpu"), rounds=1, shapes=[(5, 2, 300), (3, 2, 200)])
     assert all(set(row) == KEYS for row in rows)
     ours = [row for row in rows if row["impl"] == "snnkit fused"]

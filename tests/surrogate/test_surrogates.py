@@ -77,3 +77,38 @@ def test_names_objects_and_mistakes() -> None:
     for alpha in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ParameterError, match="positive and finite"):
             surrogate.Gaussian(alpha=alpha)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("alpha", [None, 0.7, 3.0])
+def test_the_ramp_is_the_integral(name: str, alpha: float | None) -> None:
+    g = surrogate.get(name, alpha)
+    d = torch.linspace(-5, 5, 1000, dtype=torch.float64, requires_grad=True)
+    ramp = g.ramp(d)
+    (slope,) = torch.autograd.grad(ramp.sum(), d)
+    torch.testing.assert_close(slope, g.derivative(d.detach()), rtol=1e-12, atol=1e-12)
+    far = torch.tensor([-1e12, 0.0, 1e12], dtype=torch.float64)
+    assert g.ramp(far).tolist() == pytest.approx([0, g.integral / 2, g.integral], abs=1e-9)
+    smooth = surrogate.Smooth(g)
+    assert torch.equal(surrogate.spike(d, smooth), ramp)
+    assert (smooth.integral, smooth.width, smooth.alpha, smooth.kind) == (g.integral, g.width, g.alpha, -1)
+
+
+def test_not_a_number_gives_no_spike_and_no_silence() -> None:
+    d = torch.tensor([math.nan, math.inf, -math.inf, -0.0], requires_grad=True)
+    s = surrogate.spike(d, surrogate.get("arctan"))
+    assert s[0].isnan()
+    assert s[1:].tolist() == [1.0, 0.0, 1.0]
+    s.sum().backward()
+    assert d.grad is not None
+    assert d.grad[0].isnan()
+
+
+def test_spikes_under_torch_func_and_forward_mode() -> None:
+    d = torch.linspace(-1, 1, 9)
+    g = surrogate.get("gaussian")
+    out, tangent = torch.func.jvp(lambda d: surrogate.spike(d, g), (d,), (torch.full_like(d, 2.0),))
+    assert torch.equal(out, (d >= 0).float())
+    assert torch.equal(tangent, 2 * g.derivative(d))
+    rows = torch.func.vmap(torch.func.grad(lambda d: surrogate.spike(d, g).sum()))(d.view(3, 3))
+    assert torch.equal(rows, g.derivative(d).view(3, 3))
