@@ -108,10 +108,8 @@ def test_the_usual_kernels(neuron: str) -> None:
     forward, backward = (compiled(neuron, direction) for direction in ("forward", "backward"))
     for machine in (forward, backward):
         assert_sound(machine)
-    assert set(re.findall(r"\b(?:mul|add|sub|div)[\w.]*\.f32", forward.ptx)) == {
-        "mul.rn.f32",
-        "add.rn.f32",
-    }  # no flush to 0
+    used = set(re.findall(r"\b(?:mul|add|sub|div)[\w.]*\.f32", forward.ptx))
+    assert used <= {"mul.rn.f32", "add.rn.f32", "sub.rn.f32"}  # none rounds otherwise, or flushes small numbers to 0
     # the next row is asked for ahead, so there is one load before the loop
     assert accesses(forward) == {"LDG.128": 2, "STG.128": 1, "LDG.32": PARAMETERS[neuron]}
     if neuron == "LI":  # the compiler unrolls its loop
