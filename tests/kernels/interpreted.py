@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 os.environ["TRITON_INTERPRET"] = "1"
@@ -20,10 +22,11 @@ os.environ["TRITON_INTERPRET"] = "1"
 import torch
 from torch import Tensor
 
+from snnkit import nn as snn
 from snnkit.kernels import layout
 
 from .covering import pairwise
-from .options import OPTIONS, ROOMS, assert_same, build, input_for, name_of, random_state
+from .options import OPTIONS, ROOMS, assert_same, build, everything, input_for, name_of, random_state
 
 SIZES = ((5, 3), (9, 3), (8, 4), (2, 1), (3, 2))
 """(T, B) in turn: within a chunk and over several, whole and not, with widths that are multiples of 4 and are not."""
@@ -75,13 +78,31 @@ def check(neuron: str, case: dict[str, Any], size: tuple[int, int]) -> None:
     assert_same(layer, x, state, 1e-12 if x.dtype == torch.float64 else 1e-6)
 
 
+def check_edges(neuron: str) -> None:
+    """At the threshold, just below it, subnormal, huge, infinite and not a number: as the reference, gradients too."""
+    below = torch.nextafter(torch.tensor(1.0), torch.tensor(0.0)).item()
+    values = [1.0, below, 1e-42, -1e-42, 3e38, math.inf, -math.inf, math.nan, -0.0, 0.5]
+    x = torch.tensor(values).repeat(5, 1, 1)
+    for reset in ("zero", "subtract") if neuron != "LI" else ("",):
+        options: dict[str, Any] = {} if neuron == "LI" else {"reset": reset, "learn_threshold": True, "shape": (10,)}
+        layer = getattr(snn, neuron)(**options)
+        with layout.reference_only():
+            expected, gradients = everything(layer, x, None)
+        found, found_gradients = everything(layer, x, None)
+        torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+        for a, b in zip(found_gradients, gradients, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6, equal_nan=True)
+
+
 def main() -> None:
     """Every case and what it said, and how often each kernel was launched."""
     install()
     results = {}
-    for name, *rest in cases():
+    jobs: list[tuple[str, Callable[[], None]]] = [(name, partial(check, *rest)) for name, *rest in cases()]
+    jobs += [(f"{neuron}-edges", partial(check_edges, neuron)) for neuron in ROOMS]
+    for name, job in jobs:
         try:
-            check(*rest)
+            job()
             results[name] = ""
         except Exception:
             results[name] = traceback.format_exc()
