@@ -76,7 +76,7 @@ def test_help_and_version_load_nothing() -> None:
 
 
 def test_import_nn_loads_no_compiler_and_no_trainer() -> None:
-    names = ("numba", "lightning", "tonic", "torchvision", "scipy", "matplotlib", "pydantic")
+    names = ("numba", "triton", "lightning", "tonic", "torchvision", "scipy", "matplotlib", "pydantic")
     assert loaded("import snnkit.nn", *names) == set()
 
 

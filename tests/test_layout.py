@@ -82,5 +82,9 @@ def test_every_package_has_a_docstring_and_public_functions_have_types() -> None
         assert ast.get_docstring(tree), f"{file} has no docstring"
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-                jitted = any(word in ast.dump(d) for d in node.decorator_list for word in ("njit", "'kernel'", "'row'"))
+                jitted = any(
+                    word in ast.dump(d)
+                    for d in node.decorator_list
+                    for word in ("njit", "'kernel'", "'row'", "'triton'")
+                )
                 assert jitted or node.returns is not None, f"{file}: {node.name} has no return type"

@@ -29,12 +29,14 @@ from torch import Tensor
 from snnkit import nn as snn
 from snnkit.errors import UsageError
 from snnkit.kernels import reference_only, release_memory, warm_up
+from snnkit.kernels.layout import TRITON
 from snnkit.surrogate import Arctan
 
 DECAY, THRESHOLD, ALPHA = 0.9, 1.0, 2.0
 FLOOR_BYTES = 20
 FULL_SHAPE = (16, 128, 100_000)
 QUICK_SHAPE = (16, 32, 20_000)
+WORK = "LIF forward + backward"
 Layer = Callable[[Tensor], Tensor]
 
 
@@ -49,6 +51,8 @@ class Contender(NamedTuple):
     memory: float = 3.0
     """Peak extra memory in units of the input, a guess on the safe side."""
     package: str | None = None
+    fused: bool = False
+    """Ours, which on a GPU needs Triton."""
 
 
 def _ours(reset: str) -> Layer:
@@ -129,7 +133,7 @@ def _norse(reset: str) -> Layer:
 
 
 CONTENDERS = (
-    Contender("snnkit fused", _ours),
+    Contender("snnkit fused", _ours, fused=True),
     Contender("snnkit eager loop", _eager, memory=14.0),
     Contender("spikingjelly", _spikingjelly, memory=14.0, package="spikingjelly"),
     Contender("snntorch", _snntorch, "fires at v > threshold", memory=14.0, package="snntorch"),
@@ -227,7 +231,12 @@ def _seeded() -> Iterator[None]:
 
 
 def _compete(
-    contenders: Sequence[Contender], shape: Sequence[int], reset: str, rounds: int, device: torch.device
+    contenders: Sequence[Contender],
+    shape: Sequence[int],
+    reset: str,
+    rounds: int,
+    device: torch.device,
+    work: str = WORK,
 ) -> list[dict[str, Any]]:
     with _seeded():
         x = torch.randn(*shape).mul_(0.6).add_(0.1).to(device)
@@ -239,10 +248,10 @@ def _compete(
     if device.type == "cpu" and os.environ.get("THP_MEM_ALLOC_ENABLE") == "1":
         where += ", huge pages"
     layers = {c.name: _on(c.make(reset), device) for c in contenders}
-    peaks, differing = {}, {}
+    peaks, differing, first = {}, {}, {}
     reference: Tensor | None = None
     for name, layer in layers.items():  # also compiles and warms up
-        _, spikes = _once(layer, x, gradient)
+        first[name], spikes = _once(layer, x, gradient)
         if reference is None:
             reference = spikes.bool()
             differing[name] = 0
@@ -261,7 +270,7 @@ def _compete(
     floor = FLOOR_BYTES * elements / max(streams)
     rows: list[dict[str, Any]] = [
         {
-            "work": "LIF forward + backward",
+            "work": work,
             "impl": "memory floor",
             "settings": f"{where}; {FLOOR_BYTES} B/element at {max(streams) / 1e9:.1f} GB/s",
             "ms_min": round(floor * 1e3, 2),
@@ -274,11 +283,14 @@ def _compete(
     for contender in contenders:
         times = seconds[contender.name]
         peak = peaks[contender.name]
+        settings = where + (f"; {contender.settings}" if contender.settings else "")
+        if device.type == "cuda":
+            settings += f"; first call {first[contender.name]:.2f} s"
         rows.append(
             {
-                "work": "LIF forward + backward",
+                "work": work,
                 "impl": contender.name,
-                "settings": where + (f"; {contender.settings}" if contender.settings else ""),
+                "settings": settings,
                 "ms_min": round(min(times) * 1e3, 2),
                 "ms_median": round(statistics.median(times) * 1e3, 2),
                 "floor_ratio": round(min(times) / floor, 2),
@@ -303,7 +315,7 @@ def run(
         shape: [T, B, N] instead of the usual one, (16, 128, 100000) or, quick, (16, 32, 20000).
         reset: `"zero"` or `"subtract"`.
         rounds: interleaved rounds; 5 where None.
-        device: "cpu" or "cuda". On a GPU our layers run step by step in torch operations, without a fused kernel.
+        device: "cpu" or "cuda". A GPU without a shape gets the whole table of `snnkit.bench.gpu`.
 
     Returns:
         Rows with the keys work, impl, settings, ms_min, ms_median, floor_ratio (of the minimum), peak_ratio (peak
@@ -315,27 +327,44 @@ def run(
     from snnkit.bench import first_call
     from snnkit.bench.defaults import DEFAULTS
 
-    shape = tuple(shape or (QUICK_SHAPE if quick else FULL_SHAPE))
-    rounds = rounds or (4 if quick else 5)
-    warm_up(neurons=("LIF",))
-    contenders = [
-        c
-        for c in (*CONTENDERS, *DEFAULTS)
-        if reset in c.resets and (c.package is None or importlib.util.find_spec(c.package) is not None)
-    ]
     where = torch.device(device)
+    rounds = rounds or (4 if quick else 5)
     if where.type == "cuda":
         if not torch.cuda.is_available():
             raise UsageError("there is no CUDA device to measure on", fix="leave --device out, or see snnkit doctor")
-        contenders = [c for c in contenders if c.name != "snnkit fused"]
+        if shape is None:
+            from snnkit.bench import gpu
+
+            return gpu.table(where, quick, rounds)
+    else:
+        warm_up(neurons=("LIF",))
+    shape = tuple(shape or (QUICK_SHAPE if quick else FULL_SHAPE))
+    rows = compete((*CONTENDERS, *DEFAULTS), shape, reset, rounds, where)
+    return rows + first_call.measure(1 if quick else 3) if where.type == "cpu" else rows
+
+
+def compete(
+    contenders: Sequence[Contender],
+    shape: tuple[int, ...],
+    reset: str,
+    rounds: int,
+    where: torch.device,
+    work: str = WORK,
+) -> list[dict[str, Any]]:
+    """The rows of one shape and reset: those contenders that are installed and have that reset."""
+    contenders = [
+        c
+        for c in contenders
+        if reset in c.resets and (c.package is None or importlib.util.find_spec(c.package) is not None)
+    ]
+    if where.type == "cuda" and not TRITON:
+        contenders = [c for c in contenders if not c.fused]
     size = 4.0 * shape[0] * shape[1] * shape[2]
     free = (available_memory() if where.type == "cpu" else torch.cuda.mem_get_info(where)[0]) - 3 * size
     fits = [c for c in contenders if c.memory * size < free]
-    rows = _compete(fits, shape, reset, rounds, where) if fits else []
+    rows = _compete(fits, shape, reset, rounds, where, work) if fits else []
     rest = [c for c in contenders if c not in fits]
     if rest:
         smaller = (shape[0], max(1, shape[1] // 10), shape[2])
-        rows += _compete([contenders[0], *rest], smaller, reset, rounds, where)
-    if where.type == "cpu":
-        rows += first_call.measure(1 if quick else 3)
+        rows += _compete([contenders[0], *rest], smaller, reset, rounds, where, work)
     return rows

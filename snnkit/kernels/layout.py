@@ -1,10 +1,13 @@
-"""From tensors [T, B, features…] to the flat [T, M] that the CPU kernels see, and back."""
+"""From tensors [T, B, features…] to the flat [T, M] that the fused kernels see, and back."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import math
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +18,19 @@ from snnkit.kernels.state import state_dtype
 from snnkit.surrogate.heaviside import transformed
 
 _fused = True
+
+
+def _find_triton() -> bool:
+    """Whether there is a Triton of 3.4 or later, read from its file: importing it takes long."""
+    spec = importlib.util.find_spec("triton")
+    if spec is None or spec.origin is None:
+        return False
+    found = re.search(r"^__version__ = [\'\"](\d+)\.(\d+)", Path(spec.origin).read_text(encoding="utf-8"), re.MULTILINE)
+    return found is not None and (int(found[1]), int(found[2])) >= (3, 4)
+
+
+TRITON = _find_triton()
+"""Whether tensors on a GPU have fused kernels. CUDA builds of torch from 2.8 on bring what they need."""
 
 
 @contextlib.contextmanager
@@ -28,12 +44,17 @@ def reference_only() -> Iterator[None]:
         _fused = before
 
 
-def runs_fused(x: Tensor) -> bool:
-    """Whether a fused CPU kernel takes this input; otherwise the reference does.
+def runs_fused(x: Tensor, on_gpu: bool = False) -> bool:
+    """Whether a fused kernel takes this input; otherwise the reference does.
 
     torch.func's transforms and forward-mode differentiation see plain operations, which have every derivative.
+
+    Args:
+        x: the input.
+        on_gpu: there is a Triton kernel too; it needs `TRITON`.
     """
-    return _fused and x.device.type == "cpu" and not transformed()
+    kind = x.device.type
+    return _fused and (kind == "cpu" or (kind == "cuda" and on_gpu and TRITON)) and not transformed()
 
 
 class Layout(NamedTuple):
@@ -85,9 +106,11 @@ def _inverse(order: Any) -> list[int]:
 def prepare(x: Tensor) -> tuple[Tensor, Layout]:
     """x [T, B, …] as a flat [T, M] in the state's dtype, without a copy where its memory is dense, and the layout.
 
-    A channels-last input keeps its order, so that the convolutions around a neuron layer need no copies either.
+    A channels-last input keeps its order, so that the convolutions around a neuron layer need no copies either. The
+    kernels for GPUs read and write low precision themselves.
     """
-    x = x.to(state_dtype(x))
+    if x.device.type == "cpu" or x.dtype not in (torch.bfloat16, torch.float16):
+        x = x.to(state_dtype(x))
     order = tuple(range(x.dim()))
     if not x.is_contiguous():
         strides = x.stride()
@@ -95,7 +118,8 @@ def prepare(x: Tensor) -> tuple[Tensor, Layout]:
         if by_stride[:2] == (0, 1) and x.permute(by_stride).is_contiguous():
             order = by_stride
     layout = Layout(order, tuple(x.shape[d] for d in order))
-    return layout.flatten(x), layout
+    flat = layout.flatten(x)
+    return flat if x.device.type == "cpu" else flat.contiguous(), layout
 
 
 def array(x: Tensor) -> np.ndarray[Any, Any]:
@@ -103,13 +127,15 @@ def array(x: Tensor) -> np.ndarray[Any, Any]:
     return x.detach().numpy()
 
 
-def empty(like: Tensor, *shape: int) -> Tensor:
-    """An uninitialised tensor of that shape, `like` in dtype and device."""
-    return torch.empty(shape, dtype=like.dtype, device=like.device)
+def empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+    """An uninitialised tensor of that shape, `like` in device and, where none is given, in dtype."""
+    return torch.empty(shape, dtype=dtype or like.dtype, device=like.device)
 
 
 def reduce_to(partial: Tensor, count: int, repeat: int) -> Tensor:
     """Gradient [P] of a parameter from its parts [M]: summed in a fixed order, whatever the number of threads."""
+    if partial.device.type != "cpu":
+        return partial.view(-1, count, repeat).sum((0, 2), dtype=torch.float64).to(partial.dtype)
     parts = array(partial).reshape(-1, count, repeat)
     total = parts.sum(axis=(0, 2), dtype=np.float64)
     return torch.from_numpy(total).to(partial.dtype)

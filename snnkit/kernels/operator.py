@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ _library = torch.library.Library("snnkit", "DEF")
 
 
 class Operator:
-    """A torch operator `snnkit::<name>` with a CPU implementation.
+    """A torch operator `snnkit::<name>` with a CPU implementation, and one for GPUs where `on_gpu` names it.
 
     torch.library.custom_op would do the same, but imports torch's compiler (seconds) when the operator first runs.
     """
@@ -26,6 +27,14 @@ class Operator:
 
     def __call__(self, *args: Any) -> Any:
         return self._call(*args)
+
+    def on_gpu(self, module: str, function: str) -> None:
+        """The implementation for CUDA tensors, of the same arguments; its module is imported when one is seen."""
+
+        def call(*args: Any) -> Any:
+            return getattr(importlib.import_module(module), function)(*args)
+
+        _library.impl(self.name.removeprefix("snnkit::"), call, "CUDA")
 
     def shapes(self, fake: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: gives outputs without values, for torch.compile."""

@@ -1,4 +1,4 @@
-"""Surrogate gradients: one file each, with formula, integral, default width and source, torch and numba forms.
+"""Surrogate gradients: one file each, with formula, integral, default width and source, torch, numba and Triton forms.
 
 >>> from snnkit import surrogate
 >>> surrogate.get("arctan")

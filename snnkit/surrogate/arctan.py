@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from snnkit.surrogate.base import Surrogate
 
 if TYPE_CHECKING:
+    import triton.language as tl  # for the Triton form, which gets it when it is compiled
     from torch import Tensor
 
 
@@ -22,6 +23,12 @@ def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     """The numba form: scalars of one dtype, `one` is 1 in it."""
     q = scale * d
     return peak / (one + q * q)
+
+
+def derivative_triton(d: tl.tensor, peak: tl.tensor, scale: tl.tensor) -> tl.tensor:
+    """The Triton form: tiles of one dtype."""
+    q = scale * d
+    return peak / (1.0 + q * q)
 
 
 @dataclass(frozen=True)

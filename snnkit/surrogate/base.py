@@ -42,7 +42,7 @@ class Surrogate:
             )
 
     def coefficients(self) -> tuple[float, float]:
-        """(peak, scale) as the numba form takes them."""
+        """(peak, scale) as the numba and Triton forms take them."""
         raise NotImplementedError
 
     def derivative(self, d: Tensor) -> Tensor:

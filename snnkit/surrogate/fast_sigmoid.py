@@ -15,12 +15,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from snnkit.surrogate.base import Surrogate
 
 if TYPE_CHECKING:
+    import triton.language as tl  # for the Triton form, which gets it when it is compiled
     from torch import Tensor
 
 
 def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     """The numba form."""
     q = one + abs(scale * d)
+    return peak / (q * q)
+
+
+def derivative_triton(d: tl.tensor, peak: tl.tensor, scale: tl.tensor) -> tl.tensor:
+    """The Triton form."""
+    q = 1.0 + tl.abs(scale * d)
     return peak / (q * q)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from snnkit.surrogate.base import Surrogate
 
 if TYPE_CHECKING:
+    import triton.language as tl  # for the Triton form, which gets it when it is compiled
     from torch import Tensor
 
 
@@ -22,6 +23,12 @@ def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     """The numba form; `scale` already holds 1/√2."""
     q = scale * d
     return peak * math.exp(-(q * q))
+
+
+def derivative_triton(d: tl.tensor, peak: tl.tensor, scale: tl.tensor) -> tl.tensor:
+    """The Triton form."""
+    q = scale * d
+    return peak * tl.exp(-(q * q))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from snnkit.surrogate.base import Surrogate
 
 if TYPE_CHECKING:
+    import triton.language as tl  # for the Triton form, which gets it when it is compiled
     from torch import Tensor
 
 
@@ -21,6 +22,13 @@ def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     """The numba form. σ(1 − σ) is even, and exp(−|q|) cannot overflow."""
     e = math.exp(-abs(scale * d))
     q = one + e
+    return peak * e / (q * q)
+
+
+def derivative_triton(d: tl.tensor, peak: tl.tensor, scale: tl.tensor) -> tl.tensor:
+    """The Triton form."""
+    e = tl.exp(-tl.abs(scale * d))
+    q = 1.0 + e
     return peak * e / (q * q)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from snnkit.surrogate.base import Surrogate
 
 if TYPE_CHECKING:
+    import triton.language as tl  # for the Triton form, which gets it when it is compiled
     from torch import Tensor
 
 
@@ -21,6 +22,12 @@ def derivative_numba(d: Any, peak: Any, scale: Any, one: Any) -> Any:
     """The numba form."""
     q = one - abs(scale * d)
     return one - one if q <= 0 else peak * q  # not a number where d is none
+
+
+def derivative_triton(d: tl.tensor, peak: tl.tensor, scale: tl.tensor) -> tl.tensor:
+    """The Triton form."""
+    q = 1.0 - tl.abs(scale * d)
+    return tl.where(q <= 0.0, 0.0, peak * q)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from snnkit.bench import first_call, neurons
+from snnkit.bench import first_call, gpu, neurons
 from snnkit.bench.defaults import DEFAULTS
+from snnkit.errors import UsageError
 
 KEYS = {"work", "impl", "settings", "ms_min", "ms_median", "floor_ratio", "peak_ratio", "differing_spikes"}
 
@@ -52,3 +53,31 @@ def test_little_memory_shrinks_the_hungry(monkeypatch: pytest.MonkeyPatch) -> No
     shapes = {row["impl"]: row["settings"].split("]")[0] for row in rows if row["impl"] == "snnkit eager loop"}
     assert shapes == {"snnkit eager loop": "[8, 2, 500"}
     assert sum(row["impl"] == "snnkit fused" for row in rows) == 2
+
+
+def test_the_table_of_a_gpu_has_every_neuron(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows, on this machine's processor: what a GPU runs is the same but for the device."""
+    monkeypatch.setattr(gpu, "CONTENDERS", [c for c in neurons.CONTENDERS if c.package is None])
+    monkeypatch.setattr(gpu, "DEFAULTS", ())
+    rows = gpu.table(torch.device("cpu"), rounds=1, shapes=[(5, 2, 300), (3, 2, 200)])
+    assert all(set(row) == KEYS for row in rows)
+    ours = [row for row in rows if row["impl"] == "snnkit fused"]
+    assert [row["work"].split()[0] for row in ours] == ["LIF"] * 4 + ["CubaLIF", "ALIF", "LinearLeakIF", "LI"]
+    assert sum("subtract" in row["settings"] for row in ours) == 2
+    assert len(rows) == 3 * len(ours)  # each beside the floor and the loop
+    assert {row["differing_spikes"] for row in rows} == {0, None}
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_table_on_a_gpu() -> None:
+    rows = neurons.run(quick=True, device="cuda")
+    assert {row["differing_spikes"] for row in rows if row["impl"].startswith("snnkit")} == {0, None}
+    assert all("first call" in row["settings"] for row in rows if row["impl"] != "memory floor")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_gpu_it_says_so() -> None:
+    with pytest.raises(UsageError, match="no CUDA device"):
+        neurons.run(device="cuda")

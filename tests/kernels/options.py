@@ -33,6 +33,9 @@ OPTIONS = {
 }
 """Options of every neuron that has a fused kernel."""
 
+ROOMS = {"LIF": "lif", "CubaLIF": "cubalif", "ALIF": "alif", "LinearLeakIF": "linear_leak", "LI": "li"}
+"""Their folders in snnkit/kernels, which are the names of their operators too."""
+
 
 def name_of(case: dict[str, Any]) -> str:
     """A case as a test's name."""
@@ -100,7 +103,7 @@ def everything(layer: Any, x: Tensor, state: Any) -> tuple[list[Tensor], list[Te
         out, final = layer(x, state)
         outputs = [out, *final]
     floats = [t for t in outputs if t.is_floating_point()]
-    loss = sum((torch.randn(t.shape, generator=generator).to(t.dtype) * t).sum() for t in floats)
+    loss = sum((torch.randn(t.shape, generator=generator).to(t) * t).sum() for t in floats)
     inputs = [x, *(t for t in state or () if t.is_floating_point()), *layer.parameters()]
     return outputs, list(torch.autograd.grad(loss, inputs))  # type: ignore[arg-type]
 

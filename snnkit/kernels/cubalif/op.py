@@ -12,7 +12,7 @@ from snnkit.kernels.layout import array, empty, prepare, reduce_to, runs_fused
 from snnkit.kernels.memory import output_like
 from snnkit.kernels.operator import operator
 from snnkit.kernels.sequence import run_steps
-from snnkit.kernels.state import idle
+from snnkit.kernels.state import idle, state_dtype
 from snnkit.kernels.threads import run_blocks
 
 
@@ -97,8 +97,8 @@ def _(
     width = x.shape[1] if want_state else 0
     return (
         torch.empty_like(x),
-        x.new_empty(width),
-        x.new_empty(width),
+        x.new_empty(width, dtype=state_dtype(x)),
+        x.new_empty(width, dtype=state_dtype(x)),
         x.new_empty(width if refractory else 0, dtype=torch.int32),
     )
 
@@ -216,11 +216,11 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     return (
         torch.empty_like(x),
-        x.new_empty(x.shape[1] if want_i0 else 0),
-        x.new_empty(x.shape[1] if want_v0 else 0),
-        x.new_empty(syn.shape[0] if want_syn else 0),
-        x.new_empty(decay.shape[0] if want_decay else 0),
-        x.new_empty(threshold.shape[0] if want_threshold else 0),
+        x.new_empty(x.shape[1] if want_i0 else 0, dtype=state_dtype(x)),
+        x.new_empty(x.shape[1] if want_v0 else 0, dtype=state_dtype(x)),
+        syn.new_empty(syn.shape[0] if want_syn else 0),
+        decay.new_empty(decay.shape[0] if want_decay else 0),
+        threshold.new_empty(threshold.shape[0] if want_threshold else 0),
     )
 
 
@@ -262,6 +262,8 @@ def _backward(
 
 cubalif.gradient(_setup, _backward)
 cubalif_backward.no_gradient()
+cubalif.on_gpu("snnkit.kernels.cubalif.gpu", "forward")
+cubalif_backward.on_gpu("snnkit.kernels.cubalif.gpu", "backward")
 
 
 def sequence(
@@ -269,16 +271,17 @@ def sequence(
 ) -> tuple[Tensor, CubaLIFState | None]:
     """x [T, B, …] from `state` (None: at rest) → (s [T, B, …], final state; None where not wanted).
 
-    Fused on the CPU for the surrogates of this package, else step by step; the spikes are equal bit for bit.
+    Fused for the surrogates of this package, on a GPU where Triton is installed, else step by step; the spikes are
+    equal bit for bit.
     """
     lif = params.lif
-    if lif.surrogate.kind < 0 or not runs_fused(x):
+    if lif.surrogate.kind < 0 or not runs_fused(x, on_gpu=True):
         return run_steps(step, x, initial_state(x, lif.refractory) if state is None else state, params)
     flat, layout = prepare(x)
     s, i, v, wait = cubalif(
         flat,
-        None if state is None else layout.flatten_state(state.i.to(flat.dtype)),
-        None if state is None else layout.flatten_state(state.v.to(flat.dtype)),
+        None if state is None else layout.flatten_state(state.i.to(state_dtype(x))),
+        None if state is None else layout.flatten_state(state.v.to(state_dtype(x))),
         layout.flatten_state(state.wait) if state is not None and lif.refractory else None,
         *layout.parameter(params.decay_syn),
         *layout.parameter(lif.decay),

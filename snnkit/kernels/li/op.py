@@ -12,6 +12,7 @@ from snnkit.kernels.li.reference import LIParams, LIState, initial_state, step
 from snnkit.kernels.memory import output_like
 from snnkit.kernels.operator import operator
 from snnkit.kernels.sequence import run_steps
+from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import run_blocks
 
 
@@ -29,7 +30,7 @@ def li(x: Tensor, v0: Tensor | None, decay: Tensor, decay_repeat: int) -> Tensor
 
 @li.shapes
 def _(x: Tensor, v0: Tensor | None, decay: Tensor, decay_repeat: int) -> Tensor:
-    return torch.empty_like(x)
+    return torch.empty_like(x, dtype=state_dtype(x))
 
 
 @operator(
@@ -90,6 +91,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 li.gradient(_setup, _backward)
 li_backward.no_gradient()
+li.on_gpu("snnkit.kernels.li.gpu", "forward")
+li_backward.on_gpu("snnkit.kernels.li.gpu", "backward")
 
 
 def sequence(
@@ -97,11 +100,11 @@ def sequence(
 ) -> tuple[Tensor, LIState | None]:
     """x [T, B, …] from `state` (None: at rest) → (v [T, B, …], final state; None where not wanted).
 
-    Fused on the CPU, else step by step; equal bit for bit.
+    Fused on the CPU, and on a GPU where Triton is installed, else step by step; equal bit for bit.
     """
-    if not runs_fused(x):
+    if not runs_fused(x, on_gpu=True):
         return run_steps(step, x, initial_state(x) if state is None else state, params)
     flat, layout = prepare(x)
-    v0 = None if state is None else layout.flatten_state(state.v.to(flat.dtype))
+    v0 = None if state is None else layout.flatten_state(state.v.to(state_dtype(x)))
     out = layout.restore(li(flat, v0, *layout.parameter(params.decay)))
     return out, LIState(out[-1]) if want_state else None

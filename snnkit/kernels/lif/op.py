@@ -12,7 +12,7 @@ from snnkit.kernels.lif.reference import LIFParams, LIFState, initial_state, ste
 from snnkit.kernels.memory import output_like
 from snnkit.kernels.operator import operator
 from snnkit.kernels.sequence import run_steps
-from snnkit.kernels.state import idle
+from snnkit.kernels.state import idle, state_dtype
 from snnkit.kernels.threads import run_blocks
 
 
@@ -86,7 +86,7 @@ def _(
     width = x.shape[1]
     return (
         torch.empty_like(x),
-        x.new_empty(width if want_state else 0),
+        x.new_empty(width if want_state else 0, dtype=state_dtype(x)),
         x.new_empty(width if want_state and refractory else 0, dtype=torch.int32),
     )
 
@@ -181,9 +181,9 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return (
         torch.empty_like(x),
-        x.new_empty(x.shape[1] if want_v0 else 0),
-        x.new_empty(decay.shape[0] if want_decay else 0),
-        x.new_empty(threshold.shape[0] if want_threshold else 0),
+        x.new_empty(x.shape[1] if want_v0 else 0, dtype=state_dtype(x)),
+        decay.new_empty(decay.shape[0] if want_decay else 0),
+        threshold.new_empty(threshold.shape[0] if want_threshold else 0),
     )
 
 
@@ -226,6 +226,8 @@ def _backward(ctx: Any, grad_s: Tensor | None, grad_v: Tensor | None, grad_wait:
 
 lif.gradient(_setup, _backward)
 lif_backward.no_gradient()
+lif.on_gpu("snnkit.kernels.lif.gpu", "forward")
+lif_backward.on_gpu("snnkit.kernels.lif.gpu", "backward")
 
 
 def sequence(
@@ -233,9 +235,10 @@ def sequence(
 ) -> tuple[Tensor, LIFState | None]:
     """x [T, B, …] from `state` (None: at rest) → (s [T, B, …], final state; None where not wanted).
 
-    Fused on the CPU for the surrogates of this package, else step by step; the spikes are equal bit for bit.
+    Fused for the surrogates of this package, on a GPU where Triton is installed, else step by step; the spikes are
+    equal bit for bit.
     """
-    if params.surrogate.kind < 0 or not runs_fused(x):
+    if params.surrogate.kind < 0 or not runs_fused(x, on_gpu=True):
         return run_steps(step, x, initial_state(x, params.refractory) if state is None else state, params)
     flat, layout = prepare(x)
     decay, decay_repeat = layout.parameter(params.decay)
@@ -243,7 +246,7 @@ def sequence(
     counting = state is not None and params.refractory > 0
     s, v, wait = lif(
         flat,
-        None if state is None else layout.flatten_state(state.v.to(flat.dtype)),
+        None if state is None else layout.flatten_state(state.v.to(state_dtype(x))),
         layout.flatten_state(state.wait) if state is not None and counting else None,
         decay,
         decay_repeat,

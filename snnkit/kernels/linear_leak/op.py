@@ -12,6 +12,7 @@ from snnkit.kernels.linear_leak.reference import LinearLeakIFParams, LinearLeakI
 from snnkit.kernels.memory import output_like
 from snnkit.kernels.operator import operator
 from snnkit.kernels.sequence import run_steps
+from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import run_blocks
 
 
@@ -83,7 +84,7 @@ def _(
     scale: float,
     want_state: bool,
 ) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(x), x.new_empty(x.shape[1] if want_state else 0)
+    return torch.empty_like(x), x.new_empty(x.shape[1] if want_state else 0, dtype=state_dtype(x))
 
 
 @operator(
@@ -179,9 +180,9 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return (
         torch.empty_like(x),
-        x.new_empty(x.shape[1] if want_v0 else 0),
-        x.new_empty(leak.shape[0] if want_leak else 0),
-        x.new_empty(threshold.shape[0] if want_threshold else 0),
+        x.new_empty(x.shape[1] if want_v0 else 0, dtype=state_dtype(x)),
+        leak.new_empty(leak.shape[0] if want_leak else 0),
+        threshold.new_empty(threshold.shape[0] if want_threshold else 0),
     )
 
 
@@ -223,6 +224,8 @@ def _backward(ctx: Any, grad_s: Tensor | None, grad_v: Tensor | None) -> tuple[A
 
 linear_leak.gradient(_setup, _backward)
 linear_leak_backward.no_gradient()
+linear_leak.on_gpu("snnkit.kernels.linear_leak.gpu", "forward")
+linear_leak_backward.on_gpu("snnkit.kernels.linear_leak.gpu", "backward")
 
 
 def sequence(
@@ -230,16 +233,17 @@ def sequence(
 ) -> tuple[Tensor, LinearLeakIFState | None]:
     """x [T, B, …] from `state` (None: at rest) → (s [T, B, …], final state; None where not wanted).
 
-    Fused on the CPU for the surrogates of this package, else step by step; the spikes are equal bit for bit.
+    Fused for the surrogates of this package, on a GPU where Triton is installed, else step by step; the spikes are
+    equal bit for bit.
     """
     learned_floor = params.floor is not None and params.floor.requires_grad  # no kernel has its gradient
-    if params.surrogate.kind < 0 or learned_floor or not runs_fused(x):
+    if params.surrogate.kind < 0 or learned_floor or not runs_fused(x, on_gpu=True):
         return run_steps(step, x, initial_state(x) if state is None else state, params)
     flat, layout = prepare(x)
     floor, floor_repeat = (None, 1) if params.floor is None else layout.parameter(params.floor)
     s, v = linear_leak(
         flat,
-        None if state is None else layout.flatten_state(state.v.to(flat.dtype)),
+        None if state is None else layout.flatten_state(state.v.to(state_dtype(x))),
         *layout.parameter(params.leak),
         *layout.parameter(params.threshold),
         floor,

@@ -1,0 +1,332 @@
+"""CubaLIF on the GPU: as LIF's kernels, with the synaptic current in front of the membrane."""
+
+# mypy: disable-error-code="no-untyped-def,assignment"
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from snnkit.kernels.layout import reduce_to
+from snnkit.kernels.tiles import (
+    back,
+    fire,
+    initial,
+    keep,
+    launch,
+    many,
+    parameter,
+    plan,
+    settle,
+    spread,
+    state_row,
+)
+
+_RUNTIME = ("groups", "steps", "refractory", "syn_count", "syn_repeat", "decay_count", "decay_repeat")
+_RUNTIME += ("threshold_count", "threshold_repeat")
+
+
+@triton.jit(do_not_specialize=_RUNTIME)
+def _forward(
+    x_ptr,
+    i0_ptr,
+    v0_ptr,
+    wait0_ptr,
+    syn_ptr,
+    syn_count,
+    syn_repeat,
+    decay_ptr,
+    decay_count,
+    decay_repeat,
+    threshold_ptr,
+    threshold_count,
+    threshold_repeat,
+    s_ptr,
+    i_ptr,
+    v_ptr,
+    wait_ptr,
+    refractory: tl.int32,
+    groups: tl.int64,
+    steps: tl.int32,
+    TO_ZERO: tl.constexpr,
+    MASKED: tl.constexpr,
+    DTYPE: tl.constexpr,
+    NARROW: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """x [T, M] → s [T, M], final i, v, wait [M] where wanted; i0, v0, wait0 [M], None for zeros. M = groups·WIDE."""
+    width = groups.to(tl.int64) * WIDE
+    off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = off < width
+    syn = parameter(syn_ptr, syn_count, syn_repeat, off, inside, NARROW)
+    decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, NARROW)
+    threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
+    current = initial(i0_ptr, off, inside, BLOCK, DTYPE)
+    v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
+    wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
+    ahead = tl.load(x_ptr + off, mask=inside & (steps > 0), other=0.0)
+    for t in range(steps):
+        x = ahead.to(DTYPE)
+        ahead = tl.load(x_ptr + (t + 1) * width + off, mask=inside & (t + 1 < steps), other=0.0)
+        current = syn * current + x
+        s, v, wait = fire(decay * v + current, v, wait, threshold, refractory, TO_ZERO, MASKED)
+        tl.store(s_ptr + t * width + off, s.to(s_ptr.dtype.element_ty), mask=inside)
+    if i_ptr is not None:
+        tl.store(i_ptr + off, current, mask=inside)
+    if v_ptr is not None:
+        tl.store(v_ptr + off, v, mask=inside)
+    if wait_ptr is not None:
+        tl.store(wait_ptr + off, wait, mask=inside)
+
+
+@triton.jit(do_not_specialize=_RUNTIME)
+def _backward(
+    x_ptr,
+    i0_ptr,
+    v0_ptr,
+    wait0_ptr,
+    syn_ptr,
+    syn_count,
+    syn_repeat,
+    decay_ptr,
+    decay_count,
+    decay_repeat,
+    threshold_ptr,
+    threshold_count,
+    threshold_repeat,
+    kept_i_ptr,
+    kept_v_ptr,
+    kept_wait_ptr,
+    grad_s_ptr,
+    grad_i_ptr,
+    grad_v_ptr,
+    grad_x_ptr,
+    grad_i0_ptr,
+    grad_v0_ptr,
+    grad_syn_ptr,
+    grad_decay_ptr,
+    grad_threshold_ptr,
+    refractory: tl.int32,
+    peak: tl.float64,
+    scale: tl.float64,
+    groups: tl.int64,
+    steps: tl.int32,
+    KIND: tl.constexpr,
+    TO_ZERO: tl.constexpr,
+    DETACH: tl.constexpr,
+    MASKED: tl.constexpr,
+    WHOLE: tl.constexpr,
+    STEPS: tl.constexpr,
+    DTYPE: tl.constexpr,
+    NARROW: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Gradients of `_forward`, left out where None; kept_i, kept_v, kept_wait [⌈T / STEPS⌉, M] are room for the
+    chunks' states, None for a sequence of one chunk. WHOLE: T is a multiple of STEPS."""
+    width = groups.to(tl.int64) * WIDE
+    off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = off < width
+    syn = parameter(syn_ptr, syn_count, syn_repeat, off, inside, NARROW)
+    decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, NARROW)
+    threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
+    peaks = tl.full((BLOCK,), peak, DTYPE)
+    scales = tl.full((BLOCK,), scale, DTYPE)
+    current = initial(i0_ptr, off, inside, BLOCK, DTYPE)
+    v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
+    wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
+    chunks = (steps + STEPS - 1) // STEPS
+    if kept_v_ptr is not None:
+        tl.store(kept_i_ptr + off, current, mask=inside)
+        tl.store(kept_v_ptr + off, v, mask=inside)
+        if MASKED:
+            tl.store(kept_wait_ptr + off, wait, mask=inside)
+        for c in range(1, chunks):
+            for k in tl.static_range(STEPS):
+                x = tl.load(x_ptr + ((c - 1) * STEPS + k) * width + off, mask=inside, other=0.0).to(DTYPE)
+                current = syn * current + x
+                _, v, wait = fire(decay * v + current, v, wait, threshold, refractory, TO_ZERO, MASKED)
+            tl.store(kept_i_ptr + c * width + off, current, mask=inside)
+            tl.store(kept_v_ptr + c * width + off, v, mask=inside)
+            if MASKED:
+                tl.store(kept_wait_ptr + c * width + off, wait, mask=inside)
+        tl.debug_barrier()  # the threads that read it back need not be those that wrote it
+    grad_i = initial(grad_i_ptr, off, inside, BLOCK, DTYPE)
+    grad_v = initial(grad_v_ptr, off, inside, BLOCK, DTYPE)
+    grad_syn = tl.full((BLOCK,), 0, DTYPE)
+    grad_decay = tl.full((BLOCK,), 0, DTYPE)
+    grad_threshold = tl.full((BLOCK,), 0, DTYPE)
+    for j in range(chunks):
+        first = (chunks - 1 - j) * STEPS
+        if kept_v_ptr is not None:
+            current = tl.load(kept_i_ptr + (chunks - 1 - j) * width + off, mask=inside, other=0.0)
+            v = tl.load(kept_v_ptr + (chunks - 1 - j) * width + off, mask=inside, other=0.0)
+            if MASKED:
+                wait = tl.load(kept_wait_ptr + (chunks - 1 - j) * width + off, mask=inside, other=0)
+        start = v
+        us, currents = (), ()
+        actives = tl.full((BLOCK,), 0, tl.int32)  # bit k: whether step k of the chunk was active
+        for k in tl.static_range(STEPS):
+            here = inside if WHOLE else inside & (first + k < steps)
+            x = tl.load(x_ptr + (first + k) * width + off, mask=here, other=0.0).to(DTYPE)
+            if grad_syn_ptr is not None:
+                currents = currents + (current,)  # before the step
+            current = syn * current + x
+            u = decay * v + current
+            if MASKED:
+                u = tl.where(wait == 0, u, v)
+                actives = actives | ((wait == 0).to(tl.int32) << k)
+            us = us + (u,)
+            _, v, wait = fire(u, v, wait, threshold, refractory, TO_ZERO, MASKED)
+        for n in tl.static_range(STEPS - 1, -1, -1):
+            valid = True if WHOLE else first + n < steps
+            here = inside if WHOLE else inside & valid
+            grad_s = tl.load(grad_s_ptr + (first + n) * width + off, mask=here, other=0.0).to(DTYPE)
+            active = ((actives >> n) & 1) != 0
+            grad_u, before, of_threshold = back(
+                grad_s, us[n], active, threshold, decay, peaks, scales, grad_v, grad_threshold,
+                KIND, TO_ZERO, DETACH, MASKED, grad_threshold_ptr is not None,
+            )  # fmt: skip
+            grad_x = grad_u + grad_i
+            tl.store(grad_x_ptr + (first + n) * width + off, grad_x.to(grad_x_ptr.dtype.element_ty), mask=here)
+            if grad_syn_ptr is not None:
+                grad_syn = keep(valid, grad_syn + grad_x * currents[n], grad_syn, WHOLE)
+            if grad_decay_ptr is not None:
+                if n == 0:
+                    last = start
+                else:
+                    last = settle(us[n - 1], ((actives >> (n - 1)) & 1) != 0, threshold, TO_ZERO, MASKED)
+                grad_decay = keep(valid, grad_decay + grad_u * last, grad_decay, WHOLE)
+            grad_v = keep(valid, before, grad_v, WHOLE)
+            grad_threshold = keep(valid, of_threshold, grad_threshold, WHOLE)
+            grad_i = keep(valid, syn * grad_x, grad_i, WHOLE)
+    if grad_i0_ptr is not None:
+        tl.store(grad_i0_ptr + off, grad_i, mask=inside)
+    if grad_v0_ptr is not None:
+        tl.store(grad_v0_ptr + off, grad_v, mask=inside)
+    if grad_syn_ptr is not None:
+        tl.store(grad_syn_ptr + off, grad_syn, mask=inside)
+    if grad_decay_ptr is not None:
+        tl.store(grad_decay_ptr + off, grad_decay, mask=inside)
+    if grad_threshold_ptr is not None:
+        tl.store(grad_threshold_ptr + off, grad_threshold, mask=inside)
+
+
+def forward(
+    x: Tensor,
+    i0: Tensor | None,
+    v0: Tensor | None,
+    wait0: Tensor | None,
+    syn: Tensor,
+    syn_repeat: int,
+    decay: Tensor,
+    decay_repeat: int,
+    threshold: Tensor,
+    threshold_repeat: int,
+    to_zero: bool,
+    detach: bool,
+    refractory: int,
+    kind: int,
+    peak: float,
+    scale: float,
+    want_state: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The operator `snnkit::cubalif` on a GPU: x [T, M] → (s [T, M], final i, v and wait [M])."""
+    s = torch.empty_like(x)
+    i_end = state_row(x, want_state)
+    v_end = state_row(x, want_state)
+    wait_end = state_row(x, want_state and refractory > 0, torch.int32)
+    launch(
+        _forward,
+        x,
+        i0,
+        v0,
+        wait0 if refractory else None,
+        *spread(syn, syn_repeat),
+        *spread(decay, decay_repeat),
+        *spread(threshold, threshold_repeat),
+        s,
+        i_end,
+        v_end,
+        wait_end,
+        refractory,
+        TO_ZERO=to_zero,
+        MASKED=refractory > 0,
+    )
+    return s, i_end, v_end, wait_end
+
+
+def backward(
+    grad_s: Tensor,
+    grad_i: Tensor | None,
+    grad_v: Tensor | None,
+    x: Tensor,
+    i0: Tensor | None,
+    v0: Tensor | None,
+    wait0: Tensor | None,
+    syn: Tensor,
+    syn_repeat: int,
+    decay: Tensor,
+    decay_repeat: int,
+    threshold: Tensor,
+    threshold_repeat: int,
+    to_zero: bool,
+    detach: bool,
+    refractory: int,
+    kind: int,
+    peak: float,
+    scale: float,
+    want_i0: bool,
+    want_v0: bool,
+    want_syn: bool,
+    want_decay: bool,
+    want_threshold: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The operator `snnkit::cubalif_backward` on a GPU: gradients of x [T, M], i0, v0 [M] and parameters [P]."""
+    grad_x = torch.empty_like(x)
+    grad_i0 = state_row(x, want_i0)
+    grad_v0 = state_row(x, want_v0)
+    grad_syn = state_row(x, want_syn)
+    grad_decay = state_row(x, want_decay)
+    grad_threshold = state_row(x, want_threshold)
+    learned = [p for p, want in ((syn, want_syn), (decay, want_decay), (threshold, want_threshold)) if want]
+    way = plan(x, (learned != []) + (refractory > 0 and many(learned)))
+    launch(
+        _backward,
+        x,
+        i0,
+        v0,
+        wait0 if refractory else None,
+        *spread(syn, syn_repeat),
+        *spread(decay, decay_repeat),
+        *spread(threshold, threshold_repeat),
+        way.room(x),
+        way.room(x),
+        way.room(x, torch.int32) if refractory else None,
+        grad_s,
+        grad_i,
+        grad_v,
+        grad_x,
+        grad_i0,
+        grad_v0,
+        grad_syn,
+        grad_decay,
+        grad_threshold,
+        refractory,
+        peak,
+        scale,
+        KIND=kind,
+        TO_ZERO=to_zero,
+        DETACH=detach,
+        MASKED=refractory > 0,
+        **way.options(),
+    )
+    if want_syn:
+        grad_syn = reduce_to(grad_syn, syn.numel(), syn_repeat)
+    if want_decay:
+        grad_decay = reduce_to(grad_decay, decay.numel(), decay_repeat)
+    if want_threshold:
+        grad_threshold = reduce_to(grad_threshold, threshold.numel(), threshold_repeat)
+    return grad_x, grad_i0, grad_v0, grad_syn, grad_decay, grad_threshold

@@ -1,0 +1,117 @@
+"""LI on the GPU: the whole sequence in one pass over memory in each direction."""
+
+# mypy: disable-error-code=no-untyped-def
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from snnkit.kernels.layout import empty, reduce_to
+from snnkit.kernels.state import state_dtype
+from snnkit.kernels.tiles import initial, launch, parameter, spread
+
+_RUNTIME = ("groups", "steps", "decay_count", "decay_repeat")
+
+
+@triton.jit(do_not_specialize=_RUNTIME)
+def _forward(
+    x_ptr,
+    v0_ptr,
+    decay_ptr,
+    decay_count,
+    decay_repeat,
+    out_ptr,
+    groups: tl.int64,
+    steps: tl.int32,
+    DTYPE: tl.constexpr,
+    NARROW: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """x [T, M] → out [T, M], the membrane at each step; v0 [M], None for zeros. M = groups·WIDE."""
+    width = groups.to(tl.int64) * WIDE
+    off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = off < width
+    decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, NARROW)
+    v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
+    ahead = tl.load(x_ptr + off, mask=inside & (steps > 0), other=0.0)
+    for t in range(steps):
+        x = ahead.to(DTYPE)
+        ahead = tl.load(x_ptr + (t + 1) * width + off, mask=inside & (t + 1 < steps), other=0.0)
+        v = decay * v + x
+        tl.store(out_ptr + t * width + off, v, mask=inside)
+
+
+@triton.jit(do_not_specialize=_RUNTIME)
+def _backward(
+    grad_ptr,
+    out_ptr,
+    v0_ptr,
+    decay_ptr,
+    decay_count,
+    decay_repeat,
+    grad_x_ptr,
+    grad_v0_ptr,
+    grad_decay_ptr,
+    groups: tl.int64,
+    steps: tl.int32,
+    DTYPE: tl.constexpr,
+    NARROW: tl.constexpr,
+    WIDE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Gradients of `_forward` from its output; grad_v0 and grad_decay [M] are left out where None."""
+    width = groups.to(tl.int64) * WIDE
+    off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = off < width
+    decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, NARROW)
+    grad_v = tl.full((BLOCK,), 0, DTYPE)
+    grad_decay = tl.full((BLOCK,), 0, DTYPE)
+    ahead = tl.load(grad_ptr + (steps - 1) * width + off, mask=inside & (steps > 0), other=0.0)
+    for i in range(steps):
+        t = steps - 1 - i
+        grad_x = ahead + grad_v
+        ahead = tl.load(grad_ptr + (t - 1) * width + off, mask=inside & (t > 0), other=0.0)
+        grad_v = decay * grad_x
+        if grad_decay_ptr is not None:
+            before = tl.load(out_ptr + (t - 1) * width + off, mask=inside & (t > 0), other=0.0)
+            if v0_ptr is not None:
+                before = tl.where(t > 0, before, tl.load(v0_ptr + off, mask=inside & (t == 0), other=0.0))
+            grad_decay = grad_decay + grad_x * before
+        tl.store(grad_x_ptr + t * width + off, grad_x, mask=inside)
+    if grad_v0_ptr is not None:
+        tl.store(grad_v0_ptr + off, grad_v, mask=inside)
+    if grad_decay_ptr is not None:
+        tl.store(grad_decay_ptr + off, grad_decay, mask=inside)
+
+
+def forward(x: Tensor, v0: Tensor | None, decay: Tensor, decay_repeat: int) -> Tensor:
+    """The operator `snnkit::li` on a GPU: x [T, M] → v [T, M], in the dtype of states."""
+    out = torch.empty_like(x, dtype=state_dtype(x))
+    launch(_forward, x, v0, *spread(decay, decay_repeat), out)
+    return out
+
+
+def backward(
+    grad: Tensor, out: Tensor, v0: Tensor | None, decay: Tensor, decay_repeat: int, want_v0: bool, want_decay: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The operator `snnkit::li_backward` on a GPU: gradients of x [T, M], v0 [M] and decay [P]."""
+    width = out.shape[1]
+    grad_x = torch.empty_like(out)
+    grad_v0 = empty(out, width if want_v0 else 0)
+    grad_decay = empty(out, width if want_decay else 0)
+    launch(
+        _backward,
+        grad,
+        out,
+        v0,
+        *spread(decay, decay_repeat),
+        grad_x,
+        grad_v0,
+        grad_decay,
+    )
+    if want_decay:
+        grad_decay = reduce_to(grad_decay, decay.numel(), decay_repeat)
+    return grad_x, grad_v0, grad_decay

@@ -1,0 +1,199 @@
+"""The Triton kernels without a GPU: interpreted, they equal the reference; compiled ahead, they are lean."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+triton = pytest.importorskip("triton", reason="needs triton, which CUDA builds of torch and the extra [test] bring")
+
+from snnkit.kernels import layout  # noqa: E402
+
+from .ahead import Machine, arguments, compile_for, launches, results  # noqa: E402
+from .options import ROOMS  # noqa: E402
+
+if not layout.TRITON:
+    pytest.skip("needs a newer triton: 3.4", allow_module_level=True)
+
+NEURONS = tuple(ROOMS)
+PARAMETERS = {"LIF": 2, "CubaLIF": 3, "ALIF": 4, "LinearLeakIF": 3, "LI": 1}
+STATES = {"LIF": 1, "CubaLIF": 2, "ALIF": 2, "LinearLeakIF": 1, "LI": 0}
+"""Floating-point states that a backward kernel keeps at the start of each chunk."""
+
+PINNED = "3.7.1"
+"""The Triton that torch 2.13 requires. Its registers for the usual case (sm_90, float32): forward, backward."""
+REGISTERS = {"LIF": (30, 55), "CubaLIF": (31, 56), "ALIF": (32, 69), "LinearLeakIF": (31, 72), "LI": (25, 32)}
+
+
+@pytest.fixture(scope="module")
+def interpreted() -> dict[str, Any]:
+    env = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(sys.path))
+    done = subprocess.run(
+        [sys.executable, "-m", "kernels.interpreted"],
+        cwd=Path(__file__).parents[1],
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_here(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton")))
+        yield
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_interpreted_equal_the_reference(neuron: str, interpreted: dict[str, Any]) -> None:
+    """Every pair of option values: spikes and states bit for bit, gradients to 1e-6 (1e-12 in float64)."""
+    results = {name: said for name, said in interpreted["cases"].items() if name.startswith(f"{neuron}-")}
+    assert results
+    assert {name: said for name, said in results.items() if said} == {}
+    assert interpreted["launched"][f"{neuron}.forward"] >= len(results)
+    assert interpreted["launched"][f"{neuron}.backward"] >= len(results)
+
+
+def compiled(neuron: str, direction: str, capability: int = 90, **options: Any) -> Machine:
+    gpu = importlib.import_module(f"snnkit.kernels.{ROOMS[neuron]}.gpu")
+    forward, backward = arguments(neuron, **options)
+    if direction == "forward":
+        return compile_for(launches(gpu.forward, *forward), capability)
+    return compile_for(launches(gpu.backward, *backward), capability)
+
+
+def accesses(machine: Machine) -> Counter[str]:
+    """Loads and stores of the machine code by width in bits, such as "LDG.128"; those of spilled registers too."""
+    found = re.findall(r"\b(LDG|STG|LDL|STL|LDS|STS)((?:\.\w+)*)", machine.sass)
+    widths = (next((w for w in rest.split(".") if w in ("64", "128")), "32") for _, rest in found)
+    return Counter(f"{name}.{width}" for (name, _), width in zip(found, widths))
+
+
+def assert_sound(machine: Machine) -> None:
+    """Nothing spilled, 64-bit offsets, no contraction: what holds for every kernel."""
+    assert (machine.stack, machine.local) == (0, 0)
+    assert not any(name.startswith(("LDL", "STL")) for name in accesses(machine))
+    pointers = re.findall(r"tt\.addptr [^:]*: tensor<[^,]*>, tensor<\w+x(\w+)>", machine.ir)
+    assert pointers
+    assert set(pointers) == {"i64"}
+    assert "fma" not in machine.ptx
+    assert not re.search(r"\b[FDH]FMA", machine.sass.replace("HFMA2.MMA", ""))  # that one moves constants
+
+
+def chunk_counts(neuron: str, each: int) -> dict[str, int]:
+    """128-bit accesses of a backward kernel, one per operand and step: x walking down, x and grad walking up."""
+    kept = STATES[neuron]
+    return {"LDG.128": 3 * each + kept, "STG.128": each + 2 * kept, "LDG.32": PARAMETERS[neuron]}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_the_usual_kernels(neuron: str) -> None:
+    """sm_90, float32: a load of 128 bits and a store per operand, 4 elements and step; few registers."""
+    forward, backward = (compiled(neuron, direction) for direction in ("forward", "backward"))
+    for machine in (forward, backward):
+        assert_sound(machine)
+    used = set(re.findall(r"\b(?:mul|add|sub|div)[\w.]*\.f32", forward.ptx))
+    assert used <= {"mul.rn.f32", "add.rn.f32", "sub.rn.f32"}  # none rounds otherwise, or flushes small numbers to 0
+    # the next row is asked for ahead, so there is one load before the loop
+    assert accesses(forward) == {"LDG.128": 2, "STG.128": 1, "LDG.32": PARAMETERS[neuron]}
+    if neuron == "LI":  # the compiler unrolls its loop
+        found = accesses(backward)
+        assert found["LDG.128"] == found["STG.128"] + 1
+        assert set(found) == {"LDG.128", "STG.128", "LDG.32"}
+    else:
+        assert accesses(backward) == chunk_counts(neuron, 4)
+    assert forward.registers <= 40
+    assert backward.registers <= 96
+    if triton.__version__ == PINNED:
+        assert (forward.registers, backward.registers) == REGISTERS[neuron]
+
+
+@pytest.mark.timeout(120)
+def test_an_ampere_gpu() -> None:
+    for direction in ("forward", "backward"):
+        machine = compiled("LIF", direction, 80)
+        assert_sound(machine)
+        assert machine.registers <= (40 if direction == "forward" else 96)
+    assert accesses(machine) == chunk_counts("LIF", 4)
+
+
+@pytest.mark.timeout(120)
+def test_low_precision_moves_half_the_bytes() -> None:
+    for direction in ("forward", "backward"):
+        found = accesses(compiled("LIF", direction, dtype=torch.bfloat16))
+        assert found["LDG.64"] == (2 if direction == "forward" else 12)
+        assert found["STG.64"] == (1 if direction == "forward" else 4)
+
+
+@pytest.mark.timeout(120)
+def test_contraction_would_be_seen() -> None:
+    """The check above can fail: with contraction allowed, the same kernel has fused multiply-adds."""
+    gpu = importlib.import_module("snnkit.kernels.lif.gpu")
+    launch = launches(gpu.forward, *arguments("LIF")[0])
+    assert launch.options["enable_fp_fusion"] is False
+    machine = compile_for(launch._replace(options={**launch.options, "enable_fp_fusion": True}), 90)
+    assert "fma.rn.f32" in machine.ptx
+    assert re.search(r"\bFFMA", machine.sass)
+
+
+def test_a_tensor_beyond_32_bits() -> None:
+    """2³² elements per step: the grid covers them, and no offset is narrowed."""
+    gpu = importlib.import_module("snnkit.kernels.lif.gpu")
+    launch = launches(gpu.forward, *arguments("LIF", steps=2, width=1 << 32, per=2)[0])
+    assert launch.options["NARROW"] is False
+    assert launch.grid[0] * launch.options["BLOCK"] == 1 << 32
+    assert_sound(compile_for(launch, 90))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_outputs_are_those_that_torch_compile_expects(neuron: str, dtype: torch.dtype) -> None:
+    """Shapes, dtypes and strides of the operators' fakes are those of what the host code allocates."""
+    name = ROOMS[neuron]
+    gpu, op = (importlib.import_module(f"snnkit.kernels.{name}.{part}") for part in ("gpu", "op"))
+    for options in ({}, {"state": True, "learn": True, "per": 3, "refractory": 2}):
+        given = arguments(neuron, steps=3, width=6, dtype=dtype, **options if neuron != "LI" else {})  # type: ignore[arg-type]
+        for run, expect, args in zip(
+            (gpu.forward, gpu.backward), (getattr(op, name), getattr(op, f"{name}_backward")), given
+        ):
+            real, fake = results(run, *args), expect(*args)
+            real, fake = ((t,) if isinstance(t, torch.Tensor) else t for t in (real, fake))
+            for a, b in zip(real, fake, strict=True):
+                assert (a.shape, a.dtype, a.stride()) == (b.shape, b.dtype, b.stride())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_kernels_with_any_options(neuron: str, capability: int) -> None:
+    """Neither spilled nor narrowed, and within the registers, whatever the options."""
+    variants: list[dict[str, Any]] = [
+        dict(zip(("steps", "detach", "to_zero", "refractory", "per", "learn"), (*first, *rest)), state=True)
+        for first in ((99, False), (16, True))
+        for rest in itertools.product((True, False), (0, 2), (1, 1024), (False, True))
+    ]
+    variants += [{"kind": kind} for kind in range(6)] + [{"dtype": torch.bfloat16}, {"width": (1 << 20) + 1}]
+    for options in variants if neuron != "LI" else [{"per": 1024, "state": True, "learn": True}]:
+        forward, backward = (compiled(neuron, way, capability, **options) for way in ("forward", "backward"))
+        for machine in (forward, backward):
+            assert (machine.stack, machine.local) == (0, 0), options
+            assert "fma" not in machine.ptx, options
+        assert forward.registers <= (40 if options.get("per", 1) == 1 else 48), options
+        assert backward.registers <= 96, options
