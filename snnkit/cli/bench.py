@@ -38,9 +38,12 @@ def run(args: argparse.Namespace) -> int:
         print_json(rows)
         return 0
     for row in rows:
-        row.update(
-            {k: f"{v / 1e9:.3g} G" for k, v in row.items() if k.endswith("_per_s") and isinstance(v, int | float)}
-        )
+        row.update({k: _per_second(v) for k, v in row.items() if k.endswith("_per_s") and isinstance(v, int | float)})
     columns = list(dict.fromkeys(key for row in rows for key in row))
     print_table(f"bench {args.work}", columns, [[row.get(c) for c in columns] for row in rows])
     return 0
+
+
+def _per_second(rate: float) -> str:
+    unit, size = next(((u, n) for u, n in (("G", 1e9), ("M", 1e6)) if rate >= n), ("k", 1e3))
+    return f"{rate / size:.3g} {unit}"

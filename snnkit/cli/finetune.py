@@ -132,7 +132,7 @@ def _start(path: Path, recipe: str | None, allow: list[str]) -> tuple[Any, Any]:
     from snnkit.training.run import load_run
     from snnkit.training.weights import read_weights
 
-    if not path.is_file():
+    if not path.is_file() or path.suffix.lower() == ".nir":  # which says where NIR files go
         return load_run(path, allow), None
     weights = read_weights(path)
     if recipe is None and (path.parent / "run.json").exists():
