@@ -44,6 +44,7 @@ _WHERE = {
     "PulseSource": "pulse.windows",
     "SaccadeDigits": "saccade_digits.module",
     "SaccadeDigitsSource": "saccade_digits.source",
+    "Retake": "retake",
     "SeriesAugment": "augment_series",
     "ASLDVS": "sets.modules",
     "CIFAR10": "images.module",
@@ -106,6 +107,7 @@ __all__ = [
     "PairedSource",
     "Pulse",
     "PulseSource",
+    "Retake",
     "SaccadeDigits",
     "SaccadeDigitsSource",
     "SeriesAugment",
@@ -149,6 +151,7 @@ if TYPE_CHECKING:
     from snnkit.data.paired.source import PairedSource
     from snnkit.data.pulse.module import Pulse
     from snnkit.data.pulse.windows import PulseSource
+    from snnkit.data.retake import Retake
     from snnkit.data.saccade_digits.module import SaccadeDigits
     from snnkit.data.saccade_digits.source import SaccadeDigitsSource
     from snnkit.data.sets.modules import (

@@ -10,6 +10,8 @@ One draw per sample, on the events:
   frequency masks (Park et al. 2019, doi:10.21437/Interspeech.2019-2680);
 - jitter: each event's time moves by a normally distributed amount.
 
+Before these, a recording whose signal is there may be one of its takes (`snnkit.data.retake`).
+
 Events that leave the recording (t′ < 0, or beyond `window_us`) or the sensor are left out.
 """
 
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnkit.data.augment import Columns
+from snnkit.data.retake import Retake
 from snnkit.errors import ParameterError
 
 
@@ -36,6 +39,7 @@ class SeriesAugment:
         blank_width: channels of such a run, at most; drawn from 1 on.
         jitter_us: standard deviation of each event's own shift in time.
         window_us: events that a change moves beyond this time are left out; None: kept.
+        retake: recordings are taken again, where the data set codes sampled signals; None: not.
     """
 
     shift_us: float = 0.0
@@ -46,6 +50,7 @@ class SeriesAugment:
     blank_width: int = 4
     jitter_us: float = 0.0
     window_us: int | None = None
+    retake: Retake | None = None
 
     def __post_init__(self) -> None:
         limits = {"shift_us": 1e9, "stretch": 0.9, "band_shift": 1000, "gain": 1.0, "blanks": 100, "jitter_us": 1e9}
@@ -61,7 +66,8 @@ class SeriesAugment:
     @property
     def active(self) -> bool:
         """Whether anything can change."""
-        return any((self.shift_us, self.stretch, self.band_shift, self.gain, self.blanks, self.jitter_us))
+        changes = (self.shift_us, self.stretch, self.band_shift, self.gain, self.blanks, self.jitter_us, self.retake)
+        return any(changes)
 
     def apply(self, columns: Columns, sensor_size: tuple[int, int], rng: np.random.Generator) -> Columns:
         """One random draw on the columns (t, x, y, p) [N] of a recording; returns new columns [M], in order of time."""

@@ -20,13 +20,14 @@ from snnkit.data.augment_series import SeriesAugment
 from snnkit.data.binning import By, check_bin_settings, to_cells
 from snnkit.data.changes import Changes, Columns, apply_changes, draw_changes, mixed
 from snnkit.data.representation import TAU_US, Representation, cells_from_columns, check_tau, choose
+from snnkit.data.retake import Retake
 from snnkit.data.store import EventStore
 from snnkit.errors import ParameterError
 
 if TYPE_CHECKING:
     from snnkit.encoding import Encoder
 
-_ORDER, _SAMPLE, _CODE, _MIX = 0, 1, 2, 3
+_ORDER, _SAMPLE, _CODE, _MIX, _TAKE = 0, 1, 2, 3, 4
 
 
 def keyed_rng(seed: int, stream: int, epoch: int, index: int = 0) -> np.random.Generator:
@@ -231,6 +232,7 @@ class EventDataset(FrameDataset):
         augment: random changes; None for none (validation, test).
         seed: the seed of the augmentation and of a random code.
         channels: C: 2, or 1 for events without polarity (all of p = 1).
+        takes: other takes of the recordings, those of recording i of `store` from i · `augment.retake.count` on.
     """
 
     def __init__(
@@ -241,10 +243,11 @@ class EventDataset(FrameDataset):
         augment: Augment | SeriesAugment | None = None,
         seed: int = 0,
         channels: int = 2,
+        takes: EventStore | None = None,
     ) -> None:
         width, height = store.sensor_size
         super().__init__(indices, store.labels, (channels, height, width), frames, seed)
-        self.store = store
+        self.store, self.takes = store, takes
         self.augment = augment if augment is not None and augment.active else None
 
     def events(self, index: int, epoch: int | None) -> tuple[Columns, Changes | None]:
@@ -253,6 +256,7 @@ class EventDataset(FrameDataset):
         if self.augment is None or epoch is None:
             return columns, None
         if isinstance(self.augment, SeriesAugment):
+            columns = self._taken(self.augment.retake, columns, index, epoch)
             rng = keyed_rng(self.seed, _SAMPLE, epoch, index)
             return self.augment.apply(columns, self.store.sensor_size, rng), None
         if self.augment.mix:
@@ -261,6 +265,14 @@ class EventDataset(FrameDataset):
             columns = mixed(columns, self.store.columns(other), self.augment.mix * rng.random(), rng)
         rng = keyed_rng(self.seed, _SAMPLE, epoch, index)
         return columns, draw_changes(self.augment, columns[0], self.store.sensor_size, rng)
+
+    def _taken(self, retake: Retake | None, columns: Columns, index: int, epoch: int) -> Columns:
+        if retake is None or self.takes is None:
+            return columns
+        k = int(keyed_rng(self.seed, _TAKE, epoch, index).integers(retake.count + 1))
+        if k == 0:
+            return columns
+        return self.takes.columns(int(self.indices[index]) * retake.count + k - 1)
 
     def counts(self, index: int, epoch: int | None) -> NDArray[np.number]:
         """The binned recording `[T, C, H, W]`."""

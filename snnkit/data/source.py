@@ -14,6 +14,7 @@ from snnkit.data.augment import Augment
 from snnkit.data.augment_series import SeriesAugment
 from snnkit.data.dataset import EventDataset, FrameDataset, FrameSettings
 from snnkit.data.events import POLARITIES
+from snnkit.data.retake import Retake
 from snnkit.data.store import EventStore
 from snnkit.errors import ParameterError, did_you_mean
 
@@ -133,4 +134,19 @@ class EventSource(Source):
         self, split: str, frames: FrameSettings, augment: Augment | SeriesAugment | None = None, seed: int = 0
     ) -> EventDataset:
         """The samples of one split; `augment` for random changes, as training sees them."""
-        return EventDataset(self.store, self.indices(split), frames, augment, seed, len(self.channels))
+        takes = None
+        if isinstance(augment, SeriesAugment) and augment.retake is not None:
+            takes = self.takes(augment.retake, split)
+        return EventDataset(self.store, self.indices(split), frames, augment, seed, len(self.channels), takes)
+
+    def takes(self, retake: Retake, split: str) -> EventStore:
+        """Other takes of the recordings of a split: `retake.count` of recording i, from i · count on.
+
+        Raises:
+            ParameterError: the data set has the events only, or this split's signals are not taken again.
+        """
+        raise ParameterError(
+            f"{self.name} recordings cannot be taken again",
+            why="a take codes a recording's signal once more, and these data are events",
+            fix="leave retake out of augment",
+        )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from snnkit.data.archives import Member
 from snnkit.data.delta import send_on_delta
+from snnkit.data.retake import Retake
 from snnkit.data.sets.facts import Facts, part_of
 from snnkit.data.sets.hdf5 import SpikeFile, open_hdf5
 from snnkit.data.sets.source import Columns, Item, SetSource
@@ -69,10 +70,13 @@ class BrailleSource(SetSource):
             yield _item(part, int(label), int(repetition), place, partial(_from_spikes, spikes, k))
 
 
-def _item(part: str, label: int, repetition: int, place: str, read: Callable[[], Columns]) -> Item:
+def _item(
+    part: str, label: int, repetition: int, place: str, read: Callable[[], Columns], series: NDArray[Any] | None = None
+) -> Item:
     if not 0 <= label < len(LETTERS):
         raise DataError(f"{place}: label {label}", fix=f"labels are 0 (Space) to {len(LETTERS) - 1}")
-    return Item(part, label, f"{LETTERS[label]}/{repetition:02d}", place, read)
+    again = None if series is None else partial(_retaken, series)
+    return Item(part, label, f"{LETTERS[label]}/{repetition:02d}", place, read, again)
 
 
 def _samples(file: Member, part: str) -> Iterator[Item]:
@@ -88,11 +92,15 @@ def _samples(file: Member, part: str) -> Iterator[Item]:
         )
     for k in range(len(taxels)):
         place = f"{file.place} sample {k}"
-        yield _item(part, int(labels[k]), int(repetitions[k]), place, _coder(taxels[k]))
+        yield _item(part, int(labels[k]), int(repetitions[k]), place, _coder(taxels[k]), taxels[k])
 
 
 def _coder(series: NDArray[Any]) -> Callable[[], Columns]:
     return lambda: send_on_delta(series[:STEPS], THRESHOLD, STEP_US)
+
+
+def _retaken(series: NDArray[Any], retake: Retake, rng: np.random.Generator) -> Columns:
+    return retake.take(series[:STEPS], THRESHOLD, STEP_US, rng)
 
 
 def _from_spikes(spikes: SpikeFile, k: int) -> Columns:

@@ -7,7 +7,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,12 +19,13 @@ from snnkit.data.archives import Member, fingerprint, members
 from snnkit.data.cache import cached_store
 from snnkit.data.events import check_columns
 from snnkit.data.progress import progress_bar
+from snnkit.data.retake import Retake
 from snnkit.data.sets.download import check_digests, fetch, obtain
 from snnkit.data.sets.facts import Facts
 from snnkit.data.source import EventSource
 from snnkit.data.splits import divide, seeded_parts, shrink_splits
 from snnkit.data.store import EventStore, Recording
-from snnkit.errors import DataError
+from snnkit.errors import DataError, ParameterError
 
 Columns = tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]
 
@@ -43,6 +44,8 @@ class Item:
     name: str
     place: str
     read: Callable[[], Columns]
+    again: Callable[[Retake, np.random.Generator], Columns] | None = None
+    """Gives another take of a sampled signal; None where there are only events."""
 
 
 class SetSource(EventSource):
@@ -124,6 +127,32 @@ class SetSource(EventSource):
                     check_columns(*columns, self.sensor_size, item.place)
                     yield Recording(f"{item.part or 'all'}/{item.name}", item.label, *columns)
                     report(k + 1, len(items))
+
+    def takes(self, retake: Retake, split: str) -> EventStore:
+        """Other takes of the training recordings, coded once into the cache; see `EventSource.takes`."""
+        if split != "train":
+            raise ParameterError(f"takes of the {split} part", fix="only training recordings are taken again")
+        settings = {"of": self.digest, **asdict(retake)}
+        return cached_store(
+            f"{self.name}-takes", settings, self.sensor_size, lambda: self._retaken(retake), self.cache_dir
+        )
+
+    def _retaken(self, retake: Retake) -> Iterator[Recording]:
+        with members(self.root, self.facts.endings) as files, ExitStack() as self.opened:
+            items = sorted(self.find(files), key=lambda i: (_ORDER.index(i.part), i.name))
+            items = [i for i in items if i.part in (None, "train")]
+            with progress_bar(f"taking {self.name} recordings again", self.progress) as report:
+                for n, item in enumerate(items):
+                    if item.again is None:
+                        raise ParameterError(
+                            f"{item.place} cannot be taken again",
+                            why="a take codes a recording's signal once more, and this file has events",
+                            fix="leave retake out of augment",
+                        )
+                    for k in range(retake.count):
+                        rng = np.random.default_rng([n, k])
+                        yield Recording(f"{item.name}/{k}", item.label, *item.again(retake, rng))
+                    report(n + 1, len(items))
 
     def _check(self, items: list[Item]) -> None:
         if not items:
