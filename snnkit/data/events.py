@@ -87,6 +87,10 @@ class EventStream:
     source: str = "event stream"
 
     def __post_init__(self) -> None:
+        self._check_form()
+        check_columns(self.t, self.x, self.y, self.p, self.sensor_size, self.source)
+
+    def _check_form(self) -> None:
         width, height = (int(v) for v in self.sensor_size)
         object.__setattr__(self, "sensor_size", (width, height))
         if not (0 < width <= 65536 and 0 < height <= 65536):
@@ -98,7 +102,15 @@ class EventStream:
                 f"{self.source}: events have dtype {self.events.dtype}",
                 fix=f"use EVENT_DTYPE ({EVENT_DTYPE}), or EventStream.from_columns(t, x, y, p, sensor_size)",
             )
-        check_columns(self.t, self.x, self.y, self.p, self.sensor_size, self.source)
+
+    @classmethod
+    def _of_checked(cls, events: NDArray[np.void], sensor_size: tuple[int, int], source: str) -> EventStream:
+        """A stream of events that a reader has checked one by one: no second pass over them."""
+        stream = object.__new__(cls)
+        for name, value in (("events", events), ("sensor_size", sensor_size), ("source", source)):
+            object.__setattr__(stream, name, value)
+        stream._check_form()
+        return stream
 
     @classmethod
     def from_columns(

@@ -160,9 +160,9 @@ def opener(path: Path, name: str, options: dict[str, Any]) -> Callable[[], Reade
 
         return lambda: NpzReader(path, unit)
     if name == "hdf5":
-        from snnkit.data.files import hdf5
+        from snnkit.data.files.isolated import IsolatedReader
 
-        return lambda: hdf5.ShdReader(path, sample) if hdf5.is_shd(path) else hdf5.Hdf5Reader(path, unit)
+        return lambda: IsolatedReader(path, sample, unit)
     if name.startswith("aedat"):
         return lambda: _open_aedat(path, name, options.get("sensor_size"))
     return lambda: _open_raw(path, name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from snnkit.data.events import EventStream
+from snnkit.data.events import EVENT_DTYPE, EventStream
 from snnkit.data.files.reader import Reader
 from snnkit.data.files.scan import BACK, OUTSIDE, Fault, Scan
 from snnkit.errors import DataError, ParameterError
@@ -17,6 +17,9 @@ ORDERS = ("check", "keep", "sort")
 CHUNK = 1 << 20
 """Events of a chunk where nothing else is asked for (13 MB)."""
 
+_MOST_GROWTH = 64
+"""An array of events grows at most so many times at once; what is not used of it takes no memory."""
+_ROOM = 1024
 _SOUND = "the first {:,} events are sound; partial=True (on the command line --partial) gives them"
 
 
@@ -108,15 +111,30 @@ class Recording:
             raise ParameterError(f"order {order!r}", fix="give 'check' or 'sort'")
         if order == "keep":
             raise ParameterError("an EventStream is in order of time", fix="sort, or take chunks(order='keep')")
-        parts = list(self.chunks(None, order="keep" if order == "sort" else "check", partial=partial))
-        events = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        del parts
+        events = self._joined(self.chunks(None, order="keep" if order == "sort" else "check", partial=partial))
         if self.scan.steps_back:
             events = events[np.argsort(events["t"], kind="stable")]
             self._more.append(f"time ran back {self.scan.steps_back:,} times; the events were sorted")
         size = self.sensor_size
         assert size is not None
-        return EventStream(events, size, str(self.path))
+        return EventStream._of_checked(events, size, str(self.path))
+
+    def _joined(self, pieces: Iterator[NDArray[np.void]]) -> NDArray[np.void]:
+        """All pieces in one array, as large as the share of the file that is read lets expect."""
+        whole, n = next(pieces), 0
+        for piece in pieces:
+            n = n or len(whole)
+            needed = n + len(piece)
+            if needed > len(whole):
+                share = max(self.bytes_read / max(self.bytes, 1), 1 / _MOST_GROWTH)
+                larger = np.empty(int(needed / min(share, 1.0) * 1.02) + _ROOM, EVENT_DTYPE)
+                larger[:n] = whole[:n]
+                whole = larger
+            whole[n:needed] = piece
+            n = needed
+        if len(whole) > n > 0:
+            whole.resize(n, refcheck=False)  # gives the rest back in place
+        return whole
 
     def _checked(self, in_order: bool, partial: bool) -> Iterator[NDArray[np.void]]:
         if self._read:
