@@ -27,6 +27,8 @@ class Data:
     """Samples in memory, with the methods of a data module that an export uses."""
 
     input_shape = (12,)
+    input_shapes = ((12,),)
+    input_names = ()
 
     def __init__(self, **frames: Any) -> None:
         self.frames = FrameSettings(**{"T": STEPS, "window_us": 8000, **frames})
@@ -34,6 +36,7 @@ class Data:
         self.x = (rng.random((COUNT, STEPS, 12)) < 0.4).astype(np.float32)
         self.y = rng.integers(0, 4, COUNT)
         self.calls: list[str] = []
+        self.T, self.dt_us, self.max_counts = self.frames.steps, self.frames.dt_us, (self.frames.max_count,)
 
     def prepare_data(self) -> None:
         self.calls.append("prepare_data")
