@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     rename = dict(_pairs("--rename", args.rename))
     from snnkit.training.finetuning import finetune
     from snnkit.training.fitting import next_free
+    from snnkit.training.processes import rank_of
     from snnkit.training.run import Run
 
     path = Path(plain[0])
@@ -106,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
         prepare=prepare,
         hardware=hardware,
     )
-    _report(done, start if isinstance(start, Run) else None, args.json)
+    if rank_of(done.config["trainer"]) == 0:
+        _report(done, start if isinstance(start, Run) else None, args.json)
     return 0
 
 

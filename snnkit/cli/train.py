@@ -4,6 +4,11 @@ RECIPE is a YAML file or a shipped name (`snnkit recipes list`). Any setting can
 
   snnkit train nmnist/loihi --data.root data/nmnist --trainer.max_epochs 20 --seed_everything 1
 
+Several devices (torchrun or SLURM start the processes; on one node they are started here where nobody did):
+
+  snnkit train nmnist/loihi --trainer.devices 4
+  torchrun --nnodes 2 --nproc_per_node 4 … -m snnkit train nmnist/loihi --trainer.devices 4 --trainer.num_nodes 2
+
 A run that was stopped goes on after its last complete epoch:
 
   snnkit train --resume --out runs/nmnist-loihi
@@ -80,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         recipe = settings_of(args.out)
     from snnkit.training.fitting import fit, next_free
+    from snnkit.training.processes import rank_of
 
     name = str(named or "").removesuffix(".yaml").removeprefix("recipes/").strip("./")
     out = args.out or next_free(Path("runs") / name.replace("/", "-"))
@@ -92,7 +98,8 @@ def run(args: argparse.Namespace) -> int:
         allow_code=args.allow_code,
         threads=args.threads,
     )
-    show(done, args.json)
+    if rank_of(done.config["trainer"]) == 0:
+        show(done, args.json)
     return 0
 
 

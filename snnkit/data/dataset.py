@@ -19,6 +19,7 @@ from snnkit.data.augment import Augment
 from snnkit.data.augment_series import SeriesAugment
 from snnkit.data.binning import By, check_bin_settings, to_cells
 from snnkit.data.changes import Changes, Columns, apply_changes, draw_changes, mixed
+from snnkit.data.part import Part
 from snnkit.data.representation import TAU_US, Representation, cells_from_columns, check_tau, choose
 from snnkit.data.retake import Retake
 from snnkit.data.store import EventStore
@@ -331,20 +332,22 @@ class ImageDataset(FrameDataset):
 class EpochSampler:
     """Yields (epoch, index) pairs; shuffled by (seed, epoch), or in order.
 
-    `set_epoch(e)` takes effect at the next `iter`; Lightning calls it by itself, also after a resume.
+    `set_epoch(e)` takes effect at the next `iter`; Lightning calls it by itself, also after a resume. With a `Part` it
+    gives the samples of one process: together, the processes' batches are those of a sampler without it.
     """
 
-    def __init__(self, n: int, seed: int, shuffle: bool = True) -> None:
-        self.n, self.seed, self.shuffle, self.epoch = n, seed, shuffle, 0
+    def __init__(self, n: int, seed: int, shuffle: bool = True, part: Part | None = None) -> None:
+        self.n, self.seed, self.shuffle, self.part, self.epoch = n, seed, shuffle, part, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next pass belongs to."""
         self.epoch = int(epoch)
 
     def __len__(self) -> int:
-        return self.n
+        return self.n if self.part is None else len(self.part)
 
     def __iter__(self) -> Iterator[Any]:
         epoch = self.epoch
         order = keyed_rng(self.seed, _ORDER, epoch).permutation(self.n) if self.shuffle else np.arange(self.n)
-        return iter([(epoch, int(i)) for i in order])
+        pairs = [(epoch, int(i)) for i in order]
+        return iter(pairs if self.part is None else self.part.of(pairs))

@@ -21,6 +21,7 @@ from snnkit.data.binning import By  # noqa: E402
 from snnkit.data.dataset import DrawnEvents, EpochSampler, EventDataset, FrameDataset, FrameSettings  # noqa: E402
 from snnkit.data.device import EventBatch, apply_draws, collate_events, frames  # noqa: E402
 from snnkit.data.events import EventStream  # noqa: E402
+from snnkit.data.part import Part, WholeBatches  # noqa: E402
 from snnkit.data.representation import TAU_US, Representation  # noqa: E402
 from snnkit.data.source import SPLITS, EventSource, Source  # noqa: E402
 from snnkit.encoding import Encoder  # noqa: E402
@@ -34,10 +35,13 @@ class FrameDataModule(L.LightningDataModule):
     same for any `num_workers` and after a resume. Validation and test samples are those of epoch 0, every time. Call
     `set_epoch(e)` before iterating `train_dataloader()` yourself; Lightning does it by itself.
 
+    Between `divide(rank, world)` and `divide(0, 1)` the training and validation loaders give one process's part of the
+    data (`snnkit.data.part`); the samples that count are the same, bit for bit, for any number of processes.
+
     Args:
         source: the data set.
         frames: how its samples become frames.
-        batch_size: samples per batch, in all loaders.
+        batch_size: samples per batch, in all loaders; where several processes train, of all of them together.
         augment: random changes of training samples; None for none.
         num_workers: loader processes.
         seed: seed of order, augmentation and a random code.
@@ -62,6 +66,8 @@ class FrameDataModule(L.LightningDataModule):
         self.frames, self.augment = frames, augment
         self._epoch = 0
         self._sampler: EpochSampler | None = None
+        self.train_part: Part | None = None
+        self.val_part: WholeBatches | None = None
 
     @property
     def sensor_size(self) -> tuple[int, int]:
@@ -127,6 +133,32 @@ class FrameDataModule(L.LightningDataModule):
         if self._sampler is not None:
             self._sampler.set_epoch(self._epoch)
 
+    def check_divisible(self, world: int) -> None:
+        """Raise ParameterError if the batch size is no multiple of a number of processes."""
+        if self.batch_size % world:
+            below, above = self.batch_size // world * world, -(-self.batch_size // world) * world
+            raise ParameterError(
+                f"batch_size {self.batch_size} cannot be divided among {world} processes",
+                why="batch_size is that of all processes together, and each takes the same number of samples",
+                fix=f"--data.batch_size {f'{below} or {above}' if below else above}, or another number of devices",
+            )
+
+    def divide(self, rank: int, world: int, val_limit: int | float = 1.0) -> None:
+        """Give the training and validation data to `world` processes, of which this is number `rank`; 1: to this one.
+
+        Args:
+            rank, world: which process of how many.
+            val_limit: at most so many validation batches of all processes together, or this share of them.
+
+        Raises:
+            ParameterError: the batch size is no multiple of the number of processes.
+        """
+        self.check_divisible(world)
+        self.train_part = self.val_part = None
+        if world > 1:
+            self.train_part = Part(rank, world, len(self.dataset("train")), self.batch_size)
+            self.val_part = WholeBatches(rank, world, len(self.dataset("validation")), self.batch_size, val_limit)
+
     def dataset(self, split: str, augment: bool = False) -> FrameDataset:
         """The samples of "train", "validation" or "test"; with `augment`, as training sees them."""
         return self.source.dataset(split, self.frames, self.augment if augment else None, self.seed)
@@ -138,13 +170,13 @@ class FrameDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented training batches."""
         dataset = self.dataset("train", augment=True)
-        self._sampler = EpochSampler(len(dataset), self.seed)
+        self._sampler = EpochSampler(len(dataset), self.seed, part=self.train_part)
         self._sampler.set_epoch(self._epoch)
         return self._loader(dataset, self._sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation batches, in order."""
-        return self._loader(self.dataset("validation"))
+        return self._loader(self.dataset("validation"), self.val_part)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Test batches, in order."""
@@ -155,12 +187,18 @@ class FrameDataModule(L.LightningDataModule):
         return self.test_dataloader()
 
     def _loader(
-        self, dataset: FrameDataset | DrawnEvents, sampler: EpochSampler | None = None, batches: Any = collate
+        self,
+        dataset: FrameDataset | DrawnEvents,
+        sampler: EpochSampler | WholeBatches | None = None,
+        batches: Any = collate,
     ) -> DataLoader[Batch]:
+        world = 1 if not isinstance(sampler, EpochSampler) or sampler.part is None else sampler.part.world
+        order: dict[str, Any] = {"batch_size": self.batch_size // world, "sampler": sampler}
+        if isinstance(sampler, WholeBatches):
+            order = {"batch_sampler": sampler}
         return DataLoader(
             dataset,  # type: ignore[arg-type]
-            batch_size=self.batch_size,
-            sampler=sampler,
+            **order,
             num_workers=self.num_workers,
             collate_fn=batches,
             # A loader draws a seed at every pass; with its own generator it leaves torch's (dropout, …) alone.
@@ -238,7 +276,7 @@ class EventDataModule(FrameDataModule):
             return super().train_dataloader()
         dataset = self.dataset("train", augment=True)
         assert isinstance(dataset, EventDataset)
-        self._sampler = EpochSampler(len(dataset), self.seed)
+        self._sampler = EpochSampler(len(dataset), self.seed, part=self.train_part)
         self._sampler.set_epoch(self._epoch)
         return self._loader(DrawnEvents(dataset), self._sampler, collate_events)
 

@@ -76,7 +76,8 @@ class RunFolder(Checkpoint):
     """Writes a run's folder. After every epoch: the weights if they are the best so far, the history, and last.
 
     The last checkpoint is written after everything else and replaces its predecessor in one step. So whenever the
-    process dies, going on from the last checkpoint repeats at most one epoch and writes the same files again.
+    process dies, going on from the last checkpoint repeats at most one epoch and writes the same files again. Where
+    several processes train together, all know the figures and the first one writes.
 
     Args:
         folder: the run's folder.
@@ -139,14 +140,17 @@ class RunFolder(Checkpoint):
         )
         if self._is_best(row, pl_module.select):
             self.best = {key: row[key] for key in ("epoch", "val_loss", "val_accuracy")}
-            state = {name: t.detach().cpu().clone() for name, t in pl_module.evaluated.state_dict().items()}
-            save_tensors(self.folder / "model.ckpt", {"epoch": epoch, "state_dict": state})
+            if trainer.is_global_zero:
+                self._write_best(epoch, pl_module)
         for logger in trainer.loggers:
             logger.log_metrics({"samples_per_s": self.timing[-1]["samples_per_s"]}, trainer.global_step)
-        write_text(self.folder / "history.csv", to_csv(self.history))
-        write_text(self.folder / "timing.csv", to_csv(self.timing))
-        with atomic_path(self.last) as temp:
-            trainer.save_checkpoint(temp)
+        if trainer.is_global_zero:
+            write_text(self.folder / "history.csv", to_csv(self.history))
+            write_text(self.folder / "timing.csv", to_csv(self.timing))
+            with atomic_path(self.last) as temp:
+                trainer.save_checkpoint(temp)
+        else:
+            trainer.save_checkpoint(self.last)  # takes part, and writes nothing
         self.report({"row": row, "epochs": trainer.max_epochs})
         if self.exhausted:
             trainer.should_stop = True
@@ -163,6 +167,10 @@ class RunFolder(Checkpoint):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, SpikingClassifier)
         self.report({"warnings": warnings_about(pl_module.val_activity)})
+
+    def _write_best(self, epoch: int, module: SpikingClassifier) -> None:
+        state = {name: t.detach().cpu().clone() for name, t in module.evaluated.state_dict().items()}
+        save_tensors(self.folder / "model.ckpt", {"epoch": epoch, "state_dict": state})
 
     def _is_best(self, row: dict[str, Any], select: str) -> bool:
         if self.best is None:

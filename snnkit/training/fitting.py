@@ -24,6 +24,7 @@ from snnkit.training import recipes  # noqa: E402
 from snnkit.training.before import write_start  # noqa: E402
 from snnkit.training.callbacks import ProgressCallback, training_progress  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
+from snnkit.training.processes import Processes, join, started  # noqa: E402
 from snnkit.training.record import check_same, make_record  # noqa: E402
 from snnkit.training.results import final_metrics  # noqa: E402
 from snnkit.training.run import Run, load_run, read_record  # noqa: E402
@@ -48,6 +49,9 @@ def fit(
 ) -> Run:
     """Train a recipe and report on its test data, which are read once, at the end.
 
+    With `trainer.devices` or `trainer.num_nodes` above 1 several processes train; what then equals one process, and who
+    starts them, is said in `snnkit.training.processes`.
+
     Args:
         recipe: a YAML file, a shipped name such as "nmnist/loihi", or a mapping with the same keys.
         out_dir: the run's folder; new, or an interrupted run's with `resume`.
@@ -55,7 +59,8 @@ def fit(
         progress: show progress bars; or a callback that is told of every batch and epoch.
         resume: go on after the last complete epoch of the run in `out_dir`.
         allow_code: modules outside snnkit whose classes the recipe may name.
-        threads: CPU threads; None leaves torch's number. Results are bit-equal for equal numbers only.
+        threads: CPU threads of each process; None leaves torch's number, divided among processes that are started
+            here. Results are bit-equal for equal numbers only.
         start: weights to start from (fine-tuning).
 
     Returns:
@@ -64,42 +69,84 @@ def fit(
     Raises:
         RecipeError, ParameterError, ShapeError, DataError: the recipe or the data are wrong; names key or layer.
         ResumeError: recipe or data differ from the interrupted run's; lists the differences.
-        UsageError: the folder is taken, or there is nothing to resume.
+        UsageError: the folder is taken, there is nothing to resume, or other processes were started than the settings
+            say.
+        StateError: another process that trains has died.
     """
     out, reader = Path(out_dir), Reader(allow_code)
     settings = recipes.override(recipes.load(recipe), overrides)
     if threads is not None:
         torch.set_num_threads(threads)
-    before = read_record(out) if resume else None
-    if not resume and out.exists() and (not out.is_dir() or any(not p.name.endswith(".tmp") for p in out.iterdir())):
+    # mistakes in the recipe are told before data are prepared
+    trainer = _resolve(settings, reader, 1, ((1, 1, 1),))["trainer"]
+    construct(TrainerSettings, trainer, reader)
+    if trainer["devices"] * trainer["num_nodes"] > 1 and started() is None:
+        _opened(out, resume)  # before others are started for it
+        if threads is None:
+            threads = max(1, torch.get_num_threads() // trainer["devices"])
+    given = {
+        "recipe": recipe, "out_dir": out, "overrides": overrides, "resume": resume, "allow_code": list(reader.allow),
+        "threads": threads, "start": start,
+    }  # fmt: skip
+    with join(trainer, given) as processes:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        out, before = processes.first(lambda: (out, _opened(out, resume)))
+        return _fit(recipe, settings, out, reader, progress, before, start, processes)
+
+
+def _opened(out: Path, resume: bool) -> dict[str, Any] | None:
+    """The record of the run to go on with; None for a new run, whose folder is free."""
+    if resume:
+        return read_record(out)
+    if out.exists() and (not out.is_dir() or any(not p.name.endswith(".tmp") for p in out.iterdir())):
         raise UsageError(
             f"{out} exists already", fix="add --resume to go on with that run, or give another folder with --out"
         )
-    show = bool(progress)
-    _resolve(settings, reader, 1, ((1, 1, 1),))  # mistakes in the recipe are told before data are prepared
-    data, settings = _prepare_data(settings, reader, show)
+    return None
+
+
+def _fit(
+    recipe: str | Path | Mapping[str, Any],
+    settings: dict[str, Any],
+    out: Path,
+    reader: Reader,
+    progress: bool | ProgressCallback,
+    before: dict[str, Any] | None,
+    start: Start | None,
+    processes: Processes,
+) -> Run:
+    resume, first = before is not None, processes.is_first
+    data, settings = _prepare_data(settings, reader, bool(progress) and first, processes)
     settings = _resolve(settings, reader, data.num_classes, data.input_shapes)
     record = make_record(recipe, settings, data, reader, start)
     if before is not None:
         check_same(before, record)
         record = before
     module, taken = _prepare_module(settings, reader, data, start)
-    if before is None:
+    if processes.world > 1:
+        module.check_divisible()
+    if before is None and first:
         _io.write_json(out / "run.json", record)
         _io.write_text(out / "recipe.yaml", recipes.dump(settings))
     trainer_settings: TrainerSettings = construct(TrainerSettings, settings["trainer"], reader)
-    with training_progress(progress is True) as bar:
-        report = progress if callable(progress) else bar
-        warm_up(lambda name, done, total: report({"compiling": name, "done": done, "total": total}))
+    with training_progress(progress is True and first) as bar:
+        report = progress if callable(progress) and first else bar
+        processes.in_turn(
+            lambda: warm_up(lambda n, done, total: report({"compiling": n, "done": done, "total": total}))
+        )
         if start is not None and taken is not None:
-            if not (out / "start.json").exists():
+            if first and not (out / "start.json").exists():
                 report({"start": write_start(out, module, data, taken, settings)})
             if start.prepare is not None:
                 start.prepare(module)
         command = "snnkit train" if start is None else "snnkit finetune …, the same options,"
-        train(module, data, trainer_settings, out, report, resume, f"{command} --resume --out {out}")
-    run = load_run(out, reader.allow)
-    _io.write_json(out / "metrics.json", final_metrics(run, data))
+        train(module, data, trainer_settings, out, report, resume, f"{command} --resume --out {out}", processes)
+
+    def finish() -> None:
+        _io.write_json(out / "metrics.json", final_metrics(load_run(out, reader.allow), data))
+
+    processes.first(finish)
     return load_run(out, reader.allow)
 
 
@@ -111,7 +158,9 @@ def next_free(folder: Path) -> Path:
     return path
 
 
-def _prepare_data(settings: dict[str, Any], reader: Reader, show: bool) -> tuple[FrameDataModule, dict[str, Any]]:
+def _prepare_data(
+    settings: dict[str, Any], reader: Reader, show: bool, processes: Processes
+) -> tuple[FrameDataModule, dict[str, Any]]:
     seed = settings.get("seed_everything", 0)
     if type(seed) is not int or seed < 0:
         raise ParameterError(f"seed_everything is {seed!r}", fix="give a whole number of at least 0")
@@ -120,7 +169,8 @@ def _prepare_data(settings: dict[str, Any], reader: Reader, show: bool) -> tuple
     spec = reader.spec(settings["data"], FrameDataModule, "data", {"seed": seed})
     _make_absolute(spec["init_args"])
     data: FrameDataModule = build(_with_progress(spec, show), None, reader)
-    data.prepare_data()
+    data.check_divisible(processes.world)
+    processes.in_turn(data.prepare_data)
     data.setup()
     return data, {**settings, "seed_everything": seed, "data": spec}
 

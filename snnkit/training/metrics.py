@@ -12,6 +12,7 @@ from torch import Tensor
 
 from snnkit import nn as snn
 from snnkit.nn.context import enter_recorder
+from snnkit.nn.processes import gathered
 
 SATURATED = 0.95
 """A neuron that fires in at least this share of all steps counts as saturated."""
@@ -76,6 +77,17 @@ class Activity:
         else:
             seen.spikes += total
             seen.steps += steps
+
+    def add_up(self) -> None:
+        """Make these the spikes of all processes that train together. Spikes are counted, so nothing is rounded."""
+        own = {path: (layer.spikes.cpu(), layer.steps) for path, layer in self.layers.items()}
+        layers: dict[str, LayerActivity] = {}
+        for part in gathered(own):
+            for path, (spikes, steps) in part.items():
+                seen = layers.setdefault(path, LayerActivity(torch.zeros_like(spikes), 0))
+                seen.spikes += spikes
+                seen.steps += steps
+        self.layers = layers
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Path → rate, silent and saturated share."""

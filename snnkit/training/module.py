@@ -17,7 +17,9 @@ from torch import Tensor  # noqa: E402
 
 from snnkit import nn as snn  # noqa: E402
 from snnkit.data.batch import Batch, Input, as_inputs  # noqa: E402
-from snnkit.errors import ParameterError  # noqa: E402
+from snnkit.data.part import Part, WholeBatches  # noqa: E402
+from snnkit.errors import ParameterError, UsageError  # noqa: E402
+from snnkit.nn.processes import gathered  # noqa: E402
 from snnkit.training.losses import ClassificationLoss, LossName, ReadOut, scores  # noqa: E402
 from snnkit.training.metrics import Activity, predict  # noqa: E402
 from snnkit.training.optimization import OptimizerSettings, make_optimizer, make_schedule  # noqa: E402
@@ -92,6 +94,8 @@ class SpikingClassifier(L.LightningModule):
         self.train_metrics: dict[str, float] = {}
         self.val_metrics: dict[str, float] = {}
         self.val_activity = Activity()
+        self.train_part: Part | None = None
+        self.val_part: WholeBatches | None = None
         self._sums = self._val = _Sums(torch.device("cpu"))
 
     @property
@@ -103,6 +107,25 @@ class SpikingClassifier(L.LightningModule):
     def evaluated(self) -> torch.nn.Module:
         """The network whose answers count: the averaged one if there is one."""
         return self.net if self.average is None else self.average
+
+    def divide(self, train: Part | None, val: WholeBatches | None) -> None:
+        """Train as one of several processes, whose loaders give these parts of the data; None: as the only one.
+
+        The loss of a process counts as much as its samples in the batch, so that the mean of the processes' gradients,
+        which DistributedDataParallel takes, is that of the batch.
+        """
+        self.train_part, self.val_part = train, val
+
+    def check_divisible(self) -> None:
+        """Raise UsageError if the network has a norm whose statistics would be those of one process of several."""
+        kinds = (snn.BatchNorm, torch.nn.SyncBatchNorm)
+        for name, m in self.net.named_modules():
+            if isinstance(m, torch.nn.modules.batchnorm._BatchNorm) and not isinstance(m, kinds):
+                raise UsageError(
+                    f"layer {name!r} is a {type(m).__name__}, and several processes train",
+                    why="its statistics would be those of one process's samples, and differ between the processes",
+                    fix="use snn.BatchNorm",
+                )
 
     def freeze_layers(self, patterns: Iterable[str]) -> None:
         """Keep layers as they are: their weights are not trained and their norm statistics do not move.
@@ -145,16 +168,19 @@ class SpikingClassifier(L.LightningModule):
         return predict(scores(self(batch.x, batch.lengths), self.readout, batch.lengths))
 
     def on_train_epoch_start(self) -> None:
-        self._sums = _Sums(self.device)
+        self._sums = _Sums(self.device, self.train_part is not None)
         if self.average is not None:
             self.average.eval()
         self._rest_frozen()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # Seeding every step makes a resumed epoch draw what an unbroken one draws, whatever ran in between.
-        torch.manual_seed((self.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch_idx)
+        key = (self.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch_idx
+        torch.manual_seed(key if self.train_part is None else key + (self.train_part.rank << 44))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if self.train_part is not None:
+            return self._step_of_part(batch, batch_idx, self.train_part)
         if not self.regularizers:
             with snn.valid_lengths(self.net, batch.lengths):
                 out = self.net(*as_inputs(batch.x))
@@ -167,6 +193,26 @@ class SpikingClassifier(L.LightningModule):
         penalty = torch.stack([r.penalty(seen) for r in self.regularizers]).sum()
         self._sums.add(loss, z, batch.y, penalty)
         return loss + penalty
+
+    def _step_of_part(self, batch: Batch, batch_idx: int, part: Part) -> Tensor:
+        mine, every = part.counts(batch_idx)
+        # A sample that is there twice has no valid step: it reaches neither norms nor rates.
+        lengths = batch.lengths if mine else torch.zeros_like(batch.y)
+        if self.regularizers:
+            with watch(self.net, lengths) as seen, snn.valid_lengths(self.net, lengths):
+                out = self.net(*as_inputs(batch.x))
+            penalty = torch.stack([r.penalty(seen) for r in self.regularizers]).sum()
+        else:
+            with snn.valid_lengths(self.net, lengths):
+                out = self.net(*as_inputs(batch.x))
+            penalty = None
+        if mine:
+            loss, z = self.loss(out, batch.y, lengths)
+            self._sums.add(loss, z, batch.y, penalty, number=batch_idx)
+            loss = loss * (mine * part.world / every)
+        else:
+            loss = (out * 0.0).sum()
+        return loss if penalty is None else loss + penalty
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.average is None or self.ema is None:
@@ -181,6 +227,8 @@ class SpikingClassifier(L.LightningModule):
                     mean.copy_(now)
 
     def on_train_epoch_end(self) -> None:
+        if self.train_part is not None:
+            self._sums.add_up()
         loss, accuracy, penalty = self._sums.means()
         self.train_metrics = {"train_loss": loss, "train_accuracy": accuracy}
         if self.regularizers:
@@ -189,15 +237,23 @@ class SpikingClassifier(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.val_activity = Activity()
-        self._val = _Sums(self.device)
+        self._val = _Sums(self.device, self.val_part is not None)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        number = batch_idx
+        if self.val_part is not None:
+            if not self.val_part.counts(batch_idx):
+                return
+            number = self.val_part.number(batch_idx)
         with self.val_activity.watch(self.evaluated, batch.lengths):
             out = self(batch.x, batch.lengths)
         loss, z = self.loss(out, batch.y, batch.lengths, smooth=False)
-        self._val.add(loss, z, batch.y)
+        self._val.add(loss, z, batch.y, number=number)
 
     def on_validation_epoch_end(self) -> None:
+        if self.val_part is not None:
+            self._val.add_up()
+            self.val_activity.add_up()
         n = max(self._val.samples, 1)
         loss, accuracy, _ = self._val.means()
         self.val_metrics = {"val_loss": loss, "val_accuracy": accuracy}
@@ -213,23 +269,44 @@ class SpikingClassifier(L.LightningModule):
 
 
 class _Sums:
-    """Loss, right answers and penalty added up on the model's device: nothing waits for it before the epoch ends."""
+    """Loss, right answers and penalty added up on the model's device: nothing waits for it before the epoch ends.
 
-    def __init__(self, device: torch.device) -> None:
+    With `each`, the losses of batches are kept by number, so that `add_up` adds those of all processes in the order in
+    which one process would.
+    """
+
+    def __init__(self, device: torch.device, each: bool = False) -> None:
         # float64 where the device has it, so that an epoch's mean does not depend on its length
         dtype = torch.float32 if device.type == "mps" else torch.float64
         self._loss, self._penalty = torch.zeros(2, dtype=dtype, device=device).unbind()
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._each: dict[int, Tensor] | None = {} if each else None
         self.samples = 0
 
-    def add(self, loss: Tensor, z: Tensor, y: Tensor, penalty: Tensor | None = None) -> None:
-        """A batch's mean loss and penalty, its scores [B, C] and classes [B]."""
+    def add(self, loss: Tensor, z: Tensor, y: Tensor, penalty: Tensor | None = None, number: int = 0) -> None:
+        """A batch's mean loss and penalty, its scores [B, C] and classes [B], and its number."""
         n = len(y)
-        self._loss = self._loss + loss.detach().to(self._loss.dtype) * n
+        loss = loss.detach().to(self._loss.dtype) * n
+        if self._each is not None:
+            self._each[number] = loss
+        self._loss = self._loss + loss
         self._correct = self._correct + (predict(z.detach()) == y).sum()
         if penalty is not None:
             self._penalty = self._penalty + penalty.detach().to(self._penalty.dtype) * n
         self.samples += n
+
+    def add_up(self) -> None:
+        """Make these the sums of all processes that train together."""
+        losses = {number: float(loss) for number, loss in (self._each or {}).items()}
+        parts = gathered((losses, self._correct.cpu(), self._penalty.cpu(), self.samples))
+        pairs = sorted((number, rank, loss) for rank, part in enumerate(parts) for number, loss in part[0].items())
+        total = 0.0
+        for _, _, loss in pairs:
+            total += loss
+        self._loss = torch.tensor(total, dtype=self._loss.dtype)
+        self._correct = torch.stack([part[1] for part in parts]).sum()
+        self._penalty = torch.stack([part[2] for part in parts]).sum()
+        self.samples = sum(part[3] for part in parts)
 
     def means(self) -> tuple[float, float, float]:
         """(loss, accuracy, penalty) per sample."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import sys
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 FREE_KEYS = ("num_workers", "progress", "root", "cache_dir")
 """Settings of data that may change on a resume: where and how they are read (the digest tells whether they are the
 same)."""
+
+FREE_TRAINER_KEYS = ("trainer.devices", "trainer.num_nodes")
+"""Settings of the trainer that may change on a resume, as the number of threads: they change roundings only."""
 
 
 def versions() -> dict[str, str]:
@@ -80,6 +84,8 @@ def flatten(value: Any, key: str = "") -> dict[str, Any]:
 
 
 def _free(part: str, key: str) -> bool:
+    if part == "settings" and key in FREE_TRAINER_KEYS:
+        return True
     return part == "settings" and key.startswith("data.") and key.rsplit(".", 1)[-1] in FREE_KEYS
 
 
@@ -98,6 +104,12 @@ def check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
             "the run cannot go on with other settings or data:\n    " + "\n    ".join(differences),
             why="its result would be neither this recipe's nor the other's",
             fix="resume with the old settings, or start a new run with another --out",
+        )
+    old, new = (math.prod(r["settings"]["trainer"].get(k, 1) for k in ("devices", "num_nodes")) for r in (before, now))
+    if old != new:
+        print(
+            f"note: the run had {old} processes, now {new}; its result will not be bit-equal to an unbroken run's",
+            file=sys.stderr,
         )
     if before.get("threads") != now["threads"]:
         print(

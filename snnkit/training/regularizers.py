@@ -6,6 +6,8 @@ In a recipe:
       regularizers:
       - {class_path: snnkit.training.FiringRateBand, init_args: {low: 0.01, high: 0.3, weight: 0.5}}
       - {class_path: snnkit.training.SynapticOperationBudget, init_args: {budget: 1.0e+6, weight: 0.1}}
+
+Rates and operations are those of the whole batch, also where several processes have parts of it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from torch import Tensor
 from snnkit import nn as snn
 from snnkit.errors import ParameterError, did_you_mean
 from snnkit.nn.operations import SynapseInput, fan_out, watch_synapses
+from snnkit.nn.processes import summed, world_size
 from snnkit.training.losses import valid_mask
 
 
@@ -69,6 +72,14 @@ class Regularizer:
         raise NotImplementedError
 
 
+def _rate(total: Tensor, count: Tensor | int) -> Tensor:
+    """total/count over the samples of all processes."""
+    if world_size() == 1:
+        return total / count
+    both = summed(torch.cat([total.flatten(), torch.as_tensor(count, dtype=total.dtype, device=total.device).view(1)]))
+    return both[:-1].view(total.shape) / both[-1]
+
+
 class FiringRateBand(Regularizer):
     """weight · mean over layers of mean over neurons n of max(low − r_n, 0)² + max(r_n − high, 0)².
 
@@ -95,11 +106,11 @@ class FiringRateBand(Regularizer):
         for path in self.chosen(list(seen.spikes), "spiking layer"):
             s = seen.spikes[path].float()
             if seen.lengths is None:
-                rate = s.mean((0, 1))
+                rate = s.mean((0, 1)) if world_size() == 1 else _rate(s.sum((0, 1)), s.shape[0] * s.shape[1])
             else:
                 lengths = seen.lengths.to(s.device)
                 valid = valid_mask(s.shape[0], lengths).view(*s.shape[:2], *[1] * (s.dim() - 2))
-                rate = torch.where(valid, s, s.new_zeros(())).sum((0, 1)) / lengths.sum()
+                rate = _rate(torch.where(valid, s, s.new_zeros(())).sum((0, 1)), lengths.sum())
             terms.append(((self.low - rate).relu().square() + (rate - self.high).relu().square()).mean())
         return self.weight * torch.stack(terms).mean()
 
@@ -136,7 +147,11 @@ class SynapticOperationBudget(Regularizer):
                 reach = fan_out(call.module, key[1])
                 assert reach is not None
                 self._reach[key] = reach
-            total = total + (call.masked().float().sum(0) * self._reach[key]).sum() / call.x.shape[1]
+            found = (call.masked().float().sum(0) * self._reach[key]).sum()
+            if world_size() == 1:
+                total = total + found / call.x.shape[1]
+            else:
+                total = total + _rate(found, call.x.shape[1] if seen.lengths is None else (seen.lengths > 0).sum())
         return total
 
     def penalty(self, seen: Pass) -> Tensor:

@@ -19,6 +19,7 @@ from snnkit.errors import ParameterError  # noqa: E402
 from snnkit.training import checkpoint  # noqa: E402
 from snnkit.training.callbacks import ProgressCallback, RunFolder, quiet  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
+from snnkit.training.processes import Processes  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class TrainerSettings:
         accumulate_grad_batches: batches whose gradients are added up before a step of the optimizer.
         patience: stop early after so many epochs without a better validation figure (the one of model.select; a tie is
             none, and the earliest of equals is kept); None: train all epochs. Schedules still run over max_epochs.
+        devices: processes on each node, with one device each (`snnkit.training.processes`); data.batch_size is that of
+            all of them together.
+        num_nodes: nodes.
         limit_train_batches, limit_val_batches: at most so many batches (a whole number) or this share (0..1].
         logger: write TensorBoard logs beside the CSV.
     """
@@ -44,9 +48,11 @@ class TrainerSettings:
     logger: bool = True
     accumulate_grad_batches: int = 1
     patience: int | None = None
+    devices: int = 1
+    num_nodes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "accumulate_grad_batches", "patience"):
+        for name in ("max_epochs", "accumulate_grad_batches", "patience", "devices", "num_nodes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ParameterError(f"trainer.{name} is {value}", fix="give at least 1")
@@ -64,9 +70,12 @@ def train(
     report: ProgressCallback,
     resume: bool,
     again: str,
+    processes: Processes,
 ) -> None:
-    """Train, or go on; `again` is the command with which an interrupted training goes on."""
+    """Train, or go on, as one of `processes`; `again` is the command with which an interrupted training goes on."""
     folder = RunFolder(out, report, settings.patience)
+    data.divide(processes.rank, processes.world, settings.limit_val_batches)
+    module.divide(data.train_part, data.val_part)
     resume = resume and folder.last.exists()
     if resume:
         # Lightning starts the loaders, whose workers fetch ahead, before it tells the sampler the epoch.
@@ -79,11 +88,10 @@ def train(
             logger = TensorBoardLogger(out, name="", version="tensorboard")
         trainer = L.Trainer(
             max_epochs=settings.max_epochs,
-            accelerator=settings.accelerator,
-            devices=1,
+            **_devices(settings, processes),
             precision=settings.precision,
             limit_train_batches=settings.limit_train_batches,
-            limit_val_batches=settings.limit_val_batches,
+            limit_val_batches=settings.limit_val_batches if processes.world == 1 else 1.0,  # else its part knows
             gradient_clip_val=module.optimizer_settings.grad_clip,
             accumulate_grad_batches=settings.accumulate_grad_batches,
             logger=logger,
@@ -104,6 +112,10 @@ def train(
         except SystemExit:
             if not trainer.interrupted:
                 raise
+        finally:
+            data.divide(0, 1)
+    if trainer.interrupted and not processes.is_first:
+        raise KeyboardInterrupt
     if trainer.interrupted:
         done = len(folder.history)
         print(
@@ -111,3 +123,20 @@ def train(
             file=sys.stderr,
         )
         raise KeyboardInterrupt
+
+
+def _devices(settings: TrainerSettings, processes: Processes) -> dict[str, Any]:
+    """Where lightning trains, and with whom."""
+    if processes.world == 1:
+        return {"accelerator": settings.accelerator, "devices": 1}
+    from lightning.pytorch.strategies import DDPStrategy
+
+    gpu = settings.accelerator == "gpu" or (settings.accelerator == "auto" and torch.cuda.is_available())
+    return {
+        "accelerator": "gpu" if gpu else "cpu",
+        "devices": settings.devices,
+        "num_nodes": settings.num_nodes,
+        # Norm statistics are the same everywhere already; and not all processes measure equally many batches.
+        "strategy": DDPStrategy(cluster_environment=processes.environment, broadcast_buffers=False),
+        "use_distributed_sampler": False,
+    }

@@ -11,8 +11,10 @@ from torch.nn import functional as F
 from snnkit.errors import ParameterError, StateError
 from snnkit.kernels.state import state_dtype
 from snnkit.nn.context import is_streaming, valid_steps
+from snnkit.nn.processes import world_size
 from snnkit.nn.shapes import layer_name, refuse_list, shape_error
 from snnkit.nn.synapses.fold import folded
+from snnkit.nn.synapses.norm_processes import normalise_together
 
 
 class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
@@ -23,6 +25,11 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
     (NaN too) reaches neither statistics nor gradients of the valid ones. Where no more than one valid value per channel
     is left, the variance is taken as 0. In evaluation the running statistics are used, so the layer folds into the
     synapse before it, and a stream gives what the whole sequence gives.
+
+    Where torch.distributed has started several processes, the statistics in training are those of all their batches
+    together, on any device (`synchronise = False` on a layer: of its own process alone). Each training pass of the
+    layer is then one all-reduce, and its backward pass another, so that all processes have to make both. Values equal
+    those of one process with the whole batch up to rounding; running statistics have the same bits everywhere.
 
     Args as torch.nn.BatchNorm2d: num_features, eps, momentum, affine, track_running_stats.
 
@@ -35,6 +42,14 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
     Source: Ioffe & Szegedy 2015 (arXiv:1502.03167); over time and batch as in Zheng et al. 2021,
     doi:10.1609/aaai.v35i12.17320. Their threshold-dependent scale is in `ThresholdBatchNorm`.
     """
+
+    synchronise = True
+    """Whether the statistics in training are those of all processes."""
+
+    @property
+    def together(self) -> bool:
+        """Whether the next pass takes its statistics with other processes."""
+        return self.training and self.synchronise and world_size() > 1
 
     @property
     def gain(self) -> Tensor | None:
@@ -50,7 +65,7 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
             raise shape_error(self, x, f"{self.num_features} channels in dimension 2 of [T, B, C, …]")
         if not self.training and self.running_mean is not None:
             return folded(lambda x: self._whole(x, False), x)
-        if x.numel() // max(self.num_features, 1) < 2:
+        if x.numel() // max(self.num_features, 1) < 2 and not self.together:
             raise shape_error(
                 self, x, "more than one value per channel in training", "use a larger batch, or model.eval()"
             )
@@ -62,6 +77,10 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
                 "train" + (" (it needs track_running_stats=True for that)" if self.running_mean is None else ""),
             )
         mask = valid_steps(x)
+        if self.together:
+            out, mean, var = normalise_together(x, self.gain, self.bias, mask, self.eps)
+            self._track(mean, var)
+            return out
         if mask is None and (self.momentum is not None or self.running_mean is None):
             return folded(lambda x: self._whole(x, True), x)
         return self._masked(x, mask)
