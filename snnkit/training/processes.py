@@ -176,6 +176,7 @@ def _connected(environment: Any, gpu: bool) -> Iterator[Processes]:
     dist.init_process_group(backend, rank=rank, world_size=world, timeout=PATIENCE)
     try:
         yield Processes(rank, world, local, environment)
+        dist.barrier()  # nobody leaves while another still listens
     finally:
         dist.destroy_process_group()
 
@@ -216,16 +217,17 @@ def _children(devices: int, arguments: Mapping[str, Any], gpu: bool) -> Iterator
             from lightning.fabric.plugins.environments import TorchElasticEnvironment
 
             with _connected(TorchElasticEnvironment(), gpu) as processes:
-                yield processes
+                try:
+                    yield processes
+                except (SnnkitError, KeyboardInterrupt):
+                    raise
+                except Exception:
+                    time.sleep(0.5)  # a connection breaks a moment before the process at its other end is gone
+                    _check_alive(children, folder)
+                    raise
             for child in children.values():
                 child.wait()
             _check_alive(children, folder)
-        except (SnnkitError, KeyboardInterrupt):
-            raise
-        except Exception:
-            time.sleep(0.5)  # a connection breaks a moment before the process at its other end is gone
-            _check_alive(children, folder)
-            raise
         finally:
             for child in children.values():
                 child.kill()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snnkit.data import EpochSampler, SaccadeDigits
+from snnkit.data import EpochSampler, Pulse, SaccadeDigits
 from snnkit.data.part import Part, WholeBatches
 from snnkit.errors import ParameterError
 
@@ -54,7 +54,7 @@ def test_whole_batches_count_once(world: int, size: int, n: int, limit: int | fl
 
 
 def test_loaders_give_a_part_until_they_are_whole_again() -> None:
-    data = SaccadeDigits(batch_size=6, T=2, subset=40)
+    data = Pulse(batch_size=6, minutes=(2, 2, 2))
     data.setup()
     whole, val = list(data.train_dataloader()), list(data.val_dataloader())
     parts = []
