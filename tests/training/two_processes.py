@@ -29,8 +29,8 @@ STEPS = {"all": [6] * 6, "lengths": [6, 2, 5, 6, 1, 3], "odd": [6] * 5, "one": [
 def module(norm: type[snn.BatchNorm], penalties: bool) -> SpikingClassifier:
     torch.manual_seed(0)
     net = torch.nn.Sequential(
-        snn.Conv2d(2, 4, 3, padding=1, bias=False), norm(4), snn.LIF(), snn.Flatten(), snn.Linear(100, 8, bias=False), norm(8), snn.LIF(),
-        snn.Linear(8, 3), snn.LI(),
+        snn.Conv2d(2, 4, 3, padding=1, bias=False), norm(4), snn.LIF(), snn.Flatten(),
+        snn.Linear(100, 8, bias=False), norm(8), snn.LIF(), snn.Linear(8, 3), snn.LI(),
     )  # fmt: skip
     # Without biases before the norms: their gradients are 0 but for rounding.
     some = (FiringRateBand(0.3, 0.4), SynapticOperationBudget(500.0), WeightPenalty())
