@@ -198,6 +198,7 @@ class SpikingClassifier(L.LightningModule):
         mine, every = part.counts(batch_idx)
         # A sample that is there twice has no valid step: it reaches neither norms nor rates.
         lengths = batch.lengths if mine else torch.zeros_like(batch.y)
+        penalty: Tensor | None = None
         if self.regularizers:
             with watch(self.net, lengths) as seen, snn.valid_lengths(self.net, lengths):
                 out = self.net(*as_inputs(batch.x))
@@ -205,7 +206,6 @@ class SpikingClassifier(L.LightningModule):
         else:
             with snn.valid_lengths(self.net, lengths):
                 out = self.net(*as_inputs(batch.x))
-            penalty = None
         if mine:
             loss, z = self.loss(out, batch.y, lengths)
             self._sums.add(loss, z, batch.y, penalty, number=batch_idx)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import sys
 from collections.abc import Iterable, Mapping
@@ -105,10 +104,10 @@ def check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
             why="its result would be neither this recipe's nor the other's",
             fix="resume with the old settings, or start a new run with another --out",
         )
-    old, new = (math.prod(r["settings"]["trainer"].get(k, 1) for k in ("devices", "num_nodes")) for r in (before, now))
-    if old != new:
+    was, is_now = _processes(before), _processes(now)
+    if was != is_now:
         print(
-            f"note: the run had {old} processes, now {new}; its result will not be bit-equal to an unbroken run's",
+            f"note: the run had {was} processes, now {is_now}; its result will not be bit-equal to an unbroken run's",
             file=sys.stderr,
         )
     if before.get("threads") != now["threads"]:
@@ -117,6 +116,12 @@ def check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
             "bit-equal to an unbroken run's",
             file=sys.stderr,
         )
+
+
+def _processes(record: Mapping[str, Any]) -> int:
+    """How many trained; runs of earlier versions do not say, and had one."""
+    trainer = record["settings"].get("trainer", {})
+    return int(trainer.get("devices", 1) * trainer.get("num_nodes", 1))
 
 
 def _text(values: Mapping[str, Any], key: str) -> str:
