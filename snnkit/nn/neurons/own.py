@@ -127,10 +127,10 @@ def neuron(
     spiking: bool = True,
     compiled: bool = False,
 ) -> Neuron:
-    """A neuron layer of your own from its step, `step(x, state, params) -> (out, state)`: out[t], state ← step(x[t], …).
+    """A neuron layer of your own from its step(x, state, params) -> (out, state): out[t], state ← step(x[t], state, …).
 
-    The step sees one moment, x and out [B, features…], and is all there is to write. States, streaming (`snn.run`,
-    `snn.stream`), recording, gradients, learnable parameters and `snn.Recurrent` come with it, over x [T, B, features…].
+    The step sees one moment, x and out [B, features…], and is all there is to write. Over x [T, B, features…], states,
+    streaming (`snn.run`, `snn.stream`), recording, gradients, learnable parameters and `snn.Recurrent` come with it.
 
         class State(NamedTuple):
             v: Tensor          # starts at 0

@@ -41,7 +41,11 @@ class Values:
     """Where the tensors of a neuron's parameters are kept in its module: path → name of the parameter or buffer."""
 
     def __init__(
-        self, module: torch.nn.Module, params: Any, learn: Mapping[str, str] | Sequence[str], shape: Sequence[int] | None
+        self,
+        module: torch.nn.Module,
+        params: Any,
+        learn: Mapping[str, str] | Sequence[str],
+        shape: Sequence[int] | None,
     ) -> None:
         if params is not None and not isinstance(params, Mapping) and not hasattr(params, "_fields"):
             raise ParameterError(
@@ -49,9 +53,11 @@ class Values:
             )
         if isinstance(learn, str):
             learn = [learn]
-        wanted = dict(learn) if isinstance(learn, Mapping) else {name: "free" for name in learn}
+        wanted = dict(learn) if isinstance(learn, Mapping) else dict.fromkeys(learn, "free")
         self.kept: dict[str, tuple[str, str]] = {}
-        self.given = None if params is None else map_values(lambda p, v: self._keep(module, p, v, wanted, shape), params)
+        self.given = (
+            None if params is None else map_values(lambda p, v: self._keep(module, p, v, wanted, shape), params)
+        )
         for path in set(wanted) - set(self.kept):
             raise ParameterError(
                 f"learn names {path!r}, which is no number among the parameters{did_you_mean(path, self.kept)}",
