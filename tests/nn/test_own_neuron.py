@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -68,6 +68,7 @@ def outcome(layer: Any, x: Tensor) -> tuple[Tensor, Any, list[Tensor]]:
 # ------------------------------------------------------------------------------------------------- equal to our own
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
 @pytest.mark.parametrize(("detach", "refractory", "learn"), [(True, 0, True), (False, 2, True), (True, 1, False)])
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**20), steps=st.integers(1, 9), batch=st.integers(1, 3))
 def test_lifs_step_gives_lif(
     reset: str, detach: bool, refractory: int, learn: bool, seed: int, steps: int, batch: int
@@ -320,6 +321,9 @@ def test_a_state_without_v_is_not_recorded() -> None:
     with pytest.raises(ParameterError, match="no membrane to record at '0'"):
         with snn.record(model, v=["0"]):
             pass
+    hidden = nn.Sequential(snn.neuron(levels, lambda x: Silent(torch.zeros_like(x[0]))))
+    with snn.record(hidden, v=True), pytest.raises(ParameterError, match="has no v to record, only level"):
+        hidden(torch.rand(3, 2, 4))
 
 
 # ------------------------------------------------------------------------------------------------------------ compiled

@@ -99,9 +99,18 @@ class OwnNeuron(Neuron):
 
     @property
     def has_membrane(self) -> bool:
-        """Whether `snn.record(v=…)` has something to show: a field v of the state."""
-        fields = getattr(self.start, "_fields", None)
-        return "v" in (self.initial_state(torch.zeros(1, 1, 1))._fields if fields is None else fields)
+        """Whether `snn.record(v=…)` has a field v of the state to show; what a function gives is seen when it runs."""
+        return "v" in getattr(self.start, "_fields", ("v",))
+
+    def membrane(self, x: Tensor, state: Any = None) -> Tensor:
+        """v [T, B, …] after each step."""
+        state = self.initial_state(x) if state is None else state
+        if "v" not in state._fields:
+            raise ParameterError(
+                f"the state of step {name_of(self.function)} has no v to record, only {', '.join(state._fields)}",
+                fix="call the field v, or record the spikes alone",
+            )
+        return super().membrane(x, state)
 
     def check_state(self, state: Any, x: Tensor) -> None:
         like = self.initial_state(x[:1])
