@@ -153,6 +153,17 @@ def test_recurrent_copies_and_precision() -> None:
     assert "step, decay=0.9 (learned), strength=<3> (learned), threshold=1" in repr(own())
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_model_around_it_is_one_graph() -> None:
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    model = nn.Sequential(snn.Linear(4, 3), own(compiled=True))
+    whole: Any = torch.compile(model, backend="aot_eager", fullgraph=True)
+    x = torch.rand(3, 2, 4) * 3
+    with torch.no_grad():
+        assert torch.equal(whole(x), nn.Sequential(model[0], own())(x))
+
+
 def test_transforms_of_torch() -> None:
     layer, x = own(), torch.rand(5, 2, 3)
     values = dict(layer.named_parameters())
