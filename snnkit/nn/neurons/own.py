@@ -144,8 +144,8 @@ def neuron(
     streaming (`snn.run`, `snn.stream`), recording, gradients, learnable parameters and `snn.Recurrent` come with it.
 
         class State(NamedTuple):
-            v: Tensor          # starts at 0
-            trace: Tensor = 0.0  # another start: a default; an int makes an int32 counter
+            v: Tensor  # starts at 0
+            trace: Tensor = 0.5  # starts at its default; an int makes an int32 counter
 
         def step(x, state, params):
             v = params["decay"] * state.v + x - params["strength"] * state.trace

@@ -41,8 +41,13 @@ def check_signature(step: Any) -> None:
 
 def _tensors(what: str, values: Any) -> Iterator[tuple[str, Tensor]]:
     found: list[tuple[str, Tensor]] = []
+
+    def see(path: str, value: Any) -> None:
+        if isinstance(value, Tensor):
+            found.append((f"{what}.{path}", value))
+
     if values is not None:
-        map_values(lambda path, v: found.append((f"{what}.{path}", v)) if isinstance(v, Tensor) else None, values)
+        map_values(see, values)
     yield from found
 
 
@@ -76,8 +81,8 @@ def check_step(layer: torch.nn.Module, step: Any, x: Tensor, state: Any, params:
     """
     where = f"the step {name_of(step)} of layer {layer_name(layer)}"
     x, state = x.clone(), type(state)(*(t.clone() for t in state))
-    before = [("its input x", x), *_tensors("state", state), *_tensors("params", params)]
-    before = [(name, t, t._version) for name, t in before if not t.is_inference()]
+    tensors = [("its input x", x), *_tensors("state", state), *_tensors("params", params)]
+    before = [(name, t, t._version) for name, t in tensors if not t.is_inference()]
     devices = [x.device] if x.device.type == "cuda" else []
     failure: Exception | None = None
     result: Any = None
