@@ -85,6 +85,8 @@ class Values:
             )
         number = tensor_of(path, value)
         field = path.replace(".", "_")
+        if any(field == other.replace(".", "_") for other in self.kept):
+            raise ParameterError(f"two parameters would be kept as {field!r}", fix="call one of them something else")
         if bound is None:
             name = f"{field}_fixed"
             module.register_buffer(name, spread(path, number, shape))
