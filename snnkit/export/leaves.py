@@ -21,7 +21,9 @@ from snnkit.graph.findings import Finding
 from snnkit.graph.model import Array
 from snnkit.graph.neurons import LI, LIF, CubaLIF, LinearLeakIF, Neuron
 from snnkit.graph.synapses import Conv, Dense, Pool, Scale, Sparse
+from snnkit.kernels.chunks import name_of
 from snnkit.nn.check import OURS
+from snnkit.nn.neurons.own import OwnNeuron
 from snnkit.nn.synapses.upsample import AXES
 
 
@@ -316,6 +318,11 @@ class Leaves:
             return linear_leak(m, each)
         if kind is snn.LI:
             return LI(each(m.decay))
+        if isinstance(m, OwnNeuron):
+            self._error("OWN_NEURON", path, f"its step {name_of(m.function)} ({where_defined(m.function)}) is "
+                        "a neuron of your own, and no chip computes it",
+                        "put snn.LIF, snn.CubaLIF or another layer of snnkit in its place to export")  # fmt: skip
+            return None
         self.unknown(path, m)
         return None
 
@@ -342,6 +349,12 @@ class Leaves:
         else:
             self._error("UNKNOWN_MODULE", path, f"{type(m).__module__}.{name} has no counterpart on a chip{hint}",
                         "compose the model from snnkit.nn layers")  # fmt: skip
+
+
+def where_defined(function: Any) -> str:
+    """File and line of a function, or its module where it has none."""
+    code = getattr(function, "__code__", None)
+    return getattr(function, "__module__", "") if code is None else f"{code.co_filename}:{code.co_firstlineno}"
 
 
 def linear_leak(m: snn.LinearLeakIF, each: Callable[[Tensor], Array]) -> Neuron:

@@ -20,6 +20,7 @@ from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import Connection, Graph, Input, Population, Readout
 from snnkit.graph.neurons import LI, Neuron
 from snnkit.graph.synapses import Scale
+from snnkit.nn.neurons.own_builtin import as_built_in
 from snnkit.nn.synapses.gate import Gate
 from snnkit.passes import simplify
 
@@ -124,6 +125,7 @@ class _Builder:
         if isinstance(m, snn.Recurrent):
             return self.recurrent(path, m, x)
         if isinstance(m, snn.Neuron):
+            m = as_built_in(m)
             neuron = leaves.neuron(path, m, x)
             return None if neuron is None else self.add_population(path, leaves.leaking(m, x), neuron)
         leaves.unknown(path, m)
@@ -180,7 +182,8 @@ class _Builder:
         return self.add_population(path, *logic(m.logic, a, b))
 
     def recurrent(self, path: str, m: Any, x: Value) -> Value | None:
-        neuron = self.leaves.neuron(f"{path}.neuron", m.neuron, x)
+        layer = as_built_in(m.neuron)
+        neuron = self.leaves.neuron(f"{path}.neuron", layer, x)
         own = Value(x.shape, (Term(path),))
         back = self.inside(f"{path}.synapse", m.synapse, own)
         if neuron is None or back is None:
@@ -191,7 +194,7 @@ class _Builder:
         if back.shape != x.shape:
             self.error("SHAPE", path, f"the recurrent synapse gives {list(back.shape)}, the neuron has {list(x.shape)}")
             return None
-        return self.add_population(path, self.leaves.leaking(m.neuron, x), neuron, back)
+        return self.add_population(path, self.leaves.leaking(layer, x), neuron, back)
 
     # ------------------------------------------------------------------------------------------------------- functions
     def call(self, node: fx.Node, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Value | None:

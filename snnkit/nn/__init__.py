@@ -22,6 +22,7 @@ from snnkit.nn.neurons import (
     LinearLeakIFState,
     LIState,
     Neuron,
+    neuron,
 )
 from snnkit.nn.operations import Operations, count_operations
 from snnkit.nn.record import Record, record
@@ -103,6 +104,7 @@ __all__ = [
     "convert_from",
     "count_operations",
     "learning",
+    "neuron",
     "over_time",
     "record",
     "run",

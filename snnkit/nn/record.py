@@ -30,7 +30,7 @@ class Record:
         for path, module in model.named_modules():
             if isinstance(module, Stateful) and id(module) not in self._inside:
                 self._inside.update(id(m) for m in module.modules() if m is not module)
-                if hasattr(module, "membrane"):
+                if getattr(module, "has_membrane", hasattr(module, "membrane")):
                     with_v.append(path)
                 if module.spiking:
                     spiking.add(path)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from snnkit.errors import SnnkitError, StateError, did_you_mean
+from snnkit.kernels.state import detach_state
 from snnkit.nn.check import explain_failure
 from snnkit.nn.context import Pass, current_pass, enter_pass, module_paths
 from snnkit.nn.module import Stateful
@@ -91,7 +92,7 @@ def stream(
     """
     for chunk in chunks:
         out, after = _run(model, chunk, states, None, streaming=True)
-        states = {path: state.detach() for path, state in after.items()}
+        states = {path: detach_state(state) for path, state in after.items()}
         yield out, states
 
 

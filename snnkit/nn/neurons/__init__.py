@@ -6,6 +6,7 @@ from snnkit.nn.neurons.cubalif import CubaLIF, CubaLIFState
 from snnkit.nn.neurons.li import LI, LIState
 from snnkit.nn.neurons.lif import LIF, LIFState
 from snnkit.nn.neurons.linear_leak import LinearLeakIF, LinearLeakIFState
+from snnkit.nn.neurons.own import neuron
 
 __all__ = [
     "ALIF",
@@ -19,4 +20,5 @@ __all__ = [
     "LinearLeakIF",
     "LinearLeakIFState",
     "Neuron",
+    "neuron",
 ]
