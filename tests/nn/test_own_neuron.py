@@ -355,7 +355,7 @@ def test_pieces_cover_the_sequence_with_few_lengths(sequences: list[int]) -> Non
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_compiled_chunks_give_lif_for_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three sizes, one compilation each way: chunks of 2 steps and one step over."""
-    monkeypatch.setattr(chunks, "LONGEST", 2)
+    monkeypatch.setattr(chunks, "LONGEST", 3)
     chunks.compiled_steps.cache_clear()
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
