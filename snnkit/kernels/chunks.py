@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import threading
 import warnings
@@ -50,8 +51,11 @@ class CompiledSteps:
         def chunk(x: Tensor, state: Any, params: Any) -> tuple[Tensor, Any]:
             return run_steps(step, x, state, params)
 
-        # a cache of its own: by default all steps would share the limit of 8 variants, and fail hard behind it
-        self._compiled: Any = torch.compile(chunk, fullgraph=True, recompile_limit=128, isolate_recompiles=True)
+        # a cache of its own: by default all steps share the limit of 8 variants, and fail hard behind it, as they do
+        # with a torch whose compile has no such options yet
+        limits: dict[str, Any] = {"recompile_limit": 128, "isolate_recompiles": True}
+        known = inspect.signature(torch.compile).parameters
+        self._compiled: Any = torch.compile(chunk, fullgraph=True, **{k: v for k, v in limits.items() if k in known})
 
     def __call__(self, x: Tensor, state: Any, params: Any) -> tuple[Tensor, Any]:
         """x [T, B, …] → (out [T, B, …], final state), as `run_steps`."""

@@ -82,7 +82,7 @@ class Processes:
             raise made[0]
         return made[1]  # type: ignore[no-any-return]
 
-    def in_turn(self, make: Callable[[], None]) -> None:
+    def in_turn(self, make: Callable[[], object]) -> None:
         """Call `make` in the first process, then in the first of each other node, then in the rest: what the earlier
         ones leave in a cache the later ones find."""
         mine = 0 if self.is_first else 1 if self.local_rank == 0 else 2
@@ -93,9 +93,9 @@ class Processes:
                     make()
                 except SnnkitError as error:
                     failed = error
-            for error in gathered(failed):
-                if error is not None:
-                    raise error
+            for told in gathered(failed):
+                if told is not None:
+                    raise told
 
 
 def started() -> Any:

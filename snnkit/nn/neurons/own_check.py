@@ -58,7 +58,7 @@ def check_state_like(state: Any, step: Any) -> None:
         StateError: it is something else.
     """
     if isinstance(state, tuple) and hasattr(state, "_fields"):
-        bad = [name for name, value in state._asdict().items() if not isinstance(value, Tensor)]
+        bad = [name for name, value in zip(state._fields, state, strict=True) if not isinstance(value, Tensor)]
         if not bad:
             return
         what = f"whose {bad[0]} is a {type(getattr(state, bad[0])).__name__}"

@@ -105,7 +105,7 @@ class Values:
     def value(self, module: torch.nn.Module, path: str) -> Tensor:
         """The effective value of one parameter, float32: a scalar, [C] or [C, H, W]."""
         name, bound = self.kept[path]
-        tensor = module._parameters.get(name)
+        tensor: Tensor | None = module._parameters.get(name)
         if tensor is None:
             tensor = module._buffers[name]
         assert tensor is not None
