@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -80,7 +81,6 @@ def _layout(x: Tensor) -> tuple[Tensor, list[int], list[int]]:
     return x.to(state_dtype(x)), [d for d in range(x.dim()) if d != 2], [1, 1, -1] + [1] * (x.dim() - 3)
 
 
-@torch.compiler.disable
 def normalise_together(
     x: Tensor, gain: Tensor | None, bias: Tensor | None, mask: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,4 +94,10 @@ def normalise_together(
 
     Source: the sums of Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1; over processes as torch.nn.SyncBatchNorm.
     """
-    return _Together.apply(x, gain, bias, mask, eps)  # type: ignore[no-any-return, no-untyped-call]
+    return _uncompiled()(x, gain, bias, mask, eps)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _uncompiled() -> Any:
+    """The normalisation, hidden from torch.compile; made when first used, because that loads torch's compiler."""
+    return torch.compiler.disable(_Together.apply)
