@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,11 +31,6 @@ class Batch(NamedTuple):
 def as_inputs(x: Input) -> tuple[torch.Tensor, ...]:
     """The positional arguments of a model: `model(*as_inputs(batch.x))`."""
     return x if isinstance(x, tuple) else (x,)
-
-
-def each_input(function: Callable[[torch.Tensor], torch.Tensor], x: Input) -> Input:
-    """The function's result for the input, or for each of several."""
-    return tuple(function(part) for part in x) if isinstance(x, tuple) else function(x)
 
 
 Frames = NDArray[np.number] | tuple[NDArray[np.number], ...]

@@ -205,14 +205,6 @@ def is_shd(path: Path) -> bool:
             raise damaged(path, error) from None
 
 
-def samples(path: Path) -> int:
-    """How many recordings an HDF5 file holds."""
-    if not is_shd(path):
-        return 1
-    with open_file(path) as file:
-        return len(file["spikes/times"])
-
-
 def _columns(file: Any) -> tuple[str, dict[str, str]]:
     """(group, {"t": name, …}) of the first group with all four columns."""
     import h5py
