@@ -8,6 +8,8 @@ One draw per sample, on the events:
   g · N are kept; beyond 1, a share g − 1 of them is sent twice;
 - blanked bands: up to `blanks` runs of at most `blank_width` neighbouring channels send nothing, as SpecAugment's
   frequency masks (Park et al. 2019, doi:10.21437/Interspeech.2019-2680);
+- gaps: for up to `gaps` stretches of at most `gap_us` nothing is sent, as its time masks; each starts between 0 and the
+  recording's last event;
 - jitter: each event's time moves by a normally distributed amount.
 
 Before these, a recording whose signal is there may be one of its takes (`snnkit.data.retake`).
@@ -37,6 +39,8 @@ class SeriesAugment:
         gain: events sent, as a factor in [1 − gain, 1 + gain].
         blanks: up to so many runs of channels are silenced.
         blank_width: channels of such a run, at most; drawn from 1 on.
+        gaps: up to so many stretches of time are silenced.
+        gap_us: length of such a stretch, at most, in µs; drawn from 0 on.
         jitter_us: standard deviation of each event's own shift in time.
         window_us: events that a change moves beyond this time are left out; None: kept.
         retake: recordings are taken again, where the data set codes sampled signals; None: not.
@@ -48,12 +52,15 @@ class SeriesAugment:
     gain: float = 0.0
     blanks: int = 0
     blank_width: int = 4
+    gaps: int = 0
+    gap_us: float = 50_000.0
     jitter_us: float = 0.0
     window_us: int | None = None
     retake: Retake | None = None
 
     def __post_init__(self) -> None:
-        limits = {"shift_us": 1e9, "stretch": 0.9, "band_shift": 1000, "gain": 1.0, "blanks": 100, "jitter_us": 1e9}
+        limits = {"shift_us": 1e9, "stretch": 0.9, "band_shift": 1000, "gain": 1.0, "blanks": 100,
+                  "gaps": 100, "gap_us": 1e9, "jitter_us": 1e9}  # fmt: skip
         for name, limit in limits.items():
             value = getattr(self, name)
             if not 0 <= value <= limit:
@@ -66,8 +73,8 @@ class SeriesAugment:
     @property
     def active(self) -> bool:
         """Whether anything can change."""
-        changes = (self.shift_us, self.stretch, self.band_shift, self.gain, self.blanks, self.jitter_us, self.retake)
-        return any(changes)
+        return any((self.shift_us, self.stretch, self.band_shift, self.gain, self.blanks, self.gaps, self.jitter_us,
+                    self.retake))  # fmt: skip
 
     def apply(self, columns: Columns, sensor_size: tuple[int, int], rng: np.random.Generator) -> Columns:
         """One random draw on the columns (t, x, y, p) [N] of a recording; returns new columns [M], in order of time."""
@@ -87,6 +94,11 @@ class SeriesAugment:
             run = int(rng.integers(1, self.blank_width + 1))
             first = int(rng.integers(0, width))
             keep &= (nx < first) | (nx >= first + run)
+        if self.gaps:  # no draws without gaps: samples of recipes that have none stay what they were
+            end = int(nt.max(initial=0)) + 1
+            for _ in range(int(rng.integers(0, self.gaps + 1))):
+                first, length = rng.uniform(0, end), rng.uniform(0, self.gap_us)
+                keep &= (nt < first) | (nt >= first + length)
         copies = keep.astype(np.int64)
         if self.gain:
             g = 1.0 + self.gain * gain

@@ -3,6 +3,7 @@
 `snnkit models` lists them with parameters, neurons and the chips that take them; so does `catalog`.
 """
 
+from snnkit.models.band import BandClassifier
 from snnkit.models.catalog import CATALOG, Architecture, find
 from snnkit.models.conv import ConvClassifier
 from snnkit.models.crossbar import CrossbarClassifier
@@ -17,6 +18,7 @@ from snnkit.models.vgg import SpikingVGG
 __all__ = [
     "CATALOG",
     "Architecture",
+    "BandClassifier",
     "Branch",
     "ConvClassifier",
     "CrossbarClassifier",

@@ -10,6 +10,7 @@ import torch
 
 from snnkit import nn as snn
 from snnkit.errors import ParameterError
+from snnkit.models.spread import check_spread, scattered_delays, spread_decays
 
 
 class DenseClassifier(torch.nn.Sequential):
@@ -54,26 +55,20 @@ class DenseClassifier(torch.nn.Sequential):
             raise ParameterError(
                 f"DenseClassifier(hidden={list(hidden)}, num_classes={num_classes}) has a size below 1"
             )
-        if taus is not None and min(taus) <= 0.0:
-            raise ParameterError(f"DenseClassifier(taus={list(taus)})", fix="give two time constants above 0, in steps")
-        if delays is not None and delays < 0:
-            raise ParameterError(f"DenseClassifier(delays={delays})", fix="give a number of steps, or null")
+        check_spread("DenseClassifier", taus, delays)
         layers: OrderedDict[str, torch.nn.Module] = OrderedDict(flatten=snn.Flatten())
         n = math.prod(input_shape)
         for k, m in enumerate(hidden, 1):
             layers[f"linear{k}"] = snn.Linear(n, m, bias=not norm)
             if norm:
                 layers[f"norm{k}"] = snn.BatchNorm(m)
-            mem: float | torch.Tensor = decay
-            if taus is not None:
-                mem = torch.exp(-1.0 / torch.logspace(math.log10(taus[0]), math.log10(taus[1]), m))
+            mem = decay if taus is None else spread_decays(taus, m)
             if decay_syn is None:
                 layers[f"lif{k}"] = snn.LIF(decay=mem, surrogate=surrogate)
             else:
                 layers[f"lif{k}"] = snn.CubaLIF(decay_syn=decay_syn, decay_mem=mem, surrogate=surrogate)
             if delays is not None and k < len(hidden):
-                # The step is prime to most sizes: neighbours, whose time constants are alike, get delays far apart.
-                layers[f"delay{k}"] = snn.Delay([37 * i % (delays + 1) for i in range(m)])
+                layers[f"delay{k}"] = snn.Delay(scattered_delays(delays, m))
             layers[f"dropout{k}"] = snn.Dropout(dropout)
             n = m
         layers["head"] = snn.Linear(n, num_classes, bias=False)

@@ -96,6 +96,8 @@ def columns(seed, n=300, width=40):
         gain=st.floats(0, 1),
         blanks=st.integers(0, 3),
         blank_width=st.integers(1, 10),
+        gaps=st.integers(0, 3),
+        gap_us=st.floats(0, 2e5),
         jitter_us=st.floats(0, 1e4),
         window_us=st.sampled_from([None, 600_000]),
     ),
@@ -133,10 +135,21 @@ def test_each_change_does_what_it_says():
     assert max(counts) > 1.4
     left = {*of(blanks=5, blank_width=8)[1]}
     assert left <= {*before[1]}
+    lengths = set()
+    for seed in range(60):
+        t = SeriesAugment(gaps=1, gap_us=2e5).apply(before, (40, 1), rng(seed))[0]
+        kept = np.isin(before[0], t)
+        silent = before[0][~kept]
+        assert kept.sum() == len(t)
+        if len(silent):
+            assert silent[-1] - silent[0] <= 2e5
+            assert not kept[(before[0] >= silent[0]) & (before[0] <= silent[-1])].any(), "one gap"
+        lengths.add(len(silent) // 20)
+    assert {0, 1, 2, 3} <= lengths, "no gap, short ones and long ones"
 
 
 @pytest.mark.parametrize(
-    "settings", [{"stretch": 1.0}, {"gain": -0.1}, {"blanks": -1}, {"blank_width": 0}, {"window_us": 0}]
+    "settings", [{"stretch": 1.0}, {"gain": -0.1}, {"blanks": -1}, {"blank_width": 0}, {"gaps": -1}, {"window_us": 0}]
 )
 def test_ranges_of_augmentation_are_checked(settings):
     with pytest.raises(ParameterError, match="augmentation"):

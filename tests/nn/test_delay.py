@@ -80,3 +80,24 @@ def test_bad_settings_and_inputs() -> None:
         layer(x, snn.Delay(3).initial_state(x))
     assert layer.state_dict() == {}
     assert repr(snn.Delay([0] * 20)) == "Delay(steps=<20: 0 … 0>)"
+
+
+def test_derivatives_of_every_kind() -> None:
+    """Twice backward, forward mode and vmap: the delay is linear, so each is the delay again."""
+    g = torch.Generator().manual_seed(0)
+    for pixels in ((), (2, 3)):
+        layer = snn.Delay([0, 2, 1])
+        x = torch.randn(4, 2, 3, *pixels, generator=g, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(layer, (x,), check_forward_ad=True)
+        assert torch.autograd.gradgradcheck(layer, (x,))
+        many = torch.randn(5, *x.shape, generator=g, dtype=torch.float64)
+        assert torch.equal(torch.func.vmap(layer)(many), torch.stack([layer(each) for each in many]))
+
+
+def test_a_delay_of_channels_compiles_and_exports() -> None:
+    layer = snn.Delay([0, 2, 1]).eval()
+    x = torch.randn(4, 2, 3, 5)
+    program = torch.export.export(layer, (x,), strict=False)
+    assert torch.equal(program.module()(x), layer(x))
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x), layer(x))

@@ -21,7 +21,7 @@ COUNTS = {
     "nmnist/few_shot": "made for no chip",
     "saccade_digits/varied": "made for no chip",
     "braille/dense": "send on delta sends several events of a channel in a step",
-    "fsdd/dense": "send on delta sends several events of a channel in a step",
+    "fsdd/bands": "send on delta sends several events of a channel in a step",
 }
 """Shipped recipes are made for chips, whose input is binary; these are not."""
 

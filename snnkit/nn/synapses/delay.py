@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from snnkit.errors import ParameterError
 from snnkit.kernels.state import detach_state, move_state, state_dtype
@@ -26,6 +27,47 @@ class DelayState(NamedTuple):
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> DelayState:
         """The state on another device; `dtype` applies to its floating-point tensors only."""
         return move_state(self, device, dtype)
+
+
+def _shifted(every: Tensor, offsets: Tensor, steps: int) -> Tensor:
+    """every [S, B, C, …] → [steps, B, C, …]: out[t, b, c] = every[t + offsets[c], b, c]."""
+    batch, channels, pixels = every.shape[1], every.shape[2], every.shape[3:].numel()
+    rows = torch.arange(steps, device=every.device)[:, None] + offsets  # [T, C]
+    if pixels == 1 or every.numel() == 0:
+        return every.gather(0, rows.view(steps, 1, -1, *[1] * (every.dim() - 3)).expand(-1, *every.shape[1:]))
+    # Whole rows of pixels at a time: a gather looks up each element's place (16 times slower for 20 pixels).
+    inner = torch.arange(batch * channels, device=every.device).view(1, batch, channels)
+    places = rows[:, None, :] * (batch * channels) + inner
+    return functional.embedding(places, every.reshape(-1, pixels)).view(steps, *every.shape[1:])
+
+
+class _Shifted(torch.autograd.Function):
+    """`_shifted`, whose gradient is a shift the other way and not a scatter."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(every: Tensor, offsets: Tensor, steps: int) -> Tensor:
+        return _shifted(every, offsets, steps)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+        every, offsets, ctx.steps = inputs
+        ctx.length = every.shape[0]
+        ctx.save_for_backward(offsets)
+        ctx.save_for_forward(offsets)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (grad,), (offsets,) = grads, ctx.saved_tensors
+        # out[t] has every[t + o]: every[s] goes to out[s − o], where that is a step of out.
+        longest = ctx.length - ctx.steps
+        silence = grad.new_zeros(longest, *grad.shape[1:])
+        return _Shifted.apply(torch.cat([silence, grad, silence]), longest - offsets, ctx.length), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return _Shifted.apply(tangents[0], *ctx.saved_tensors, ctx.steps)
 
 
 class Delay(Stateful):
@@ -68,8 +110,7 @@ class Delay(Stateful):
         if isinstance(self.steps, int):
             out = every[: x.shape[0]]
         else:
-            rows = torch.arange(x.shape[0], device=x.device)[:, None] + self.offsets  # [T, C]
-            out = every.gather(0, rows.view(x.shape[0], 1, -1, *[1] * (x.dim() - 3)).expand(x.shape))
+            out = _Shifted.apply(every, self.offsets, x.shape[0])
         # A copy, so that a state does not keep the whole chunk that it is the end of.
         return out.to(x.dtype), DelayState(every[x.shape[0] :].clone()) if want_state else None
 
