@@ -97,8 +97,8 @@ class SeriesAugment:
         if self.gaps:  # no draws without gaps: samples of recipes that have none stay what they were
             end = int(nt.max(initial=0)) + 1
             for _ in range(int(rng.integers(0, self.gaps + 1))):
-                first, length = rng.uniform(0, end), rng.uniform(0, self.gap_us)
-                keep &= (nt < first) | (nt >= first + length)
+                begin, length = rng.uniform(0, end), rng.uniform(0, self.gap_us)
+                keep &= (nt < begin) | (nt >= begin + length)
         copies = keep.astype(np.int64)
         if self.gain:
             g = 1.0 + self.gain * gain

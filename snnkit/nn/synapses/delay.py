@@ -13,6 +13,7 @@ from snnkit.errors import ParameterError
 from snnkit.kernels.state import detach_state, move_state, state_dtype
 from snnkit.nn.module import Stateful
 from snnkit.nn.shapes import shape_error
+from snnkit.surrogate.heaviside import transformed
 
 
 class DelayState(NamedTuple):
@@ -44,8 +45,6 @@ def _shifted(every: Tensor, offsets: Tensor, steps: int) -> Tensor:
 class _Shifted(torch.autograd.Function):
     """`_shifted`, whose gradient is a shift the other way and not a scatter."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(every: Tensor, offsets: Tensor, steps: int) -> Tensor:
         return _shifted(every, offsets, steps)
@@ -55,7 +54,6 @@ class _Shifted(torch.autograd.Function):
         every, offsets, ctx.steps = inputs
         ctx.length = every.shape[0]
         ctx.save_for_backward(offsets)
-        ctx.save_for_forward(offsets)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -64,10 +62,6 @@ class _Shifted(torch.autograd.Function):
         longest = ctx.length - ctx.steps
         silence = grad.new_zeros(longest, *grad.shape[1:])
         return _Shifted.apply(torch.cat([silence, grad, silence]), longest - offsets, ctx.length), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> Any:
-        return _Shifted.apply(tangents[0], *ctx.saved_tensors, ctx.steps)
 
 
 class Delay(Stateful):
@@ -110,7 +104,9 @@ class Delay(Stateful):
         if isinstance(self.steps, int):
             out = every[: x.shape[0]]
         else:
-            out = _Shifted.apply(every, self.offsets, x.shape[0])
+            # torch.func and forward mode see plain operations, which have every derivative.
+            shift = _shifted if transformed() else _Shifted.apply
+            out = shift(every, self.offsets, x.shape[0])
         # A copy, so that a state does not keep the whole chunk that it is the end of.
         return out.to(x.dtype), DelayState(every[x.shape[0] :].clone()) if want_state else None
 
