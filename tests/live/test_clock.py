@@ -1,4 +1,4 @@
-"""Steps by the wall clock: lateness, silence, clocks that differ, jump or stand still; skipping. No time passes here."""
+"""Steps by the wall clock: lateness, silence, clocks that differ, jump or stand still; skipping. No time passes."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def play(stepper: Stepper, ms: range, showed: int) -> list[tuple[int, int]]:
 def test_a_sender_that_pauses_and_goes_on_in_time() -> None:
     """Its clock went on (a camera whose cable was out): silent steps, and nothing is late."""
     stepper = live()
-    play(stepper, range(0, 100), 0)
+    play(stepper, range(100), 0)
     stepper.push(tick(5000))
     assert [e for _, e in taken(stepper)] == [1] + 4898 * [0]
     play(stepper, range(5000, 5100), 5000)
@@ -180,7 +180,7 @@ def test_a_sender_that_pauses_and_goes_on_in_time() -> None:
 def test_a_sensor_that_stood_still_shortly(pause: int) -> None:
     """Late until the map of the clocks follows, then in time; the network does not begin anew."""
     stepper = live()
-    play(stepper, range(0, 2000), 0)
+    play(stepper, range(2000), 0)
     play(stepper, range(2000 + pause, 5000), 2000)
     assert stepper.jumps == 0
     assert 0 < stepper.late <= 2 * SPAN_NS // MS + 1
@@ -193,7 +193,7 @@ def test_a_sensor_that_stood_still_shortly(pause: int) -> None:
 def test_a_sender_that_begins_again(back: int) -> None:
     """Or stood still for long: after a quarter of a second the network begins anew with the new clock."""
     stepper = live()
-    steps = play(stepper, range(0, 9500), 1000)
+    steps = play(stepper, range(9500), 1000)
     steps += play(stepper, range(9500, 11_000), 10_500 - back)
     assert (stepper.jumps, steps.count(("anew", 0))) == (1, 1)
     patience = PATIENCE_NS // MS
@@ -205,7 +205,7 @@ def test_a_sender_that_begins_again(back: int) -> None:
 
 def test_a_far_jump_needs_no_patience() -> None:
     stepper = live()
-    play(stepper, range(0, 100), 20_000)
+    play(stepper, range(100), 20_000)
     steps = play(stepper, range(100, 200), 0)
     assert (stepper.jumps, stepper.late) == (1, 0)
     assert steps[steps.index(("anew", 0)) + 1] == (0, 1)
@@ -214,7 +214,7 @@ def test_a_far_jump_needs_no_patience() -> None:
 def test_one_wrong_time_heals() -> None:
     """An event of 5 s ahead runs the steps there; then the network begins anew at the right time."""
     stepper = live()
-    play(stepper, range(0, 100), 0)
+    play(stepper, range(100), 0)
     stepper.push(sent([5_000_000], 100))
     steps = play(stepper, range(100, 1000), 100)
     assert stepper.jumps == 1
@@ -225,7 +225,7 @@ def test_one_wrong_time_heals() -> None:
 def test_a_late_burst_is_late_and_no_more() -> None:
     """A sender that was held up for half a second and sends it all: those are late, what follows is in time."""
     stepper = live()
-    play(stepper, range(0, 1000), 0)
+    play(stepper, range(1000), 0)
     stepper.push(tick(1500))
     taken(stepper)
     stepper.push(sent([1000 * k for k in range(1000, 1500)], 1500))
