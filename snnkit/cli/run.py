@@ -28,7 +28,8 @@ LATENESS_HELP = """\
 live input: how long after a step's end its events may come; then it
 closes by the clock, with or without them, and what comes later is
 late. More than the sender gathers events for, plus what the way of
-packets differs (default: --hold and two steps, at least 2000).
+packets differs (default: --hold and two steps, at least 2000, and up
+to 20000 where more than 0.5 % of a second's events come later).
 off: only events close steps, and silence stops the network"""
 BEHIND_HELP = """\
 input in time: when more than N steps are over and not computed, skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 SPAN_NS = 500_000_000
 """The fastest packet of the latest one to two such spans tells the time: drift of 1e-4 is followed within 0.1 ms."""
 PATIENCE_NS = 250_000_000
@@ -49,3 +51,37 @@ class SensorClock:
             return None
         local = at + max(self._best, self._before)
         return local // 1000 if self._speed == 1 else int(local * self._speed / 1000)
+
+
+class Delays:
+    """How long after the end of their steps events come, and the lateness that lets nearly all of them in.
+
+    As the latest one to two spans were: the least lateness at which at most `SHARE` of their events would have been
+    late, in steps of `UNIT_US`, from `least` to `most`.
+
+    Args:
+        least, most: µs.
+    """
+
+    SHARE = 0.005
+    UNIT_US = 250
+
+    def __init__(self, least: int, most: int) -> None:
+        self.us, self._least, self._most = least, least, most
+        units = max(most // self.UNIT_US, 1) + 2
+        self._latest, self._before = np.zeros(units, np.int64), np.zeros(units, np.int64)
+        self._since = 0
+
+    def heard(self, us: int, n: int, at: int) -> None:
+        """n events that came `us` µs after the end of their step, at `at` ns."""
+        if at - self._since >= SPAN_NS:
+            stale = at - self._since >= 2 * SPAN_NS
+            self._latest, self._before = self._before, self._latest
+            self._latest[:] = 0
+            if stale:
+                self._before[:] = 0
+            self._since = at
+        self._latest[min(max(us // self.UNIT_US + 1, 0), len(self._latest) - 1)] += n
+        later = np.cumsum((self._latest + self._before)[::-1])[::-1]  # so many came in this unit or a later one
+        units = int(np.count_nonzero(later > self.SHARE * later[0])) - 1
+        self.us = min(max(units * self.UNIT_US, self._least), self._most)

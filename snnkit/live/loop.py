@@ -35,11 +35,12 @@ class Loop:
     ) -> None:  # fmt: skip
         self.queue = EventQueue(settings.queue, settings.policy or ("drop-oldest" if source.live else "block"))
         frames = network.facts.frames
+        lateness, most = settings.lateness_us(dt) if source.live else (None, None)
         self.stepper = Stepper(
             network.facts.sensor_size, dt, grid=frames.grid, binary=bool(frames.binary) and frames.encoding is None,
             most=255 if frames.encoding is not None else network.most, hold=settings.hold,
-            lateness=settings.lateness_us(dt) if source.live else None, speed=source.speed, gap=settings.gap,
-            start=settings.start, depth=settings.chunk + 2,
+            lateness=lateness, most_lateness=most, speed=source.speed, gap=settings.gap, start=settings.start,
+            depth=settings.chunk + 2,
         )  # fmt: skip
         self.reader = Reader(network, self.stepper, self.queue, settings, show, clock)
         self._chunk, self._limit, self._clock = settings.chunk, settings.behind, clock
@@ -196,6 +197,7 @@ def _summary(
         "skipped_steps": stepper.skipped_steps,
         "skips": loop.skips,
         "most_steps_behind": loop.behind,
+        "us_of_lateness": stepper.lateness or 0,
         "packets": getattr(source, "packets", 0),
     }
     return Summary(

@@ -12,7 +12,8 @@ from snnkit.live.queue import Policy
 
 Reset = Literal["window", "none"]
 RESETS: tuple[Reset, ...] = ("window", "none")
-LEAST_LATENESS_US = 2000
+LATENESS_US = (2000, 20_000)
+"""The least "auto", without `hold`, and the most that it becomes by itself."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class LiveSettings:
         lateness: of what comes live: µs that the events of a step may come after its end, by the clocks (see
             `clock.SensorClock`); then the step closes, with or without events, and what comes for it later is late.
             More than the sender gathers events for and than packets differ in their way. "auto": `hold` and two steps,
-            or 2 ms where that is more. "off": steps close by events only, and nothing goes on in silence. (A recording
-            at a speed is known to the end of what is due: there, steps close with it and nothing is late.)
+            at least 2 ms, and up to 20 ms where more than 0.5 % of the latest second's events came later. "off": steps
+            close by events only, and nothing goes on in silence. (A recording at a speed is known to the end of what is
+            due: there, steps close with it and nothing is late.)
         behind: of what comes in time: when more than so many steps are over and not computed, they are skipped up to
             the present one, and the network begins anew at rest with it; skipped steps and their events are counted,
             and the answer of what it knew before is given. At least `window` if whole windows are to be answered. None:
@@ -77,8 +79,9 @@ class LiveSettings:
             if value is not None and not value > 0:
                 raise ParameterError(f"{name} is {value}", fix="give a positive time")
 
-    def lateness_us(self, dt: Fraction) -> int | None:
-        """µs, for steps of `dt` µs; None: steps do not close by the clocks."""
+    def lateness_us(self, dt: Fraction) -> tuple[int | None, int | None]:
+        """`lateness` and `most_lateness` of a `Stepper`, for steps of `dt` µs."""
         if self.lateness == "auto":
-            return self.hold + max(math.ceil(2 * dt), LEAST_LATENESS_US)
-        return None if self.lateness == "off" else self.lateness
+            least = max(math.ceil(2 * dt), LATENESS_US[0])
+            return self.hold + least, self.hold + max(least, LATENESS_US[1])
+        return (None if self.lateness == "off" else self.lateness), None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.errors import ParameterError
-from snnkit.live.clock import PATIENCE_NS, SensorClock
+from snnkit.live.clock import PATIENCE_NS, Delays, SensorClock
 from snnkit.live.sources import Chunk, no_events
 
 FRAMES_BYTES = 1 << 26
@@ -50,6 +50,7 @@ class Stepper:
         binary: cells are 0 or 1; otherwise counts up to `most`, the rest is counted in `clipped`.
         hold: µs by which events may be out of order.
         lateness: µs after the end of a step at which it closes by the clocks; None: never.
+        most_lateness: it grows to so many µs where much comes later (`clock.Delays`); None: it stays.
         speed: of an input that comes in time, see `SensorClock`; None: as fast as it is taken.
         gap: µs, see above.
         start: time in µs at which the first step starts (rounded down to a step); None: the step of the first event,
@@ -74,6 +75,7 @@ class Stepper:
         most: int = 255,
         hold: int = 0,
         lateness: int | None = None,
+        most_lateness: int | None = None,
         speed: float | None = None,
         gap: int = 10_000_000,
         start: int | None = None,
@@ -89,7 +91,8 @@ class Stepper:
 
         self._kernel = scatter
         self.dt, self._num, self._den = dt, dt.numerator, dt.denominator
-        self.hold, self.lateness = hold, lateness
+        self.hold, self._lateness = hold, lateness
+        self._delays = None if lateness is None or most_lateness is None else Delays(lateness, most_lateness)
         self._clock = SensorClock(speed or 1.0)
         self._gap = max(self.step_of(gap), self.step_of(hold) + 1)  # the first event is never a jump
         width, height = sensor_size
@@ -141,6 +144,11 @@ class Stepper:
     def ready(self) -> bool:
         """Whether `take` gives something now."""
         return self._jumped or self.closable > 0
+
+    @property
+    def lateness(self) -> int | None:
+        """µs after the end of a step at which it closes by the clocks now."""
+        return self._lateness if self._delays is None else self._delays.us
 
     def due(self, now: int) -> int | None:
         """The first step that is not over, by the clocks, at `now` ns of ours (less `lateness`); None: not known."""
@@ -211,6 +219,9 @@ class Stepper:
             return
         newest = int(chunk.events["t"][-1])
         self._clock.heard(newest if chunk.mark is None else chunk.mark, last)
+        if self._delays is not None and (here := self._clock.time(chunk.arrival)) is not None:
+            over = int(self.end_of(self.step_of(int(chunk.events["t"][0]))))
+            self._delays.heard(here - over, len(chunk.events), chunk.arrival)
         set_back = (int(self._state[self._kernel.EDGE]) - self.step_of(newest)) * self.dt * 1000 > PATIENCE_NS
         if in_time or not set_back or self.lateness is None:
             self._late_since = None

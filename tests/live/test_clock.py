@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from snnkit.data.events import EVENT_DTYPE
 from snnkit.errors import ParameterError, UsageError
 from snnkit.live import Chunk, LiveSettings, Stepper, open_network, run
-from snnkit.live.clock import PATIENCE_NS, SPAN_NS, SensorClock
+from snnkit.live.clock import PATIENCE_NS, SPAN_NS, Delays, SensorClock
 from snnkit.live.loop import Loop
 from snnkit.live.sources import ArraySource, Malformed
 
@@ -94,14 +94,15 @@ def test_off_waits_for_events() -> None:
     delays=st.lists(st.integers(0, 6000), min_size=1, max_size=40),
     ticks=st.lists(st.integers(0, 50_000), max_size=40),
     lateness=st.integers(0, 5000),
+    grows=st.booleans(),
 )
-def test_late_depends_on_arrivals_only(delays: list[int], ticks: list[int], lateness: int) -> None:
+def test_late_depends_on_arrivals_only(delays: list[int], ticks: list[int], lateness: int, grows: bool) -> None:
     """An event a ms from sensor to here. The same steps however often silence is told; late is who came too late."""
     times = [700 * k for k in range(len(delays))]
     came = sorted((t + d, t) for t, d in zip(times, delays))
     found = []
     for silences in ([], ticks):
-        stepper, steps = live(lateness=lateness, hold=10_000), []
+        stepper, steps = live(lateness=lateness, most_lateness=9000 if grows else None, hold=10_000), []
         todo = [(a, 1, t) for a, t in came] + [(a, 0, 0) for a in silences]
         for arrival, kind, t in sorted(todo):
             stepper.push(sent([t], arrival / 1000) if kind else tick(arrival / 1000))
@@ -109,6 +110,8 @@ def test_late_depends_on_arrivals_only(delays: list[int], ticks: list[int], late
         stepper.finish()
         found.append(([s for s in steps + taken(stepper) if s[1]], stepper.late, stepper.placed))
     assert found[0] == found[1]
+    if grows:
+        return
     best, first, late = None, None, 0
     newest = -1
     for arrival, t in came:
@@ -257,6 +260,30 @@ def test_skipping() -> None:
     assert (stepper.skipped_steps, stepper.skipped) == (11 + 8, 8)
 
 
+@given(st.lists(st.tuples(st.integers(-500, 9000), st.integers(1, 300)), min_size=1, max_size=60))
+def test_lateness_that_grows_lets_nearly_all_in(came: list[tuple[int, int]]) -> None:
+    delays = Delays(2000, 5000)
+    for us, n in came:
+        delays.heard(us, n, START)
+    us, n = np.array(came).T
+    share = [n[us >= lateness].sum() / n.sum() for lateness in (delays.us, delays.us - Delays.UNIT_US)]
+    assert 2000 <= delays.us <= 5000
+    assert share[0] <= Delays.SHARE or delays.us == 5000
+    assert share[1] > Delays.SHARE or delays.us == 2000
+
+
+def test_lateness_falls_again() -> None:
+    """A sender that gathers 8 ms of events, then 1 ms."""
+    stepper = live(most_lateness=20_000)
+    for ms in range(8, 1600, 8):
+        stepper.push(sent([1000 * k for k in range(ms - 8, ms)], ms))
+        taken(stepper)
+    assert stepper.lateness == 6250  # the end of the first's step was 6 ms ago, by a clock that shows the last's time
+    assert stepper.late == 0
+    play(stepper, range(1600, 2700), 1600)
+    assert (stepper.lateness, stepper.late) == (2000, 0)
+
+
 class Now:
     """A clock that stands still."""
 
@@ -385,7 +412,7 @@ def test_wrong_use(chip: Path) -> None:
     for bad in ({"lateness": -1}, {"lateness": "soon"}, {"behind": 0}):
         with pytest.raises(ParameterError):
             LiveSettings(**bad)  # type: ignore[arg-type]
-    assert LiveSettings().lateness_us(Fraction(100)) == 2000
-    assert LiveSettings(hold=70).lateness_us(Fraction(10_001, 2)) == 70 + 10_001
-    assert LiveSettings(lateness=0).lateness_us(Fraction(1)) == 0
-    assert LiveSettings(lateness="off").lateness_us(Fraction(1)) is None
+    assert LiveSettings().lateness_us(Fraction(100)) == (2000, 20_000)
+    assert LiveSettings(hold=70).lateness_us(Fraction(20_001, 2)) == (70 + 20_001, 70 + 20_001)
+    assert LiveSettings(lateness=0).lateness_us(Fraction(1)) == (0, None)
+    assert LiveSettings(lateness="off").lateness_us(Fraction(1)) == (None, None)
