@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.data.events import EVENT_DTYPE
-from snnkit.live.loop import LiveSettings
 from snnkit.live.loop import run as live
 from snnkit.live.network import Network, open_network
+from snnkit.live.settings import LiveSettings
 from snnkit.live.sources import Chunk, Malformed
 from snnkit.live.udp import UdpSource
 
@@ -56,7 +56,7 @@ def events(rate: int, ms: int, bursty: bool = False, seed: int = 0, start_us: in
 class WordSource:
     """EVT 2 words of a stream in memory, decoded when they are due; a mark follows every slice, as of a recording."""
 
-    live = True
+    live, speed = True, 1.0
     sensor_size: tuple[int, int] | None = (SIDE, SIDE)
 
     def __init__(self, rate: int, seconds: float, bursty: bool) -> None:

@@ -59,12 +59,21 @@ def _print(rows: Sequence[Row], chips: Sequence[str]) -> None:
         for v in row.verdicts:
             if v.reason:
                 print(f"{row.architecture.name} on {v.target}: {'' if v.fits is None else 'no, '}{v.reason}")
+    if any(v.stand_in for row in rows for v in row.verdicts):
+        print(
+            "(stand-in): the network is too large to be mapped here (--limit). The answer is that of a small one of the"
+            " same kinds of\nlayers: what refuses a kind of layer refuses the network too; what its size would need"
+            " was not counted"
+        )
 
 
 def _row(row: Row, fits: bool) -> list[Any]:
     a = row.architecture
     last: list[Any] = [a.paper]
     if fits:
-        last = [v.code.lower().replace("_", " ") if not v.fits else "yes" for v in row.verdicts]
+        last = [
+            "yes" if v.fits else v.code.lower().replace("_", " ") + (" (stand-in)" if v.stand_in else "")
+            for v in row.verdicts
+        ]
     shape = "×".join(map(str, a.input_shape))
     return [a.name, shape, a.sizes.parameters, a.stated.split(" (")[0], a.sizes.neurons, a.sizes.synapses, *last]

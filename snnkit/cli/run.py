@@ -7,7 +7,7 @@
   cat camera.raw | snnkit run nmnist.snnx --input - --show jsonl     EVT 2 words, or what a header says
 
 Events become steps of fixed length; the network keeps its state from step to step; an answer is read over a window.
-Every event is accounted for: received = processed + dropped + late + malformed. Ctrl-C ends with the summary.
+Every event is accounted for: received = processed + dropped + late + skipped + malformed. Ctrl-C ends with the summary.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+from typing import Any
 
 RESET_HELP = """\
 window (default): back to rest after every window, as between
@@ -23,9 +24,17 @@ none: the network runs on, and an answer looks back on the latest
 window: counts, means, largest values over it; a last membrane less
 what of it is older than the window (of a run whose read-out is
 snn.LI; on a chip, the membrane as it is)"""
-IDLE_HELP = """\
-live input: silence after which steps close by our clock; more than
-the sender's time between packets (default 20000)"""
+LATENESS_HELP = """\
+live input: how long after a step's end its events may come; then it
+closes by the clock, with or without them, and what comes later is
+late. More than the sender gathers events for, plus what the way of
+packets differs (default: --hold and two steps, at least 2000, and up
+to 20000 where more than 0.5 % of a second's events come later).
+off: only events close steps, and silence stops the network"""
+BEHIND_HELP = """\
+input in time: when more than N steps are over and not computed, skip
+to the present one and begin anew there, at rest; skipped steps and
+events are counted (default: compute every step, however late)"""
 SHOW_HELP = """\
 answers as lines of text (default), as JSON lines, as a picture in
 the terminal, or none (default with --json)"""
@@ -61,11 +70,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="most steps in one call of a network that fell behind\n(default 32)")  # fmt: skip
     add("--hold", type=int, default=0, metavar="US",
         help="how far events may be out of order (default 0): a step\ncloses with one so far past its end")  # fmt: skip
-    add("--idle", type=int, default=20_000, metavar="US", help=IDLE_HELP)
+    add("--lateness", default="auto", metavar="US|off", help=LATENESS_HELP)
+    add("--behind", type=int, metavar="N", help=BEHIND_HELP)
     add("--max-gap", type=float, default=10.0, metavar="SECONDS",
         help="a larger jump of the sensor's clock starts the network anew\n(default 10)")  # fmt: skip
     add("--seconds", type=float, metavar="S", help="end after so long")
     add("--quiet", type=float, metavar="S", help="end when nothing has come for so long")
+
+
+def _lateness(text: str) -> Any:
+    from snnkit.errors import UsageError
+
+    if text in ("auto", "off"):
+        return text
+    if not text.isdecimal():
+        raise UsageError(f"--lateness is {text!r}", fix="give microseconds, or off")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,13 +93,18 @@ def run(args: argparse.Namespace) -> int:
     from snnkit.cli.common import at_least_one, console, ends_on_signals, print_json, read_speed
     from snnkit.errors import UsageError
     from snnkit.live import show
-    from snnkit.live.loop import LiveSettings
     from snnkit.live.loop import run as live
     from snnkit.live.network import open_network
     from snnkit.live.opening import open_source
+    from snnkit.live.settings import LiveSettings
     from snnkit.live.steps import as_dt
 
-    for option, value in (("--queue", args.queue), ("--threads", args.threads), ("--window", args.window)):
+    for option, value in (
+        ("--queue", args.queue),
+        ("--threads", args.threads),
+        ("--window", args.window),
+        ("--behind", args.behind),
+    ):
         at_least_one(option, value)
     if not 0 < args.max_gap < 1e9:
         raise UsageError(f"--max-gap is {args.max_gap:g}", fix="give a positive time in seconds")
@@ -87,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
     settings = LiveSettings(
         dt=None if args.dt is None else as_dt(args.dt), window=args.window, reset=args.reset, every=args.every,
         queue=args.queue or LiveSettings.queue, policy=args.queue_policy, chunk=args.chunk, hold=args.hold,
-        idle=args.idle, gap=max(round(args.max_gap * 1e6), 1), start=args.start, seconds=args.seconds, quiet=args.quiet,
+        lateness=_lateness(args.lateness), behind=args.behind, gap=max(round(args.max_gap * 1e6), 1), start=args.start,
+        seconds=args.seconds, quiet=args.quiet,
     )  # fmt: skip
     network = open_network(
         args.network, allow_code=args.allow_code, whole_windows=args.reset == "window", chip=args.chip

@@ -13,14 +13,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _WHERE = {
-    "Answer": "loop",
+    "Answer": "answers",
     "ArraySource": "sources",
     "Chunk": "sources",
     "EventQueue": "queue",
     "FileSource": "sources",
     "Latency": "latency",
-    "LiveSettings": "loop",
-    "PipeSource": "sources",
+    "LiveSettings": "settings",
+    "PipeSource": "pipe",
     "Sender": "sender",
     "Stepper": "steps",
     "Summary": "summary",
@@ -51,13 +51,16 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from snnkit.live.answers import Answer
     from snnkit.live.latency import Latency
-    from snnkit.live.loop import Answer, LiveSettings, run
+    from snnkit.live.loop import run
     from snnkit.live.network import open_network
     from snnkit.live.opening import open_source
+    from snnkit.live.pipe import PipeSource
     from snnkit.live.queue import EventQueue
     from snnkit.live.sender import Sender, send
-    from snnkit.live.sources import ArraySource, Chunk, FileSource, PipeSource
+    from snnkit.live.settings import LiveSettings
+    from snnkit.live.sources import ArraySource, Chunk, FileSource
     from snnkit.live.steps import Stepper
     from snnkit.live.summary import Summary
     from snnkit.live.udp import UdpSource

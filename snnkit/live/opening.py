@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from snnkit.errors import UsageError, did_you_mean
-from snnkit.live.sources import FileSource, PipeSource, Source
+from snnkit.live.pipe import PipeSource
+from snnkit.live.sources import TICK, FileSource, Source
 from snnkit.live.udp import UdpSource
 
 
@@ -25,21 +26,22 @@ def open_source(
         speed: of a recording: 1 for recorded speed; None: as fast as possible.
         format: of a recording or a pipe, where it is not recognised.
         sensor_size: of the network; a recording of another one is refused.
-        slice_us: of a recording at a speed: how much of it comes at a time.
+        slice_us: of a recording at a speed: how much of it comes at a time; of live input: how finely time goes on.
         allow_remote: an address beyond this computer is allowed.
 
     Raises:
         UsageError: another scheme, a file that is not there, an option that does not belong to it. DataError: no
             recording, or one of another sensor. SystemCallError: the port is taken.
     """
+    tick = min(max(slice_us / 2e6, TICK / 2), 4 * TICK)
     if where == "-" or "://" in where:
         if speed is not None:
             raise UsageError(f"--speed is for recordings, and {where} comes at its own", fix="leave --speed out")
         if where == "-":
-            return PipeSource(format=format)
+            return PipeSource(format=format, tick=tick)
         if format is not None:
             raise UsageError("packets carry EVT 2", fix="leave --format out")
-        return UdpSource(where, allow_remote)
+        return UdpSource(where, allow_remote, tick)
     path = Path(where)
     if not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

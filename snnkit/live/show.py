@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from snnkit.live.loop import Answer
+from snnkit.live.answers import Answer
 from snnkit.live.network import Facts
 
 if TYPE_CHECKING:

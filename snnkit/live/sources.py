@@ -1,4 +1,4 @@
-"""Where events come from: a recording, a pipe. (UDP: `udp`.) A source is read by the thread that decodes."""
+"""Where events come from: a recording, memory. (Others: `pipe`, `udp`.) A source is read by the thread that decodes."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ import select
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.data.events import EVENT_DTYPE
-from snnkit.errors import DataError, ParameterError, UsageError, did_you_mean
+from snnkit.errors import ParameterError
 
 PIECE = 1 << 16
 """Most events of a chunk of a recording, and most bytes read from a pipe at a time."""
 WAIT = 0.05
 """Seconds after which a source that waits looks whether it should stop."""
-SILENCE = 0.002
-"""Seconds without anything to read after which a live source says that it is silent."""
-FORMATS = ("evt2", "evt21", "evt3")
-"""What a pipe may carry."""
+TICK = 0.0005
+"""Seconds without anything to read after which a live source says that it is silent, so that time goes on."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,15 @@ class Chunk:
         events: [n] of `EVENT_DTYPE`.
         arrival: when the first of them was here, in ns of `time.perf_counter_ns`.
         mark: a time in µs of the sensor's clock up to which nothing more will come; None: unknown.
-        silent: no events; at `arrival` nothing was waiting to be read.
+        silent: no events; what was here before `arrival` was read.
+        latest: when the last of them was here; None: as the first.
     """
 
     events: NDArray[np.void]
     arrival: int
     mark: int | None = None
     silent: bool = False
+    latest: int | None = None
 
 
 @dataclass
@@ -66,12 +66,14 @@ class Source(Protocol):
     Attributes:
         name: for people. sensor_size: (width, height), None where the source does not know.
         live: events come as they happen, so that silence means that time goes on.
+        speed: µs of the sensor's clock in a µs of ours; None: as fast as they are taken.
         malformed: what was no event, so far.
     """
 
     name: str
     sensor_size: tuple[int, int] | None
     live: bool
+    speed: float | None
     malformed: Malformed
 
     def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
@@ -200,101 +202,12 @@ class ArraySource:
         """Nothing is open."""
 
 
-def decoder_of(format: str) -> Any:
-    """An incremental decoder of what a pipe carries.
-
-    Raises:
-        UsageError: an unknown format.
-    """
-    if format == "evt2":
-        from snnkit.data.files.evt2 import Evt2Decoder
-
-        return Evt2Decoder()
-    if format == "evt21":
-        from snnkit.data.files.evt21 import ORDERS, Evt21Decoder
-
-        return Evt21Decoder(ORDERS[0])
-    if format == "evt3":
-        from snnkit.data.files.evt3 import Evt3Decoder
-
-        return Evt3Decoder()
-    raise UsageError(
-        f"{format!r} does not go through a pipe{did_you_mean(format, FORMATS)}", fix=f"one of {', '.join(FORMATS)}"
-    )
-
-
-@dataclass
-class PipeSource:
-    """Words from an open file, by default standard input: EVT 2, or what a Prophesee header at its start says.
-
-    Args:
-        descriptor: number of the open file.
-        format: "evt2", "evt21" or "evt3"; None: as the header says, EVT 2 without one.
-        name: for people.
-    """
-
-    descriptor: int = 0
-    format: str | None = None
-    name: str = "standard input"
-    live: bool = True
-    sensor_size: tuple[int, int] | None = None
-    malformed: Malformed = field(default_factory=Malformed)
-
-    def __post_init__(self) -> None:
-        if self.format is not None:
-            decoder_of(self.format)
-
-    def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
-        """See `Source`.
-
-        Raises:
-            DataError: a header of something else.
-        """
-        head, decoder = b"", None
-        while not stop.is_set():
-            if not select.select([self.descriptor], [], [], SILENCE)[0]:
-                yield Chunk(no_events(), time.perf_counter_ns(), silent=True)
-                continue
-            data = os.read(self.descriptor, PIECE)
-            now = time.perf_counter_ns()
-            if decoder is None:
-                head += data
-                start = self._start(head, bool(data))
-                if start is None:
-                    continue
-                decoder, head = start
-                events = decoder.feed(head)
-            else:
-                events = decoder.feed(data)
-            tally, bad = decoder.tally, self.malformed
-            bad.words, bad.other_words = tally.unknown + tally.unplaced, tally.other
-            if not data:
-                bad.words += bool(tally.left_over)
-                if len(events):
-                    yield Chunk(events, now)
-                return
-            if len(events):
-                yield Chunk(events, now)
-
-    def _start(self, head: bytes, more: bool) -> tuple[Any, bytes] | None:
-        """The decoder and what follows the header; None: more of it must come first."""
-        if not head.startswith(b"%"):
-            return (decoder_of(self.format or "evt2"), head) if len(head) >= 4 or not more else None
-        from snnkit.data.files.prophesee import LONGEST, read_header
-
-        header = read_header(head)
-        if more and len(head) < LONGEST and b"% end\n" not in head and header.bytes >= len(head) - 80:
-            return None  # the last line may go on
-        if header.encoding not in FORMATS and self.format is None:
-            raise DataError(
-                f"{self.name}: a header of {header.encoding or 'an unknown encoding'}",
-                fix=f"a pipe carries {', '.join(FORMATS)}; give --format if the header is wrong",
-            )
-        self.sensor_size = header.sensor_size
-        return decoder_of(self.format or str(header.encoding)), head[header.bytes :]
-
-    def close(self) -> None:
-        """The file belongs to who opened it."""
+def quiet(file: Any, seconds: float) -> Chunk | None:
+    """None as soon as there is something to read; after so long without, what says so."""
+    if select.select([file], [], [], seconds)[0]:
+        return None
+    now = time.perf_counter_ns()  # before the look that finds nothing: what came earlier would have been seen
+    return None if select.select([file], [], [], 0)[0] else Chunk(no_events(), now, silent=True)
 
 
 def no_events() -> NDArray[np.void]:

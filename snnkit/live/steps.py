@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.errors import ParameterError
+from snnkit.live.clock import PATIENCE_NS, Delays, SensorClock
 from snnkit.live.sources import Chunk, no_events
 
 FRAMES_BYTES = 1 << 26
@@ -33,9 +34,14 @@ class Stepper:
     """Collects events in steps; step k holds the times [k·dt, (k + 1)·dt) of the sensor's clock.
 
     A step closes when an event arrives that is `hold` µs past its end, or a mark of time says that none will come any
-    more, or a live source is silent: then time goes on behind the newest event as fast as ours, less `idle` µs. Events
-    for closed steps are late: they are counted and change nothing. What is late does not depend on how the events were
-    cut into chunks. A jump of the clock by more than `gap` µs closes all steps and starts anew.
+    more, or, of an input in real time, when the sensor's clock (`clock.SensorClock`) is `lateness` µs past its end:
+    then steps go on without events too. Events for closed steps are late: they are counted and change nothing. What is
+    late depends on times and arrivals only (`Chunk.arrival` of an event counts), not on how often silence was told or,
+    without `lateness`, on how events were cut into chunks.
+
+    A jump of the sensor's clock closes all steps and starts anew: by more than `gap` µs at once; or, with `lateness`,
+    when nothing came for `clock.PATIENCE_NS` but events that were late by more than that, as from a sensor that stood
+    still or began again.
 
     Args:
         sensor_size: (width, height).
@@ -43,7 +49,9 @@ class Stepper:
         grid: events are counted in grid × grid cells; None: pixels.
         binary: cells are 0 or 1; otherwise counts up to `most`, the rest is counted in `clipped`.
         hold: µs by which events may be out of order.
-        idle: µs of silence after which steps close by our clock (`Chunk.silent`); None: never.
+        lateness: µs after the end of a step at which it closes by the clocks; None: never.
+        most_lateness: it grows to so many µs where much comes later (`clock.Delays`); None: it stays.
+        speed: of an input that comes in time, see `SensorClock`; None: as fast as it is taken.
         gap: µs, see above.
         start: time in µs at which the first step starts (rounded down to a step); None: the step of the first event,
             less `hold`.
@@ -51,6 +59,7 @@ class Stepper:
 
     Attributes:
         outside, late, clipped, placed: events so far. jumps: of the clock.
+        skipped_steps, skipped: steps that were passed over, and the events in them (of those placed).
 
     Raises:
         ParameterError: a length that is not positive, or one below 0.
@@ -65,22 +74,26 @@ class Stepper:
         binary: bool = True,
         most: int = 255,
         hold: int = 0,
-        idle: int | None = None,
+        lateness: int | None = None,
+        most_lateness: int | None = None,
+        speed: float | None = None,
         gap: int = 10_000_000,
         start: int | None = None,
         depth: int = 64,
     ) -> None:
         if dt <= 0:
             raise ParameterError(f"a step of {float(dt):g} us", fix="give a positive length")
-        if hold < 0 or gap <= 0 or (idle is not None and idle < 0):
+        if hold < 0 or gap <= 0 or (lateness is not None and lateness < 0):
             raise ParameterError(
-                f"hold {hold} us, idle {idle} us, gap {gap} us", fix="give lengths from 0 on; gap above 0"
+                f"hold {hold} us, lateness {lateness} us, gap {gap} us", fix="give lengths from 0 on; gap above 0"
             )
         from snnkit.live import scatter
 
         self._kernel = scatter
         self.dt, self._num, self._den = dt, dt.numerator, dt.denominator
-        self.hold, self.idle = hold, idle
+        self.hold, self._lateness = hold, lateness
+        self._delays = None if lateness is None or most_lateness is None else Delays(lateness, most_lateness)
+        self._clock = SensorClock(speed or 1.0)
         self._gap = max(self.step_of(gap), self.step_of(hold) + 1)  # the first event is never a jump
         width, height = sensor_size
         cells = 2 * (width * height if grid is None else grid * grid)
@@ -96,7 +109,10 @@ class Stepper:
             self._state[scatter.NEWEST] = start
         self._shape = (width, height, grid or 0, binary, most)
         self._pending: deque[Chunk] = deque()
-        self._at = self._heard = self.jumps = 0
+        self._at = self.jumps = self.skipped_steps = self.skipped = 0
+        self._in_time = 0
+        self._late_since: int | None = None
+        self._until: int | None = None
         self._jumped = False
         self.push(Chunk(no_events(), 0))  # compiles the kernel
 
@@ -129,10 +145,27 @@ class Stepper:
         """Whether `take` gives something now."""
         return self._jumped or self.closable > 0
 
+    @property
+    def lateness(self) -> int | None:
+        """µs after the end of a step at which it closes by the clocks now."""
+        return self._lateness if self._delays is None else self._delays.us
+
+    def due(self, now: int) -> int | None:
+        """The first step that is not over, by the clocks, at `now` ns of ours (less `lateness`); None: not known."""
+        time = self._clock.time(now)
+        return None if time is None else self.step_of(time - (self.lateness or 0))
+
+    def behind(self, now: int) -> int:
+        """How many steps are over at `now` ns and were not taken yet, wherever their events may wait."""
+        due, first = self.due(now), int(self._state[self._kernel.OPEN])
+        return 0 if due is None or first == self._kernel.UNSET else max(due - max(first, self._until or first), 0)
+
+    def skip(self, step: int) -> None:
+        """Pass over the steps before `step`: those that are not taken yet are counted and never given."""
+        self._until = step
+
     def push(self, chunk: Chunk) -> None:
         """More events."""
-        if len(chunk.events):
-            self._heard = chunk.arrival
         if not (chunk.events.flags.writeable and chunk.events.flags.c_contiguous):  # one compilation serves all
             chunk = replace(chunk, events=chunk.events.copy())
         self._pending.append(chunk)
@@ -142,33 +175,60 @@ class Stepper:
         k = self._kernel
         while self._pending and not self._jumped:
             chunk = self._pending[0]
+            if not self._at:
+                self._close_by_clock(chunk.arrival)
             width, height, grid, binary, most = self._shape
+            placed = int(self._state[k.PLACED])
             self._at, why = k.scatter(
                 chunk.events, self._at, chunk.arrival, self._state, self._frames, self._counts, self._first, self._num,
                 self._den, width, height, grid, binary, most, self.hold, self._gap,
             )  # fmt: skip
+            self._in_time += int(self._state[k.PLACED]) - placed
             if why == k.FULL:
                 return
             if why == k.JUMP:
-                self._jumped = True
-                self._close(self.step_of(int(self._state[k.NEWEST])) + 1)
+                self._jump()
                 return
             if chunk.mark is not None:
                 self._close(self.step_of(chunk.mark))
-            if chunk.silent:
-                self._silence(chunk.arrival)
             self._pending.popleft()
             self._at = 0
+            self._hear(chunk)
 
     def _close(self, edge: int) -> None:
         k = self._kernel
         if self._state[k.OPEN] != k.UNSET:
             self._state[k.EDGE] = max(int(self._state[k.EDGE]), edge)
 
-    def _silence(self, now: int) -> None:
-        k = self._kernel
-        if self.idle is not None and self._heard:
-            self._close(self.step_of(int(self._state[k.NEWEST]) + (now - self._heard) // 1000 - self.idle))
+    def _close_by_clock(self, now: int) -> None:
+        if self.lateness is not None and (due := self.due(now)) is not None:
+            self._close(due)
+
+    def _jump(self) -> None:
+        self._jumped = True
+        self._until = self._late_since = None
+        self._close(self.step_of(int(self._state[self._kernel.NEWEST])) + 1)
+
+    def _hear(self, chunk: Chunk) -> None:
+        """What the clocks learn from a chunk that was placed."""
+        in_time, self._in_time = self._in_time, 0
+        last = chunk.arrival if chunk.latest is None else chunk.latest
+        if not len(chunk.events):
+            if chunk.mark is not None:
+                self._clock.heard(chunk.mark, last)
+            return
+        newest = int(chunk.events["t"][-1])
+        self._clock.heard(newest if chunk.mark is None else chunk.mark, last)
+        if self._delays is not None and (here := self._clock.time(chunk.arrival)) is not None:
+            over = int(self.end_of(self.step_of(int(chunk.events["t"][0]))))
+            self._delays.heard(here - over, len(chunk.events), chunk.arrival)
+        set_back = (int(self._state[self._kernel.EDGE]) - self.step_of(newest)) * self.dt * 1000 > PATIENCE_NS
+        if in_time or not set_back or self.lateness is None:
+            self._late_since = None
+        elif self._late_since is None:
+            self._late_since = chunk.arrival
+        elif chunk.arrival - self._late_since > PATIENCE_NS:
+            self._jump()
 
     def finish(self) -> None:
         """No event will come any more: close the steps that have begun."""
@@ -179,6 +239,8 @@ class Stepper:
     def take(self, limit: int) -> Closed | None:
         """At most `limit` closed steps, oldest first; None where none is closed."""
         k = self._kernel
+        if self._until is not None:
+            self._pass_over()
         n = min(self.closable, limit, self.depth)
         if n == 0:
             if not self._jumped:
@@ -186,18 +248,39 @@ class Stepper:
             self._jumped = False
             self.jumps += 1
             self._state[k.OPEN] = k.UNSET
+            self._clock.forget()
             self._fill()
             none = np.zeros(0, np.int64)
             return Closed(0, self._frames[:0], none, none, restart=True)
-        first = int(self._state[k.OPEN])
-        rows = (first + np.arange(n)) % self.depth
+        first, rows = self._next(n)
         closed = Closed(first, self._frames[rows], self._counts[rows], self._first[rows])
+        self._free(n, rows)
+        return closed
+
+    def _next(self, n: int) -> tuple[int, NDArray[np.int64]]:
+        """The number of the oldest open step, and the rows of n steps from it on."""
+        first = int(self._state[self._kernel.OPEN])
+        return first, (first + np.arange(n)) % self.depth
+
+    def _free(self, n: int, rows: NDArray[np.int64]) -> None:
         self._frames[rows] = 0
         self._counts[rows] = 0
         self._first[rows] = 0
-        self._state[k.OPEN] += n
+        self._state[self._kernel.OPEN] += n
         self._fill()
-        return closed
+
+    def _pass_over(self) -> None:
+        while (until := self._until) is not None:
+            left = until - int(self._state[self._kernel.OPEN])
+            if left <= 0 or not (n := min(self.closable, left)):
+                self._until = None if left <= 0 else until
+                return
+            _, rows = self._next(min(n, self.depth))
+            self.skipped_steps += n
+            self.skipped += int(self._counts[rows].sum())
+            if n > self.depth:  # those beyond hold nothing
+                self._state[self._kernel.OPEN] += n - self.depth
+            self._free(min(n, self.depth), rows)
 
 
 def as_dt(value: Any) -> Fraction:

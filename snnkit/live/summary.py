@@ -9,13 +9,13 @@ from typing import Any
 MEASURED = (
     "from the arrival of the first event of a step (of its packet in the system, where it says when; when it was due, "
     "of a recording at a speed) to the moment its answer was there and, if it was due, written; so the step's own "
-    "length counts, and a chip's lag; steps without events do not"
+    "length counts, and a chip's lag; steps without events do not, nor do skipped ones"
 )
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts and times of a live run. received = processed + dropped + late + malformed.
+    """Counts and times of a live run. received = processed + dropped + late + skipped + malformed.
 
     Attributes:
         network, input: their names.
@@ -23,6 +23,7 @@ class Summary:
         seconds: from the first event to the end. steps, answers: how many.
         received: events that came, and words that were none but should have been.
         processed: events that are in a step. dropped: by the queue. late: for steps that were closed.
+        skipped: in steps that were passed over because too many were not computed yet.
         malformed: outside the sensor, of unknown kind, before the first word of time, or in refused packets.
         details: of what was malformed, and what else is worth knowing.
         queue: capacity, policy, highest filling.
@@ -44,6 +45,7 @@ class Summary:
     processed: int
     dropped: int
     late: int
+    skipped: int
     malformed: int
     details: Mapping[str, int]
     queue: Mapping[str, Any]
@@ -60,7 +62,7 @@ class Summary:
     @property
     def balanced(self) -> bool:
         """Whether every event is accounted for."""
-        return self.received == self.processed + self.dropped + self.late + self.malformed
+        return self.received == self.processed + self.dropped + self.late + self.skipped + self.malformed
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for `--json`."""
@@ -74,7 +76,7 @@ class Summary:
             ("steps", f"{self.steps:,} of {self.dt_us:g} µs, {self.answers:,} answers"),
             ("time", f"{self.seconds:.2f} s, the network computing {self.busy:.0%} of it"),
             ("events", f"{self.received:,} received = {self.processed:,} processed + {self.dropped:,} dropped"
-                       f" + {self.late:,} late + {self.malformed:,} malformed"),
+                       f" + {self.late:,} late + {self.skipped:,} skipped + {self.malformed:,} malformed"),
             ("rate", f"{self.events_per_s:,.0f} events/s"),
             ("queue", f"{self.queue['policy']}, at most {self.queue['highest']:,} of {self.queue['capacity']:,} full"),
             ("latency", ", ".join(f"{k} {v:.2f} ms" for k, v in ms.items()) or "no step had events"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import select
 import socket
 import struct
 import threading
@@ -19,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from snnkit.errors import SystemCallError, UsageError, did_you_mean
-from snnkit.live.sources import SILENCE, Chunk, Malformed, no_events
+from snnkit.live.sources import TICK, Chunk, Malformed, quiet
 
 SCHEME = "udp"
 RECEIVE_BUFFER = 1 << 22
@@ -81,15 +80,17 @@ class UdpSource:
     Args:
         address: where to listen; port 0: a free one, see `address`.
         allow_remote: an address beyond this computer is allowed.
+        tick: seconds without packets after which it says so.
 
     Raises:
         UsageError: as `resolve`. SystemCallError: the port is taken, or not allowed.
     """
 
     live = True
+    speed: float | None = 1.0
     sensor_size: tuple[int, int] | None = None
 
-    def __init__(self, address: str, allow_remote: bool = False) -> None:
+    def __init__(self, address: str, allow_remote: bool = False, tick: float = TICK) -> None:
         from snnkit.data.files.evt2 import Evt2Decoder
 
         family, where = resolve(address, allow_remote)
@@ -97,6 +98,7 @@ class UdpSource:
         self._decoder = Evt2Decoder()
         self.malformed = Malformed()
         self.packets = self.bytes = 0
+        self._tick = tick
         self._refused = 0
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
@@ -122,21 +124,21 @@ class UdpSource:
     def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
         """See `Source`; ends only with `stop`."""
         while not stop.is_set():
-            if not select.select([self._socket], [], [], SILENCE)[0]:
-                yield Chunk(no_events(), time.perf_counter_ns(), silent=True)
+            if (silent := quiet(self._socket, self._tick)) is not None:
+                yield silent
                 continue
-            packets, arrival = self._drain()
+            packets, arrival, latest = self._drain()
             events = self._decoder.feed(b"".join(packets))
             tally, bad = self._decoder.tally, self.malformed
             bad.words, bad.other_words = tally.unknown + tally.unplaced + self._refused, tally.other
             if len(events):
-                yield Chunk(events, arrival)
+                yield Chunk(events, arrival, latest=latest)
 
-    def _drain(self) -> tuple[list[bytes], int]:
-        """The packets that are here, at most `DRAIN`, and the arrival of the first."""
+    def _drain(self) -> tuple[list[bytes], int, int]:
+        """The packets that are here, at most `DRAIN`, and the arrivals of the first and the last."""
         packets: list[bytes] = []
-        now, arrival = time.time_ns(), time.perf_counter_ns()
-        oldest = now
+        now, here = time.time_ns(), time.perf_counter_ns()
+        oldest, newest = now, 0
         for _ in range(DRAIN):
             try:
                 data, notes, _, _ = self._socket.recvmsg(_LARGEST, 128)
@@ -149,7 +151,8 @@ class UdpSource:
             for level, kind, value in notes:
                 if level == socket.SOL_SOCKET and kind == _TIMESTAMPNS and len(value) == 16:
                     seconds, rest = struct.unpack("qq", value)
-                    oldest = min(oldest, seconds * 1_000_000_000 + rest)
+                    stamp = seconds * 1_000_000_000 + rest
+                    oldest, newest = min(oldest, stamp), max(newest, stamp)
                 elif level == socket.SOL_SOCKET and kind == _OVERFLOW and len(value) == 4:
                     self.malformed.lost_packets = max(self.malformed.lost_packets, struct.unpack("I", value)[0])
             self.packets += 1
@@ -159,7 +162,8 @@ class UdpSource:
                 self._refused += -(-len(data) // 4)
             else:
                 packets.append(data)
-        return packets, arrival - (now - oldest)
+        first, last = here - (now - oldest), here + (newest - now) if newest else time.perf_counter_ns()
+        return packets, first, max(first, last)
 
     def close(self) -> None:
         """Close the port."""

@@ -10,7 +10,7 @@ is not mapped; it is only tried whether a lean one of the same kinds of layers i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -35,12 +35,19 @@ WHATEVER_SIZE = frozenset(
 
 @dataclass(frozen=True)
 class Verdict:
-    """One network on one chip. fits: None where it was not found out. reason: the first one why not, or why unknown."""
+    """One network on one chip.
+
+    Attributes:
+        fits: None where it was not found out. code, reason: the first one why not, or why unknown.
+        stand_in: the network itself was not mapped: a lean one of the same kinds of layers was asked in its place, and
+            a "no" is about a kind of layer. Whether the whole one would fit otherwise is not known.
+    """
 
     target: str
     fits: bool | None
     code: str = ""
     reason: str = ""
+    stand_in: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Row:
             **a.sizes._asdict(),
             "stated_parameters": a.stated,
             "paper": a.paper,
-            "chips": {v.target: {"fits": v.fits, "code": v.code, "reason": v.reason} for v in self.verdicts},
+            "chips": {v.target: {k: x for k, x in asdict(v).items() if k != "target"} for v in self.verdicts},
         }
 
 
@@ -88,11 +95,12 @@ def verdicts(architecture: Architecture, targets: Sequence[Target], limit: int =
         if not whole:
             said = [f for f in said if f.code in WHATEVER_SIZE]
         if said:
-            found.append(Verdict(target.name, False, said[0].code, f"{said[0].where}: {said[0].what}"))
+            found.append(Verdict(target.name, False, said[0].code, f"{said[0].where}: {said[0].what}", not whole))
         elif whole:
             found.append(Verdict(target.name, True))
         else:
-            found.append(Verdict(target.name, None, "NOT_MAPPED", f"{synapses:,} synapses, mapped up to {limit:,}"))
+            why = f"{synapses:,} synapses, mapped up to {limit:,}; its kinds of layers are no hindrance"
+            found.append(Verdict(target.name, None, "NOT_MAPPED", why, True))
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ from snnkit.bench.live import untrained
 from snnkit.cli.main import main
 from snnkit.data import EventStream, files, to_frames
 from snnkit.data.files.evt2 import encode_evt2
-from snnkit.live.loop import Answer
+from snnkit.live.answers import Answer
 from snnkit.live.network import open_network
 from snnkit.live.show import Picture
 
@@ -77,7 +77,7 @@ def test_text_is_the_same_at_any_speed(speed: str, place: Path, capsys: pytest.C
     out, err = capsys.readouterr()
     labels = ["abcd"[k] for k in expected(place).answer]
     assert [line.split()[2] for line in out.splitlines()] == labels
-    assert "3,000 received = 3,000 processed + 0 dropped + 0 late + 0 malformed" in err
+    assert "3,000 received = 3,000 processed + 0 dropped + 0 late + 0 skipped + 0 malformed" in err
 
 
 def test_a_trained_run(tmp_path: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +112,7 @@ def test_packets_and_an_end_by_signal(place: Path, capsys: pytest.CaptureFixture
         "--show",
         "jsonl",
         "--json",
-        "--idle",
+        "--lateness",
         "50000",
     ]
     receiver = subprocess.Popen(
@@ -150,7 +150,7 @@ def test_the_picture(place: Path) -> None:
         frames = np.zeros((2, 2, SIDE, SIDE), np.uint8)
         frames[0, 0, 0, 0] = frames[1, 1, 1, 1] = frames[1, 1, 2, 3] = 1
         picture.frames(frames.reshape(2, -1))
-        picture.answer(Answer(5, 6000.0, 6, True, 1, "b", [0.0, 3.0, 1.0, -1.0], 12, 0, 7, 1.5))
+        picture.answer(Answer(5, 6000.0, 6, True, 1, "b", [0.0, 3.0, 1.0, -1.0], 12, 0, 7, 0, 1.5))
         console = Console(width=120, record=True, file=nowhere)
         console.print(picture.render())
         picture.close()

@@ -204,7 +204,7 @@ def test_every_event_is_accounted_for(
 class Failing:
     """A source that fails after its first chunk."""
 
-    name, sensor_size, live = "failing", None, False
+    name, sensor_size, live, speed = "failing", None, False, None
 
     def __init__(self) -> None:
         self.malformed, self.closed = Malformed(), False

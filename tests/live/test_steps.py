@@ -143,29 +143,11 @@ def test_a_jump_starts_anew() -> None:
     assert (stepper.jumps, stepper.placed, stepper.late) == (2, 6, 0)
 
 
-def silent(now: int) -> Chunk:
-    return Chunk(make([]), now, silent=True)
-
-
-def test_marks_and_our_own_clock_close_steps() -> None:
-    stepper = Stepper(SIZE, Fraction(10), idle=50)
-    stepper.push(silent(900_000))
-    assert not stepper.ready
-    stepper.push(Chunk(make([3]), 1_000_000))
-    due = 1_000_000 + (10 + 50 - 3) * 1000
-    stepper.push(silent(due - 1000))
-    assert not stepper.ready
-    stepper.push(silent(due))
-    assert stepper.closable == 1
-    stepper.push(silent(due + 20_000))
-    assert stepper.closable == 3
-    assert len(drain(stepper)[0].frames) == 3
-    stepper.push(Chunk(make([29]), 2_000_000))  # too late now
-    assert stepper.late == 1
+def test_marks_close_steps() -> None:
     marked = Stepper(SIZE, Fraction(10), start=0)
     marked.push(Chunk(make([]), 1, mark=25))
     assert marked.closable == 2
-    marked.push(silent(10**12))  # no live source: our clock says nothing
+    marked.push(Chunk(make([]), 10**12, silent=True))  # not in real time: our clock says nothing
     assert marked.closable == 2
 
 
@@ -179,7 +161,7 @@ def test_long_silence_is_made_of_silent_steps() -> None:
 
 
 def test_wrong_use() -> None:
-    for options in ({"hold": -1}, {"gap": 0}, {"idle": -1}):
+    for options in ({"hold": -1}, {"gap": 0}, {"lateness": -1}):
         with pytest.raises(ParameterError, match="give lengths"):
             Stepper(SIZE, Fraction(10), **options)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="a step of 0"):

@@ -60,6 +60,15 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "21,797,672" in text
     assert main(["models", "dense", "--fits", "--target", "truenorth"]) == 0
     assert "dense on truenorth: no, readout" in capsys.readouterr().out
+    assert main(["models", "vgg16", "--fits", "--target", "truenorth,spinnaker", "--json"]) == 0
+    chips = json.loads(capsys.readouterr().out)[0]["chips"]
+    assert chips["truenorth"]["stand_in"] is True
+    assert (chips["spinnaker"]["fits"], chips["spinnaker"]["stand_in"]) == (None, True)
+    assert rows["dense"]["chips"]["loihi"]["stand_in"] is False
+    assert main(["models", "vgg16", "--fits", "--target", "truenorth"]) == 0
+    text = capsys.readouterr().out
+    assert "its size would need was not counted" in " ".join(text.split())
+    assert "stand-in" in text
     assert main(["models", "densee"]) == 2
     assert "did you mean 'dense'" in capsys.readouterr().err
     assert main(["models", "--limit", "0"]) == 2

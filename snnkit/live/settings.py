@@ -1,0 +1,87 @@
+"""How a network runs live, as options."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from snnkit.errors import ParameterError
+from snnkit.live.queue import Policy
+
+Reset = Literal["window", "none"]
+RESETS: tuple[Reset, ...] = ("window", "none")
+LATENESS_US = (2000, 20_000)
+"""The least "auto", without `hold`, and the most that it becomes by itself."""
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """How a network runs live.
+
+    Args:
+        dt: length of a step in µs; None: as in training.
+        window: steps that an answer looks back on; None: as many as a sample of the training data had.
+        reset: "window": after every window the network goes back to rest, as between samples in training, and the
+            answer at step k looks back on k steps of it. "none": the network runs on, and the answer looks back on the
+            latest `window` steps.
+        every: an answer is given every so many steps, and at the end of a window; None: `window`.
+        queue: events that have room between the two threads.
+        policy: of the queue; None: "block" for recordings, "drop-oldest" for what comes live.
+        chunk: most steps that the network computes in one call, when it has fallen behind. Neurons and chips do not
+            notice; the last bits of torch's sums may depend on it (1: always one step).
+        hold: µs by which events may be out of order.
+        lateness: of what comes live: µs that the events of a step may come after its end, by the clocks (see
+            `clock.SensorClock`); then the step closes, with or without events, and what comes for it later is late.
+            More than the sender gathers events for and than packets differ in their way. "auto": `hold` and two steps,
+            at least 2 ms, and up to 20 ms where more than 0.5 % of the latest second's events came later. "off": steps
+            close by events only, and nothing goes on in silence. (A recording at a speed is known to the end of what is
+            due: there, steps close with it and nothing is late.)
+        behind: of what comes in time: when more than so many steps are over and not computed, they are skipped up to
+            the present one, and the network begins anew at rest with it; skipped steps and their events are counted,
+            and the answer of what it knew before is given. At least `window` if whole windows are to be answered. None:
+            every step is computed, however late.
+        gap: µs; a larger jump of the sensor's clock starts the network anew.
+        start: µs of the sensor's clock at which the first step starts; None: with the first event's step.
+        seconds: end after so long. quiet: end when nothing has come for so long. None: do not.
+
+    Raises:
+        ParameterError: a value out of range.
+    """
+
+    dt: Fraction | None = None
+    window: int | None = None
+    reset: Reset = "window"
+    every: int | None = None
+    queue: int = 1 << 18
+    policy: Policy | None = None
+    chunk: int = 32
+    hold: int = 0
+    lateness: int | Literal["auto", "off"] = "auto"
+    behind: int | None = None
+    gap: int = 10_000_000
+    start: int | None = None
+    seconds: float | None = None
+    quiet: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.reset not in RESETS:
+            raise ParameterError(f"reset is {self.reset!r}", fix="'window' or 'none'")
+        for name in ("window", "every", "chunk", "behind"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ParameterError(f"{name} is {value}", fix="give at least 1 step")
+        if self.lateness not in ("auto", "off") and (isinstance(self.lateness, str) or self.lateness < 0):
+            raise ParameterError(f"lateness is {self.lateness!r}", fix="give microseconds, 'auto' or 'off'")
+        for name in ("seconds", "quiet"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ParameterError(f"{name} is {value}", fix="give a positive time")
+
+    def lateness_us(self, dt: Fraction) -> tuple[int | None, int | None]:
+        """`lateness` and `most_lateness` of a `Stepper`, for steps of `dt` µs."""
+        if self.lateness == "auto":
+            least = max(math.ceil(2 * dt), LATENESS_US[0])
+            return self.hold + least, self.hold + max(least, LATENESS_US[1])
+        return (None if self.lateness == "off" else self.lateness), None
