@@ -1,4 +1,4 @@
-"""Sessions with a process of its own: one task each, in servers that are started when needed and end with their parent."""
+"""Sessions: one task each, in servers that are started when they are needed and end with their parent."""
 
 from __future__ import annotations
 
@@ -207,13 +207,14 @@ class Session:
     def close(self) -> None:
         """End the task; the server is kept where it is sound."""
         server, self._server = self._server, None
-        if server is None or self._owner != os.getpid():  # a forked process has servers of its own
+        if server is None:
             return
-        if self._ended or (self._sound and self._drained(server)):
-            if FORKS or not self._failed:
-                give_back(server)
-                return
-        server.stop()
+        if self._owner != os.getpid():  # a forked process: the server is the parent's
+            server.process.returncode = 0
+        elif (self._ended or (self._sound and self._drained(server))) and (FORKS or not self._failed):
+            give_back(server)
+        else:
+            server.stop()
 
     def _frame(self, seconds: float, server: Server | None = None) -> Frame:
         server = server or self._server

@@ -52,7 +52,7 @@ class Link:
         self._watch()
 
     def room(self, length: int) -> NDArray[np.uint8]:
-        """Where the data of the next frame may be written, so that `send` need not copy them; waits until it is free."""
+        """Where the data of the next frame may be written, so that `send` need not copy them; waits for it."""
         if not self._slots or length > ring.SLOT:
             return np.empty(length, np.uint8)
         while self._sent - self._read >= len(self._slots):

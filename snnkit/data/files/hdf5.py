@@ -59,18 +59,21 @@ def open_file(path: Path, cache: int = 1 << 20) -> Any:
 
 
 def check_heaps(path: Path) -> None:
-    """Raise `DataError` where the file's heaps of variable lengths do not add up: HDF5 would loop for ever in them.
+    """Raise `DataError` where the heaps do not add up."""
+    if not heaps_add_up(path):
+        raise damaged(path, ValueError("a heap of variable lengths does not add up"))
+
+
+def heaps_add_up(path: Path) -> bool:
+    """Whether a file's heaps of variable lengths add up; HDF5 would loop for ever in others.
 
     It saves waiting for the time limit of `isolated`, and is left to it in files above `HEAPS`.
 
     A collection is "GCOL", version 1, its size, then objects of 16 bytes (index, size) and their padded data; index 0
     is what is left over. Source: HDF5 File Format Specification 3.0, III.E.
     """
-    if path.stat().st_size <= HEAPS and not _heaps_add_up(path):
-        raise damaged(path, ValueError("a heap of variable lengths does not add up"))
-
-
-def _heaps_add_up(path: Path) -> bool:
+    if not 0 < path.stat().st_size <= HEAPS:
+        return True
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = data.find(b"GCOL\1\0\0\0")
         while at >= 0:

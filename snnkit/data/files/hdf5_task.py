@@ -17,7 +17,8 @@ from snnkit.data.files.reader import Reader
 with contextlib.suppress(ImportError):
     import hdf5plugin  # noqa: F401
 
-PIECE = SLOT // EVENT_DTYPE.itemsize
+SIZE = EVENT_DTYPE.itemsize
+PIECE = SLOT // SIZE
 """Most events of a frame."""
 
 
@@ -32,7 +33,7 @@ def read(asked: dict[str, Any], link: Link) -> None:
     if hdf5.is_shd(path):
         reader = hdf5.ShdReader(path, asked["sample"])
     else:
-        reader = hdf5.Hdf5Reader(path, asked["time_unit"], lambda n: link.room(n * EVENT_DTYPE.itemsize).view(EVENT_DTYPE))
+        reader = hdf5.Hdf5Reader(path, asked["time_unit"], lambda n: link.room(n * SIZE).view(EVENT_DTYPE))
     link.send("opened", {"label": reader.label, "sensor": reader.sensor_size, "typical": reader.typical})
     few = asked["events"] == "few"
     if few and getattr(reader, "count", 0) > PIECE:
