@@ -229,7 +229,7 @@ class Session:
         """Whether a task that is broken off comes to its end soon."""
         with contextlib.suppress(OSError, EOFError, ValueError, TypeError):
             server.send(None)
-            return any(self._frame(1.0, server)[0] == "exit" for _ in range(4))
+            return any(self._frame(5.0, server)[0] == "exit" for _ in range(4))
         return False
 
     def __enter__(self) -> Session:
