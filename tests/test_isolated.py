@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnkit._isolated import client, ring
+from snnkit._isolated import client, pool, ring
 from snnkit.data import EVENT_DTYPE, EventStream, files
 from snnkit.data.files import hdf5
 from snnkit.export.nir.isolated import read_file
 
 from .export.nir_files import chain, neuron, node, save
 
-forks = pytest.mark.skipif(not client.FORKS, reason="needs fork")
+forks = pytest.mark.skipif(not pool.FORKS, reason="needs fork")
 shared = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs memory without a name")
 
 
@@ -38,7 +38,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EventStream]:
 
 @pytest.fixture
 def fresh() -> None:
-    client.stop_all()
+    pool.stop_all()
 
 
 @pytest.mark.parametrize("memory", [pytest.param(True, marks=shared), False])
@@ -51,8 +51,8 @@ def test_shared_memory_and_pipe_give_the_same(
     assert np.array_equal(files.read(path).events, stream.events)
     kept = list(files.iter(path, 100_000))  # chunks stay as they are when the next ones come
     assert np.array_equal(np.concatenate(kept), stream.events)
-    assert bool(client._idle[-1]._slots) == memory
-    client.stop_all()
+    assert bool(pool._idle[-1]._slots) == memory
+    pool.stop_all()
 
 
 def test_arrays_longer_than_a_slot_come_in_one_piece(tmp_path: Path) -> None:
@@ -81,15 +81,15 @@ def test_an_interrupt_in_the_middle_of_a_frame_does_not_reach_the_next_file(
     path, stream = long
     chunks = files.iter(path)
     next(chunks)
-    usual, calls = client.Server._exactly, []
+    usual, calls = pool.Server._exactly, []
 
-    def interrupted(self: client.Server, out: bytearray | memoryview) -> None:
+    def interrupted(self: pool.Server, out: bytearray | memoryview) -> None:
         calls.append(self)
         if len(calls) == 2:
             raise KeyboardInterrupt
         usual(self, out)
 
-    monkeypatch.setattr(client.Server, "_exactly", interrupted)
+    monkeypatch.setattr(pool.Server, "_exactly", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(chunks)
     monkeypatch.undo()
@@ -100,9 +100,9 @@ def test_an_interrupt_in_the_middle_of_a_frame_does_not_reach_the_next_file(
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
 def test_nothing_is_left_of_a_process_that_is_killed(long: tuple[Path, EventStream]) -> None:
     code = (
-        "import sys, time\nfrom snnkit._isolated import client\nfrom snnkit.data import files\n"
-        "seen, take = [], client.take\n"
-        "client.take = lambda: seen.append(take()) or seen[-1]\n"
+        "import sys, time\nfrom snnkit._isolated import pool\nfrom snnkit.data import files\n"
+        "seen, take = [], pool.take\n"
+        "pool.take = lambda: seen.append(take()) or seen[-1]\n"
         "chunks = files.iter(sys.argv[1], 1000)\nnext(chunks)\n"
         "print(seen[-1].process.pid, flush=True)\ntime.sleep(60)\n"
     )
@@ -135,7 +135,7 @@ def test_nothing_is_left_of_a_server_that_is_killed(long: tuple[Path, EventStrea
     assert memories() == 0
     for _ in range(3):
         assert len(files.read(long[0])) == len(long[1])
-        client._idle[-1].process.kill()
-        client._idle[-1].process.wait()
-    client.stop_all()
+        pool._idle[-1].process.kill()
+        pool._idle[-1].process.wait()
+    pool.stop_all()
     assert memories() == 0

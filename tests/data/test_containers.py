@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkit._isolated import client
+from snnkit._isolated import pool
 from snnkit.data import SHD
 from snnkit.data.sets.hdf5 import DigitFile, SpikeFile
 from snnkit.errors import DataError, SnnkitError
@@ -140,7 +140,7 @@ def test_a_process_that_dies_under_an_open_container_is_an_error_and_the_next_is
             spikes.read(4)
         with pytest.raises(DataError, match=r"shd.zip/a.h5 recording 4"):
             spikes.read(4)
-    assert server not in client._idle
+    assert server not in pool._idle
     assert read_shd(path) == 75
     with contextlib.suppress(SnnkitError):
         spikes.read(0)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkit._isolated import client
+from snnkit._isolated import client, pool
 from snnkit.bench import nir as networks
 from snnkit.errors import FindingsError, NirError, SnnkitError
 from snnkit.export import nir
@@ -215,14 +215,14 @@ def test_huge_blocks_and_texts(good: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_file_that_breaks_the_library_does_not_break_us(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that reads never answers, or dies; the next file is read by a new one."""
     assert nir.read(good, **OPTIONS)[0] is not None
-    process = client._idle[-1].process
+    process = pool._idle[-1].process
     monkeypatch.setattr(client, "PATIENCE", 0.3)
     os.kill(process.pid, signal.SIGSTOP)
     assert "no answer within 0.3 s" in fails(good, "breaks the library").why
     assert process.returncode == -signal.SIGKILL
     monkeypatch.undo()
     assert nir.read(good, **OPTIONS)[0] is not None
-    second = client._idle[-1].process
+    second = pool._idle[-1].process
     assert second.pid != process.pid
     os.kill(second.pid, signal.SIGSTOP)  # so that it dies while the file is asked for
     threading.Timer(0.2, os.kill, (second.pid, signal.SIGKILL)).start()

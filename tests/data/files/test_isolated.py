@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnkit._isolated import client
+from snnkit._isolated import client, pool
 from snnkit.data import files
 from snnkit.data.files import hdf5
 from snnkit.errors import DataError
@@ -16,7 +16,7 @@ from snnkit.errors import DataError
 from . import encoders
 from .encoders import stream
 
-forks = pytest.mark.skipif(not client.FORKS, reason="needs fork")
+forks = pytest.mark.skipif(not pool.FORKS, reason="needs fork")
 
 
 def crashing(folder: Path) -> Path:
@@ -61,22 +61,22 @@ def test_a_file_in_which_the_library_never_ends_runs_into_a_limit(
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[client.Server]:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[pool.Server]:
     """Every server that is taken for a session, in turn; none is left from before."""
-    client.stop_all()
-    seen: list[client.Server] = []
-    take = client.take
+    pool.stop_all()
+    seen: list[pool.Server] = []
+    take = pool.take
 
-    def recorded() -> client.Server:
+    def recorded() -> pool.Server:
         seen.append(take())
         return seen[-1]
 
-    monkeypatch.setattr(client, "take", recorded)
+    monkeypatch.setattr(pool, "take", recorded)
     return seen
 
 
 def test_a_server_that_is_killed_is_an_error_and_the_next_file_is_read(
-    tmp_path: Path, started: list[client.Server]
+    tmp_path: Path, started: list[pool.Server]
 ) -> None:
     path = sound(tmp_path, 3 * hdf5.PIECE)
     chunks = files.open_recording(path).chunks(None)
@@ -89,7 +89,7 @@ def test_a_server_that_is_killed_is_an_error_and_the_next_file_is_read(
 
 
 def test_one_server_serves_many_files_and_two_at_once_are_kept_apart(
-    tmp_path: Path, started: list[client.Server]
+    tmp_path: Path, started: list[pool.Server]
 ) -> None:
     long, short = sound(tmp_path, 3 * hdf5.PIECE), sound(tmp_path)
     for _ in range(3):
@@ -103,7 +103,7 @@ def test_one_server_serves_many_files_and_two_at_once_are_kept_apart(
     assert len(set(started)) == 2
 
 
-def test_a_pass_that_is_broken_off_does_not_reach_the_next(tmp_path: Path, started: list[client.Server]) -> None:
+def test_a_pass_that_is_broken_off_does_not_reach_the_next(tmp_path: Path, started: list[pool.Server]) -> None:
     long, short = sound(tmp_path, 9 * hdf5.PIECE), sound(tmp_path)
     for path in (short, long):
         chunks = files.open_recording(path).chunks(None)
@@ -111,11 +111,11 @@ def test_a_pass_that_is_broken_off_does_not_reach_the_next(tmp_path: Path, start
         chunks.close()  # type: ignore[attr-defined]
         assert np.array_equal(files.read(short).events, stream().events)
     assert started[0].process.poll() is not None  # the long one was not waited for
-    assert len(client._idle) <= client.KEPT
+    assert len(pool._idle) <= pool.KEPT
 
 
 @forks
-def test_a_forked_process_has_servers_of_its_own(tmp_path: Path, started: list[client.Server]) -> None:
+def test_a_forked_process_has_servers_of_its_own(tmp_path: Path, started: list[pool.Server]) -> None:
     path = sound(tmp_path)
     files.read(path)
     with multiprocessing.get_context("fork").Pool(2) as pool:
