@@ -37,7 +37,7 @@ def test_every_public_package_is_listed() -> None:
 
     import snnkit
 
-    private = {"snnkit.bench", "snnkit.cli", "snnkit._recipes"}
+    private = {"snnkit._isolated", "snnkit.bench", "snnkit.cli", "snnkit._recipes"}
     found = {
         f"snnkit.{info.name}" for info in pkgutil.iter_modules(snnkit.__path__) if info.ispkg or info.name == "errors"
     }

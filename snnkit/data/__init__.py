@@ -17,8 +17,8 @@ _WHERE = {
     "Batch": "batch",
     "collate": "batch",
     "EventDataset": "dataset",
-    "EpochSampler": "dataset",
-    "FrameSettings": "dataset",
+    "EpochSampler": "draws",
+    "FrameSettings": "frame_settings",
     "FrameDataset": "dataset",
     "ImageDataset": "dataset",
     "Source": "source",
@@ -129,16 +129,18 @@ if TYPE_CHECKING:
     from snnkit.data.braille.module import Braille
     from snnkit.data.braille.source import BrailleSource
     from snnkit.data.catalog import open_source
-    from snnkit.data.dataset import EpochSampler, EventDataset, FrameDataset, FrameSettings, ImageDataset
+    from snnkit.data.dataset import EventDataset, FrameDataset, ImageDataset
     from snnkit.data.delta import send_on_delta
     from snnkit.data.digits.module import Digits
     from snnkit.data.digits.source import DigitsSource
+    from snnkit.data.draws import EpochSampler
     from snnkit.data.events import EVENT_DTYPE, EventStream
     from snnkit.data.files.atis import read_atis, write_atis
     from snnkit.data.folder.module import EventFolder
     from snnkit.data.folder.source import EventFolderSource
     from snnkit.data.follow_digit.module import FollowDigit
     from snnkit.data.follow_digit.windows import FollowDigitSource
+    from snnkit.data.frame_settings import FrameSettings
     from snnkit.data.fsdd.cochlea import Cochlea
     from snnkit.data.fsdd.module import FSDD
     from snnkit.data.fsdd.source import FSDDSource

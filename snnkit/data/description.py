@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from snnkit.data.dataset import FrameSettings
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.errors import ParameterError, UsageError
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from snnkit.data.binning import By
 from snnkit.data.changes import TIME_BITS, Changes, Columns
-from snnkit.data.dataset import FrameSettings
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.representation import SHARE_BITS
 from snnkit.errors import DataError, ParameterError
 

@@ -18,9 +18,11 @@ from snnkit.data.augment import Augment  # noqa: E402
 from snnkit.data.augment_series import SeriesAugment  # noqa: E402
 from snnkit.data.batch import Batch, collate  # noqa: E402
 from snnkit.data.binning import By  # noqa: E402
-from snnkit.data.dataset import DrawnEvents, EpochSampler, EventDataset, FrameDataset, FrameSettings  # noqa: E402
+from snnkit.data.dataset import DrawnEvents, EventDataset, FrameDataset  # noqa: E402
 from snnkit.data.device import EventBatch, apply_draws, collate_events, frames  # noqa: E402
+from snnkit.data.draws import EpochSampler  # noqa: E402
 from snnkit.data.events import EventStream  # noqa: E402
+from snnkit.data.frame_settings import FrameSettings  # noqa: E402
 from snnkit.data.part import Part, WholeBatches  # noqa: E402
 from snnkit.data.representation import TAU_US, Representation  # noqa: E402
 from snnkit.data.source import SPLITS, EventSource, Source  # noqa: E402

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from snnkit.data.augment import Augment
 from snnkit.data.augment_series import SeriesAugment
-from snnkit.data.dataset import EventDataset, FrameDataset, FrameSettings
+from snnkit.data.dataset import EventDataset, FrameDataset
 from snnkit.data.events import POLARITIES
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.retake import Retake
 from snnkit.data.store import EventStore
 from snnkit.errors import ParameterError, did_you_mean

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from snnkit.data.dataset import FrameSettings
 from snnkit.data.description import read_description
 from snnkit.data.events import POLARITIES
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.errors import UsageError, did_you_mean
 
 Array = np.ndarray[Any, Any]

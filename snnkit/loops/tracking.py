@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from snnkit.data.dataset import keyed_rng
+from snnkit.data.draws import keyed_rng
 from snnkit.data.follow_digit.eye import Eye, EyeSettings, to_position
 from snnkit.data.follow_digit.windows import (
     MAX_SPEED,

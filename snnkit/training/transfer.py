@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from snnkit import nn as snn
-from snnkit.data.dataset import FrameSettings
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.module import FrameDataModule
 from snnkit.errors import CheckpointError, UsageError
 from snnkit.training.pixels import changed_pixels, resampled

@@ -5,7 +5,7 @@ import pytest
 
 from snnkit.data import Augment
 from snnkit.data.augment import augment_columns, elastic_field
-from snnkit.data.dataset import keyed_rng
+from snnkit.data.draws import keyed_rng
 from snnkit.errors import ParameterError
 
 

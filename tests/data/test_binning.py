@@ -95,7 +95,7 @@ def test_wrong_use_is_refused():
 @pytest.mark.parametrize("grid", [1, 4, 11, 34, 50])
 def test_coarser_cells_lose_no_event(grid: int) -> None:
     """Pixel x is in cell ⌊x · grid / width⌋: equal parts of the sensor where the width allows, and every event once."""
-    from snnkit.data.dataset import FrameSettings
+    from snnkit.data.frame_settings import FrameSettings
 
     rng = np.random.default_rng(grid)
     n = 500

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from snnkit.data import Augment, SaccadeDigits
 from snnkit.data.augment import augment_columns
 from snnkit.data.changes import mixed, refractory
-from snnkit.data.dataset import keyed_rng
+from snnkit.data.draws import keyed_rng
 
 SIZE = (12, 10)
 

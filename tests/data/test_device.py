@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from snnkit.data import Augment, FrameSettings
 from snnkit.data.changes import apply_changes, draw_changes
-from snnkit.data.dataset import keyed_rng
 from snnkit.data.device import apply_draws, collate_events, frames
+from snnkit.data.draws import keyed_rng
 from snnkit.errors import DataError, ParameterError
 
 SIZE = (9, 7)

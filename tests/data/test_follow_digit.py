@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from snnkit.data import FollowDigit
 from snnkit.data.augment import Augment
-from snnkit.data.dataset import FrameSettings
 from snnkit.data.follow_digit import windows as w
 from snnkit.data.follow_digit.eye import CENTRE, Eye, EyeSettings, to_position
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.saccade_digits.motion import POSITION_ONE, SENSOR
 from snnkit.errors import ParameterError
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from snnkit.data import Paired, collate
 from snnkit.data.augment import Augment
-from snnkit.data.dataset import FrameDataset, FrameSettings
+from snnkit.data.dataset import FrameDataset
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.module import FrameDataModule
 from snnkit.data.paired.source import PairedSource, fixed_partners
 from snnkit.data.source import SPLITS, Source

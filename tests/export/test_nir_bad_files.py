@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snnkit._isolated import client, pool
 from snnkit.bench import nir as networks
 from snnkit.errors import FindingsError, NirError, SnnkitError
 from snnkit.export import nir
-from snnkit.export.nir import hdf5, isolated
+from snnkit.export.nir import hdf5
 from snnkit.graph.findings import Finding
 
 from .nir_files import chain, net, neuron, node, save
@@ -79,12 +80,12 @@ def test_changed_bytes_never_crash(tmp_path_factory: pytest.TempPathFactory, pla
     for place, value in places:
         data[8 + place % (len(data) - 8)] = value
     path.write_bytes(data)
-    usual, isolated.SECONDS = isolated.SECONDS, 4.0  # libhdf5 never ends on some
+    usual, client.SECONDS = client.SECONDS, 4.0  # libhdf5 never ends on some
     try:
         with contextlib.suppress(SnnkitError):
             nir.read(path)
     finally:
-        isolated.SECONDS = usual
+        client.SECONDS = usual
 
 
 @pytest.mark.parametrize(
@@ -214,20 +215,18 @@ def test_huge_blocks_and_texts(good: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_file_that_breaks_the_library_does_not_break_us(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that reads never answers, or dies; the next file is read by a new one."""
     assert nir.read(good, **OPTIONS)[0] is not None
-    process = isolated._worker.process
-    assert process is not None
-    monkeypatch.setattr(isolated, "SECONDS", 0.3)
+    process = pool._idle[-1].process
+    monkeypatch.setattr(client, "PATIENCE", 0.3)
     os.kill(process.pid, signal.SIGSTOP)
-    assert "no end within 0.3 s" in fails(good, "breaks the library").why
+    assert "no answer within 0.3 s" in fails(good, "breaks the library").why
     assert process.returncode == -signal.SIGKILL
     monkeypatch.undo()
     assert nir.read(good, **OPTIONS)[0] is not None
-    second = isolated._worker.process
-    assert second is not None
+    second = pool._idle[-1].process
     assert second.pid != process.pid
     os.kill(second.pid, signal.SIGSTOP)  # so that it dies while the file is asked for
     threading.Timer(0.2, os.kill, (second.pid, signal.SIGKILL)).start()
-    assert "exit code -9" in fails(good, "breaks the library").why
+    assert "its process ended" in fails(good, "breaks the library").why
     assert nir.read(good, **OPTIONS)[0] is not None
 
 

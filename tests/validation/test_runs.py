@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 
 from snnkit import descriptor
-from snnkit.data.dataset import FrameSettings
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.encoding import Direct, Latency
 from snnkit.errors import DataError, UsageError
 from snnkit.targets import registry

@@ -22,7 +22,7 @@ from snnkit.data.archives import Member
 from snnkit.data.delta import send_on_delta
 from snnkit.data.retake import Retake
 from snnkit.data.sets.facts import Facts, part_of
-from snnkit.data.sets.hdf5 import SpikeFile, open_hdf5
+from snnkit.data.sets.hdf5 import SpikeFile
 from snnkit.data.sets.source import Columns, Item, SetSource
 from snnkit.errors import DataError
 
@@ -64,7 +64,7 @@ class BrailleSource(SetSource):
 
     def _spikes(self, file: Member, part: str) -> Iterator[Item]:
         path = self.opened.enter_context(file.on_disk())
-        spikes = SpikeFile(self.opened.enter_context(open_hdf5(path, file.place, SpikeFile.layout)), file.place)
+        spikes: SpikeFile = self.opened.enter_context(SpikeFile(path, file.place))
         for k, (label, repetition) in enumerate(zip(spikes.labels, spikes.speakers)):
             place = f"{file.place} recording {k}"
             yield _item(part, int(label), int(repetition), place, partial(_from_spikes, spikes, k))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from snnkit.data.dataset import FrameSettings
 from snnkit.data.digits.source import FULL, DigitsSource
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.module import FrameDataModule
 from snnkit.encoding import Encoder
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from snnkit.data.augment import Augment
 from snnkit.data.augment_series import SeriesAugment
-from snnkit.data.dataset import FrameSettings, ImageDataset
+from snnkit.data.dataset import ImageDataset
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.saccade_digits.source import committed_splits, load_images
 from snnkit.data.source import SPLITS, Source
 from snnkit.data.splits import shrink_splits

@@ -40,7 +40,12 @@ def check_types(types: Mapping[str, np.dtype], source: str) -> None:
 
 
 def to_events(
-    columns: Mapping[str, NDArray], unit: str | None, offset: int, first: int, source: str
+    columns: Mapping[str, NDArray],
+    unit: str | None,
+    offset: int,
+    first: int,
+    source: str,
+    out: NDArray[np.void] | None = None,
 ) -> NDArray[np.void]:
     """Columns t, x, y, p [n] → events [n] of `EVENT_DTYPE`.
 
@@ -50,12 +55,13 @@ def to_events(
         offset: added to the times, in µs.
         first: number of the first event of the piece, for messages.
         source: the file's name, for messages.
+        out: where they are written; None: a new array.
 
     Raises:
         DataError: a value that no event can have.
     """
     t, p = columns["t"], columns["p"]
-    out = np.empty(len(t), EVENT_DTYPE)
+    out = np.empty(len(t), EVENT_DTYPE) if out is None else out
     if t.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             times = t.astype(np.float64) * POWERS[unit or "s"]
@@ -66,8 +72,8 @@ def to_events(
         limit = 2**61 // max(int(power), 1)
         if len(t) and (int(t.max()) >= limit or int(t.min()) <= -limit):
             _whole((t < limit) & (t > -limit), t, "t", first, source)
-        times = t.astype(np.int64)
-        out["t"] = times * int(power) if power >= 1 else times // 1000
+        times = t.astype(np.int64, copy=False)
+        out["t"] = times if power == 1 else times * int(power) if power > 1 else times // 1000
     if offset:
         out["t"] += offset
     for name in "xy":

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from snnkit.errors import DataError, MissingPackageError
 
 PIECE = 1 << 18
 """Events read at once."""
+LARGEST_CACHE = 1 << 26
+"""Most bytes of unpacked chunks that are kept for the next piece."""
 RATIO = 1100
 """A data set that claims so many times its stored bytes is damaged."""
 HEAPS = 1 << 24
@@ -40,32 +42,38 @@ _FILTERS = {BLOSC: "Blosc", 32004: "LZ4", 32008: "bitshuffle", 32015: "Zstandard
 _DAMAGE = (OSError, ValueError, KeyError, RuntimeError, TypeError, EOFError, OverflowError)
 
 
-def open_file(path: Path) -> Any:
-    """The opened `h5py.File`; raises `DataError` where it is none or damaged."""
+def open_file(path: Path, cache: int = 1 << 20) -> Any:
+    """The opened `h5py.File`; raises `DataError` where it is none or damaged.
+
+    `cache` bytes of unpacked chunks are kept; more than are read again is wasted, as new memory costs time.
+    """
     import h5py
 
     size_of(path)
     with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401  registers the filters
     try:
-        return h5py.File(path, "r", locking=False)
+        return h5py.File(path, "r", locking=False, rdcc_nbytes=cache)
     except _DAMAGE as error:
         raise damaged(path, error) from None
 
 
 def check_heaps(path: Path) -> None:
-    """Raise `DataError` where the file's heaps of variable lengths do not add up: HDF5 would loop for ever in them.
+    """Raise `DataError` where the heaps do not add up."""
+    if not heaps_add_up(path):
+        raise damaged(path, ValueError("a heap of variable lengths does not add up"))
+
+
+def heaps_add_up(path: Path) -> bool:
+    """Whether a file's heaps of variable lengths add up; HDF5 would loop for ever in others.
 
     It saves waiting for the time limit of `isolated`, and is left to it in files above `HEAPS`.
 
     A collection is "GCOL", version 1, its size, then objects of 16 bytes (index, size) and their padded data; index 0
     is what is left over. Source: HDF5 File Format Specification 3.0, III.E.
     """
-    if path.stat().st_size <= HEAPS and not _heaps_add_up(path):
-        raise damaged(path, ValueError("a heap of variable lengths does not add up"))
-
-
-def _heaps_add_up(path: Path) -> bool:
+    if not 0 < path.stat().st_size <= HEAPS:
+        return True
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = data.find(b"GCOL\1\0\0\0")
         while at >= 0:
@@ -86,10 +94,12 @@ def _heaps_add_up(path: Path) -> bool:
 
 
 class Hdf5Reader(Reader):
-    """A file of event columns; `time_unit` as in `arrays.to_events`."""
+    """A file of event columns; `time_unit` as in `arrays.to_events`, `room` gives memory for so many events."""
 
-    def __init__(self, path: Path, time_unit: str | None = None) -> None:
-        self.time_unit = time_unit
+    def __init__(
+        self, path: Path, time_unit: str | None = None, room: Callable[[int], NDArray[np.void]] | None = None
+    ) -> None:
+        self.time_unit, self.room = time_unit, room
         with open_file(path) as file:
             try:
                 place, names = _columns(file)
@@ -102,6 +112,7 @@ class Hdf5Reader(Reader):
                 if abs(self.offset) >= 1 << 62:
                     raise ValueError(f"t_offset is {self.offset}")
                 filters = _filters(sets["t"])
+                self.cache = min(max(1 << 20, *map(_chunk_bytes, sets.values())), LARGEST_CACHE)
                 sensor = _sensor(file, place)
             except DataError as error:
                 raise DataError(f"{path}: {error.what}", why=error.why, fix=error.fix) from None
@@ -113,14 +124,15 @@ class Hdf5Reader(Reader):
         super().__init__(path, ", ".join(["HDF5", layout, *(f"{f} filter" for f in filters)]), sensor)
 
     def pieces(self) -> Iterator[NDArray[np.void]]:
-        with open_file(self.path) as file:
+        with open_file(self.path, self.cache) as file:
             try:
                 sets = {c: file[w] for c, w in self.where.items()}
                 for first in range(0, self.count, PIECE):
                     last = min(first + PIECE, self.count)
                     got = {c: d[first:last] for c, d in sets.items()}
                     self.tally.bytes = self.bytes * last // self.count
-                    yield arrays.to_events(got, self.time_unit, self.offset, first, str(self.path))
+                    out = self.room(last - first) if self.room else None
+                    yield arrays.to_events(got, self.time_unit, self.offset, first, str(self.path), out)
                     self.tally.events = last
             except DataError as error:
                 self._note(error.what.split(": ", 1)[-1])
@@ -209,15 +221,15 @@ def _columns(file: Any) -> tuple[str, dict[str, str]]:
     """(group, {"t": name, …}) of the first group with all four columns."""
     import h5py
 
-    groups = [""] + [
-        k for k in ("events", "dvs/events", "davis/left/events", "CD") if isinstance(file.get(k), h5py.Group)
-    ]
-    groups += [k for k in list(file)[:100] if k not in groups and isinstance(file.get(k), h5py.Group)]
-    for place in groups:
-        group = file[place] if place else file
-        names = arrays.find([k for k in list(group)[:1000] if isinstance(group.get(k), h5py.Dataset)])
-        if names:
-            return place, names
+    known = ("", "events", "dvs/events", "davis/left/events", "CD")
+    for place in (*known, *(k for k in list(file)[:100] if k not in known)):
+        group = file.get(place) if place else file
+        if isinstance(group, h5py.Group):
+            keys = list(group)[:1000]
+            if arrays.find(keys):
+                names = arrays.find([k for k in keys if isinstance(group.get(k), h5py.Dataset)])
+                if names:
+                    return place, names
     found = ", ".join(list(file)[:10]) or "nothing"
     hint = "Prophesee's HDF5 with one table of events needs its own filter (ECF); convert it with Metavision. "
     raise DataError(
@@ -242,6 +254,10 @@ def _count(sets: dict[str, Any], source: str) -> int:
                 fix="the file is damaged or cut off: copy or download it again",
             )
     return count
+
+
+def _chunk_bytes(data: Any) -> int:
+    return int(np.prod(data.chunks, dtype=np.float64)) * int(data.dtype.itemsize) if data.chunks else 0
 
 
 def _filters(data: Any) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from snnkit.data.dataset import FrameSettings
 from snnkit.data.follow_digit.windows import STEP_MS, STEPS, WINDOW_MS, FollowDigitSource
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.module import FrameDataModule
 
 assert STEPS * STEP_MS == WINDOW_MS

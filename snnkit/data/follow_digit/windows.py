@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from snnkit.data.augment import Augment
 from snnkit.data.augment_series import SeriesAugment
-from snnkit.data.dataset import FrameDataset, FrameSettings, keyed_rng
+from snnkit.data.dataset import FrameDataset
+from snnkit.data.draws import keyed_rng
 from snnkit.data.events import POLARITIES
 from snnkit.data.follow_digit.eye import Eye, EyeSettings, to_position
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.saccade_digits.motion import SENSOR
 from snnkit.data.saccade_digits.source import committed_splits, load_images
 from snnkit.data.source import SPLITS, Source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from snnkit.data.dataset import FrameSettings
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.images.source import FULL, CIFAR10Source, FashionMNISTSource, ImageSource, MNISTSource
 from snnkit.data.module import FrameDataModule
 from snnkit.encoding import Encoder

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from snnkit.data.augment import Augment
 from snnkit.data.augment_series import SeriesAugment
-from snnkit.data.dataset import FrameSettings, ImageDataset
+from snnkit.data.dataset import ImageDataset
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.source import Source
 from snnkit.data.splits import divide, shrink_splits
 from snnkit.errors import DataError, MissingPackageError, ParameterError

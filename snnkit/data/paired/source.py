@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 
 from snnkit.data.augment import Augment
 from snnkit.data.augment_series import SeriesAugment
-from snnkit.data.dataset import FrameDataset, FrameSettings, keyed_rng
+from snnkit.data.dataset import FrameDataset
+from snnkit.data.draws import keyed_rng
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.source import SPLITS, Source
 from snnkit.data.splits import stratified_draw
 from snnkit.errors import DataError
 
 _PARTNER = 3
-"""The stream of random draws of partners, beside those in `snnkit.data.dataset`."""
+"""The stream of random draws of partners, beside those in `snnkit.data.draws`."""
 
 
 def fixed_partners(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:

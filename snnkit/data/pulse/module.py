@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnkit.data.dataset import FrameSettings
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.module import FrameDataModule
 from snnkit.data.pulse.windows import STEP_US, STEPS, PulseSource
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snnkit.data.dataset import keyed_rng
+from snnkit.data.draws import keyed_rng
 from snnkit.errors import ParameterError
 
 RATE = 100

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from snnkit.data.augment import Augment
 from snnkit.data.augment_series import SeriesAugment
-from snnkit.data.dataset import FrameDataset, FrameSettings
+from snnkit.data.dataset import FrameDataset
 from snnkit.data.delta import send_on_delta
 from snnkit.data.events import POLARITIES
+from snnkit.data.frame_settings import FrameSettings
 from snnkit.data.pulse.waveform import RATE, Recording, record
 from snnkit.data.source import SPLITS, Source
 from snnkit.errors import ParameterError

@@ -14,8 +14,9 @@ import numpy as np
 
 from snnkit.data.archives import Member
 from snnkit.data.sets.facts import Facts, part_of
-from snnkit.data.sets.hdf5 import SpikeFile, open_hdf5
+from snnkit.data.sets.hdf5 import SpikeFile
 from snnkit.data.sets.source import Columns, Item, SetSource
+from snnkit.errors import DataError
 
 CHANNELS = 700
 _SOURCE = "Cramer et al. 2020, doi:10.1109/TNNLS.2020.3044364"
@@ -36,8 +37,12 @@ class _Heidelberg(SetSource):
                 continue
             seen.add((part, file.path.name))
             path = self.opened.enter_context(file.on_disk())
-            h5 = self.opened.enter_context(open_hdf5(path, file.place, SpikeFile.layout))
-            spikes = SpikeFile(h5, file.place)
+            spikes: SpikeFile = self.opened.enter_context(SpikeFile(path, file.place))
+            if spikes.keys and len(spikes.labels) and int(spikes.labels.max()) >= len(spikes.keys):
+                raise DataError(
+                    f"{file.place}: label {int(spikes.labels.max())}, but names of {len(spikes.keys)} classes",
+                    fix="copy or download the file again",
+                )
             self._keys |= {int(k): spikes.keys[k] for k in np.unique(spikes.labels) if 0 <= k < len(spikes.keys)}
             for k, label in enumerate(spikes.labels):
                 yield Item(part, int(label), f"{k:06d}", f"{file.place} recording {k}", partial(_columns, spikes, k))

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from snnkit.data.archives import Member
 from snnkit.data.sets.arrays import from_start
 from snnkit.data.sets.facts import Facts
-from snnkit.data.sets.hdf5 import damaged, open_hdf5
+from snnkit.data.sets.hdf5 import DigitFile
 from snnkit.data.sets.source import Columns, Item, SetSource
 
 CHANNELS = 64
-LAYOUT = "train_labels, train_timestamps and train_addresses"
 
 
 class NTIDIGITSSource(SetSource):
@@ -45,14 +43,9 @@ class NTIDIGITSSource(SetSource):
     def find(self, files: list[Member]) -> Iterable[Item]:
         for file in files:
             path = self.opened.enter_context(file.on_disk())
-            data = self.opened.enter_context(open_hdf5(path, file.place, LAYOUT))
-            for part in ("train", "test"):
-                try:
-                    labels = data[f"{part}_labels"][()]
-                except (OSError, KeyError, TypeError, ValueError) as error:
-                    raise damaged(file.place, LAYOUT, error) from error
-                for raw in labels:
-                    name = raw.decode() if isinstance(raw, bytes) else str(raw)
+            data: DigitFile = self.opened.enter_context(DigitFile(path, file.place, ("train", "test")))
+            for part, names in data.names.items():
+                for name in names:
                     digit = name.rsplit("-", 1)[-1]
                     if digit in self.classes:
                         place = f"{file.place} {name}"
@@ -60,10 +53,6 @@ class NTIDIGITSSource(SetSource):
                         yield Item(part, self.classes.index(digit), name, place, read)
 
 
-def _columns(data: Any, part: str, name: str, place: str) -> Columns:
-    try:
-        t = np.asarray(data[f"{part}_timestamps"][name], np.float64)
-        x = np.asarray(data[f"{part}_addresses"][name], np.int64)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise damaged(place, LAYOUT, error) from error
-    return from_start(np.rint(t * 1e6), x, np.zeros(len(x)), np.ones(len(x)), place)
+def _columns(data: DigitFile, part: str, name: str, place: str) -> Columns:
+    t, x = data.read(part, name)
+    return from_start(t, x, np.zeros(len(x)), np.ones(len(x)), place)

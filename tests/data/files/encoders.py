@@ -243,3 +243,25 @@ def _nas(events: np.ndarray) -> bytes:
     record["a"] = events["x"].astype(np.int64) << 1 | (1 - events["p"])
     record["t"] = events["t"] * 5
     return record.tobytes()
+
+
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """Cut, or bytes changed, put in, taken out, repeated; often near the head, where the lengths stand."""
+    out = bytearray(data)
+    for _ in range(int(rng.choice([1, 1, 2, 8]))):
+        near = int(rng.choice([16, 256, len(out), len(out)]))
+        at = int(rng.integers(0, max(min(near, len(out)), 1)))
+        kind = int(rng.integers(0, 7))
+        if kind == 0:
+            out = out[:at]
+        elif kind in (1, 2):
+            out[at : at + 1] = bytes([int(rng.integers(0, 256))])
+        elif kind == 3:
+            out[at : at + 4] = rng.choice([b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0" * 4, b"\0\0\0\x80"])
+        elif kind == 4:
+            out[at:at] = rng.bytes(int(rng.integers(1, 9)))
+        elif kind == 5:
+            del out[at : at + int(rng.integers(1, 9))]
+        else:
+            out[at:at] = out[at : at + 64]
+    return bytes(out)

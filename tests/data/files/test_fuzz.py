@@ -11,7 +11,7 @@ import pytest
 from snnkit.data import files
 from snnkit.errors import SnnkitError
 
-from .encoders import every_format
+from .encoders import every_format, mutated
 
 FORMATS = ("aedat4", "aedat31", "aedat2", "evt2", "evt21", "evt3", "dat", "hdf5", "shd", "atis", "csv", "npz", "nas")
 MOST_BYTES = 200 << 20
@@ -21,28 +21,6 @@ MOST_BYTES = 200 << 20
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, bytes]]:
     return every_format(tmp_path_factory.mktemp("made"))
-
-
-def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """Cut, or bytes changed, put in, taken out, repeated; often near the head, where the lengths stand."""
-    out = bytearray(data)
-    for _ in range(int(rng.choice([1, 1, 2, 8]))):
-        near = int(rng.choice([16, 256, len(out), len(out)]))
-        at = int(rng.integers(0, max(min(near, len(out)), 1)))
-        kind = int(rng.integers(0, 7))
-        if kind == 0:
-            out = out[:at]
-        elif kind in (1, 2):
-            out[at : at + 1] = bytes([int(rng.integers(0, 256))])
-        elif kind == 3:
-            out[at : at + 4] = rng.choice([b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0" * 4, b"\0\0\0\x80"])
-        elif kind == 4:
-            out[at:at] = rng.bytes(int(rng.integers(1, 9)))
-        elif kind == 5:
-            del out[at : at + int(rng.integers(1, 9))]
-        else:
-            out[at:at] = out[at : at + 64]
-    return bytes(out)
 
 
 def attempt(path: Path, format: str | None) -> str:
