@@ -7,7 +7,6 @@ states, then the memory for those of input, initial states and parameters. What 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,16 +33,17 @@ def forward(recurrence: Recurrence[Any, Any], x: Tensor, *args: Any) -> Tensor |
     parts = recurrence.split(args)
     steps, width = x.shape
     out = output_like(x)
-    ends: list[Tensor] = []
-    if not recurrence.from_output:
-        wanted = width if parts.wants[0] else 0
-        ends = [empty(x, wanted, dtype=state_dtype(x)) for _ in recurrence.states]
-        if len(recurrence.fields) > len(ends):
-            ends.append(empty(x, wanted if recurrence.refractory(parts.options) else 0, dtype=torch.int32))
-    early = [value for value, option in zip(parts.options, recurrence.options) if not option.backward_only]
+    inputs = [*_inputs(recurrence, x, parts), *[parts.options[k] for k in recurrence.early], array(out)]
     kernel = recurrence.kernels("cpu").forward
-    run_blocks(kernel, steps, width, *_inputs(recurrence, x, parts), *early, array(out), *map(array, ends))
-    return out if recurrence.from_output else (out, *ends)
+    if recurrence.from_output:
+        run_blocks(kernel, steps, width, *inputs)
+        return out
+    wanted, dtype = width if parts.wants[0] else 0, state_dtype(x)
+    ends = [empty(x, wanted, dtype=dtype) for _ in recurrence.states]
+    if len(recurrence.fields) > len(ends):
+        ends.append(empty(x, wanted if recurrence.refractory(parts.options) else 0, dtype=torch.int32))
+    run_blocks(kernel, steps, width, *inputs, *[array(end) for end in ends])
+    return out, *ends
 
 
 def backward(recurrence: Recurrence[Any, Any], *args: Any) -> tuple[Tensor, ...]:
@@ -84,12 +84,8 @@ def reduced(recurrence: Recurrence[Any, Any], found: list[Tensor], parts: Parts)
 
 
 def _inputs(recurrence: Recurrence[Any, Any], x: Tensor, parts: Parts) -> list[Any]:
-    nothing, count = _NOTHING[state_dtype(x)], len(recurrence.states)
-    inputs: list[Any] = [array(x)]
-    inputs += [nothing if start is None else array(start) for start in parts.starts[:count]]
-    inputs += [_NO_WAIT if start is None else array(start) for start in parts.starts[count:]]
-    return inputs + _arrays(parts.values, nothing)
-
-
-def _arrays(values: Sequence[Any], nothing: np.ndarray[Any, Any]) -> list[Any]:
-    return [array(v) if isinstance(v, Tensor) else nothing if v is None else v for v in values]
+    nothing, given = _NOTHING[state_dtype(x)], (x, *parts.starts, *parts.values)
+    inputs = [array(v) if isinstance(v, Tensor) else nothing if v is None else v for v in given]
+    if parts.starts[-1] is None and len(recurrence.fields) > len(recurrence.states):
+        inputs[len(recurrence.fields)] = _NO_WAIT
+    return inputs

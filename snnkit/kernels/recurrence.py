@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -102,24 +103,27 @@ class Recurrence(Generic[S, P]):
         self.ends = 0 if from_output else len(self.states)
         """Final states among the outputs, without the counter."""
         names = [option.name for option in options]
+        self.early = tuple(k for k, option in enumerate(options) if not option.backward_only)
+        """Which options the forward pass takes."""
         self._refractory = names.index(REFRACTORY.name) if REFRACTORY in options else -1
         values = len(self.fields) + 2 * len(parameters + fixed)
         self._cuts = len(self.fields), values, values + len(options)
         count, first = len(self.states), 1 + len(self.fields)
         self._learn = (*range(1, 1 + count), *range(first, first + 2 * len(parameters), 2))
         """Which arguments of `forward`, beside x, have a gradient."""
+        self.kernels = cache(self._kernels)
         self.forward = self._operator("", self._forward_schema(), on_cpu.forward, self._shapes)
         self.backward = self._operator("_backward", self._backward_schema(), on_cpu.backward, self._gradient_shapes)
         self.forward.gradient(self._save, self._back)
         self.backward.no_gradient()
 
     def _operator(self, end: str, schema: str, cpu: Callable[..., Any], fake: Callable[..., Any]) -> Operator:
-        operator = Operator(self.name + end, schema, lambda *args: cpu(self, *args))
+        operator = Operator(self.name + end, schema, partial(cpu, self))
         operator.shapes(fake)
         operator.on_gpu("snnkit.kernels.on_gpu", cpu.__name__, self)
         return operator
 
-    def kernels(self, device: str) -> Any:
+    def _kernels(self, device: str) -> Any:
         """The module with the kernels for "cpu" or "gpu"; numba and Triton are imported with it."""
         return importlib.import_module(f"snnkit.kernels.{self.name}.{device}")
 
