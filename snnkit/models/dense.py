@@ -12,7 +12,7 @@ from snnkit import nn as snn
 from snnkit.errors import ParameterError
 
 
-class DenseClassifier(torch.nn.Sequential):
+class DenseClassifier(snn.Sequential):
     """[linear – batch norm – LIF] × n, dropout, linear, leaky integrator.
 
     Args:

@@ -63,7 +63,9 @@ class _Plan(NamedTuple):
         columns, inner, height, _ = self.window
         return columns * inner * height
 
-    def given(self, x: Tensor, scale: Tensor, shift: Tensor, v0: Any, wait0: Any, decay: Tensor, threshold: Tensor) -> Any:
+    def given(
+        self, x: Tensor, scale: Tensor, shift: Tensor, v0: Any, wait0: Any, decay: Tensor, threshold: Tensor
+    ) -> Any:
         """What both kernels begin with."""
         return (
             array(x),

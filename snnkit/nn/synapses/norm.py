@@ -87,7 +87,7 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
         return self._masked(x, mask)
 
     def is_plain(self, x: Tensor) -> bool:
-        """Whether all values of x [T, B, C, …] count alike, so that `values` may be taken for it; forward checks more."""
+        """Whether all values of x [T, B, C, …] count alike, so that `values` may stand for `forward`."""
         if x.dim() < 3 or x.shape[2] != self.num_features or not x.numel():
             return False
         if not self.training and self.running_mean is not None:
@@ -97,7 +97,7 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
         return self.momentum is not None or self.running_mean is None
 
     def values(self, x: Tensor) -> Norm:
-        """Mean and rate per channel that `forward` would normalise x [T·B, C, …] by; running statistics move as there."""
+        """What `forward` would normalise x [T·B, C, …] by; running statistics move as there."""
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None and var is not None:
             return from_running(mean, var, self.eps)
