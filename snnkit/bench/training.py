@@ -209,7 +209,8 @@ def run(quick: bool = False, rounds: int = 7, shape: Sequence[int] = (16, 16, 32
     values = steps * batch * CHANNELS * sum((size >> k) ** 2 for k in range(3))
     todo: dict[str, Callable[[], float]] = {}
     about: dict[str, Entry] = {}
-    first, loss, peaks, differing = {}, {}, {}, {}
+    first, loss, peaks = {}, {}, {}
+    differing: dict[str, int | None] = {}
     ours: Tensor | None = None
     for name, make in entries(steps, batch, size).items():
         if available_memory() < 40 * 4 * values:
@@ -218,8 +219,10 @@ def run(quick: bool = False, rounds: int = 7, shape: Sequence[int] = (16, 16, 32
         about[name] = entry = make()
         spikes = _spikes(entry)
         ours = spikes if ours is None else ours
-        same = spikes is not None and ours is not None and spikes.shape == ours.shape
-        differing[name] = int((spikes != ours).sum()) if same else None  # type: ignore[operator,union-attr]
+        if spikes is None or ours is None or spikes.shape != ours.shape:
+            differing[name] = None
+        else:
+            differing[name] = int((spikes != ours).count_nonzero())
         todo[name] = _step(entry, y, steps)
         clock = time.perf_counter()
         loss[name] = todo[name]()

@@ -75,4 +75,4 @@ def defaults(x: Tensor, size: int) -> dict[str, Callable[[], Entry]]:
         model = _StepByStep(size)
         return Entry(model, x, model.neurons[0], "Leaky's defaults, beta 0.9, step by step")
 
-    return {"snnkit, recipe": ours, "spikingjelly, defaults": spikingjelly, "snntorch, defaults": snntorch}
+    return {"snnkit, defaults": ours, "spikingjelly, defaults": spikingjelly, "snntorch, defaults": snntorch}
