@@ -215,12 +215,17 @@ def _peak(layer: Layer, x: Tensor, gradient: Tensor) -> float:
         held = torch.cuda.memory_allocated(x.device)
         _once(layer, x, gradient)
         return (torch.cuda.max_memory_allocated(x.device) - held) / (x.numel() * x.element_size())
+    return peak_memory(lambda: _once(layer, x, gradient)) / (x.numel() * x.element_size())
+
+
+def peak_memory(run: Callable[[], object]) -> float:
+    """Peak extra bytes of the process while it runs; NaN where the system does not say."""
     release_memory()  # what an earlier pass has left with us counts as extra, like any other allocation
     if not _reset_peak():
         return float("nan")
     before = _status("VmRSS")
-    _once(layer, x, gradient)
-    return (_status("VmHWM") - before) / (x.numel() * x.element_size())
+    run()
+    return _status("VmHWM") - before
 
 
 @contextlib.contextmanager

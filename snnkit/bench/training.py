@@ -1,28 +1,53 @@
 """A whole training step (forward, loss, backward, optimiser) of a convolutional network, ours and installed peers.
 
 conv 3×3 – batch norm – neuron – average pool, three times, then linear on the mean over time; the same weights and the
-same mathematics in every row (decay 0.9, threshold 1, subtract reset, detached, arctan of width 2). The row "no neuron"
-shows what the rest costs. Peers run under their own default back end for multi-step mode.
+same mathematics in every row (decay 0.9, threshold 1, subtract reset, detached, arctan of width 2), float32, channels
+first. "snnkit" runs norm, neuron and pool together (`snn.Sequential`), "neuron alone" fuses the neuron only, and "no
+neuron" shows what the rest costs. Peers run under their own default back end for multi-step mode, and once more with
+all their own defaults (`snnkit.bench.training_defaults`), which make another network.
+
+`floor_ratio` is the time over that of moving what norms, neurons and pools have to move (`FLOOR_BYTES` per value of the
+convolutions' outputs) at the bandwidth measured in the same rounds; the convolutions' own work is not in that floor.
+`peak_ratio` is the peak of extra memory in units of the convolutions' outputs. `differing_spikes` counts the spikes of
+the first neurons that are not ours, for the same input and weights.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from snnkit import nn as snn
+from snnkit.bench.neurons import available_memory, bandwidth, peak_memory
 from snnkit.surrogate import Arctan
 
 DECAY, CHANNELS, CLASSES = 0.9, 32, 11
+FLOOR_BYTES = 14
+"""Per float32 value of a convolution's output: forward reads it and writes a quarter of it; backward reads it and a
+quarter of its gradient, and writes its gradient."""
+
+WORK = "training step"
 
 
-class _PerStep(nn.Module):
+class Entry(NamedTuple):
+    """A network that takes part: the model, its input, and the layer whose spikes are looked at (None: no spikes)."""
+
+    model: nn.Module
+    x: Tensor
+    first: nn.Module | None
+    settings: str = ""
+    autocast: bool = False
+
+
+class PerStep(nn.Module):
     """A neuron given as a function of [T, B, …], between layers that see [T*B, …]."""
 
     def __init__(self, steps: int, apply: Callable[[Tensor], Tensor]) -> None:
@@ -34,24 +59,26 @@ class _PerStep(nn.Module):
         return y.reshape(x.shape)
 
 
-def _peer_net(steps: int, size: int, neuron: Callable[[], Callable[[Tensor], Tensor]]) -> nn.Module:
+def peer_net(steps: int, size: int, neuron: Callable[[], Callable[[Tensor], Tensor]]) -> nn.Sequential:
+    """The network with a peer's neurons; x: [T*B, 2, size, size]."""
     layers: list[nn.Module] = []
     channels = 2
     for _ in range(3):
         layers += [nn.Conv2d(channels, CHANNELS, 3, padding=1, bias=False), nn.BatchNorm2d(CHANNELS)]
-        layers += [_PerStep(steps, neuron()), nn.AvgPool2d(2)]
+        layers += [PerStep(steps, neuron()), nn.AvgPool2d(2)]
         channels = CHANNELS
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(CHANNELS * (size // 8) ** 2, CLASSES))
 
 
-def _our_net(size: int, neuron: Callable[[], nn.Module]) -> nn.Module:
+def our_net(size: int, neuron: Callable[[], nn.Module], block: type[nn.Sequential] = snn.Sequential) -> nn.Sequential:
+    """The network with our layers; x: [T, B, 2, size, size]."""
     layers: list[nn.Module] = []
     channels = 2
     for _ in range(3):
         layers += [snn.Conv2d(channels, CHANNELS, 3, padding=1, bias=False), snn.BatchNorm(CHANNELS), neuron()]
         layers.append(snn.AvgPool2d(2))
         channels = CHANNELS
-    return nn.Sequential(*layers, snn.Flatten(), snn.Linear(CHANNELS * (size // 8) ** 2, CLASSES))
+    return block(*layers, snn.Flatten(), snn.Linear(CHANNELS * (size // 8) ** 2, CLASSES))
 
 
 class _Eager(nn.Module):
@@ -59,13 +86,14 @@ class _Eager(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.neuron = _lif()
+        self.neuron = lif()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.neuron.reference(x)[0]
 
 
-def _lif() -> snn.LIF:
+def lif() -> snn.LIF:
+    """The neuron of the rows with the same settings."""
     return snn.LIF(decay=DECAY, reset="subtract", surrogate=Arctan(2.0))
 
 
@@ -86,7 +114,8 @@ def _snntorch() -> Callable[[Tensor], Tensor]:
     import snntorch
     from snntorch import surrogate
 
-    leaky = snntorch.Leaky(beta=DECAY, threshold=1.0, spike_grad=surrogate.atan(2.0), reset_mechanism="subtract")
+    leaky = snntorch.Leaky(beta=DECAY, threshold=1.0, spike_grad=surrogate.atan(2.0), reset_mechanism="subtract",
+                           reset_delay=False)  # fmt: skip
 
     def run_leaky(x: Tensor) -> Tensor:
         mem = leaky.init_leaky()
@@ -99,19 +128,69 @@ def _snntorch() -> Callable[[Tensor], Tensor]:
     return run_leaky
 
 
-def _step(model: nn.Module, x: Tensor, y: Tensor, steps: int) -> Callable[[], float]:
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+def _step(entry: Entry, y: Tensor, steps: int) -> Callable[[], float]:
+    optimizer = torch.optim.SGD(entry.model.parameters(), lr=1e-3)
 
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
-        out = model(x)
-        out = out.reshape(steps, -1, CLASSES).mean(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=entry.autocast):
+            out = entry.model(entry.x)
+        out = out.float().reshape(steps, -1, CLASSES).mean(0)
         loss = nn.functional.cross_entropy(out, y)
         loss.backward()
         optimizer.step()
         return float(loss.detach())
 
     return step
+
+
+def _spikes(entry: Entry) -> Tensor | None:
+    """The first neurons' spikes in a forward pass, as one row of booleans; running statistics stay as they are."""
+    if entry.first is None:
+        return None
+    seen: list[Tensor] = []
+    kept = {name: value.clone() for name, value in entry.model.state_dict().items()}
+
+    def see(module: nn.Module, inputs: Any, output: Any) -> None:
+        seen.append((output[0] if isinstance(output, tuple) else output).detach().bool().flatten())
+
+    handle = entry.first.register_forward_hook(see)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=entry.autocast):
+        entry.model(entry.x)
+    handle.remove()
+    entry.model.load_state_dict(kept)
+    return torch.cat(seen)
+
+
+def entries(steps: int, batch: int, size: int) -> dict[str, Callable[[], Entry]]:
+    """What takes part, by name."""
+    from snnkit.bench.training_defaults import defaults
+
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(steps, batch, 2, size, size, generator=generator) < 0.1).float()
+
+    def ours(neuron: Callable[[], nn.Module], block: type[nn.Sequential] = snn.Sequential) -> Entry:
+        model = our_net(size, neuron, block)
+        return Entry(model, x, None if neuron is nn.Identity else model[2])
+
+    def peer(make: Callable[[], Callable[[Tensor], Tensor]], settings: str) -> Entry:
+        model = peer_net(steps, size, make)
+        return Entry(model, x.flatten(0, 1), model[2], settings)
+
+    found: dict[str, Callable[[], Entry]] = {
+        "snnkit": lambda: ours(lif),
+        "snnkit, neuron alone": lambda: ours(lif, nn.Sequential),
+        "snnkit, eager loop": lambda: ours(_Eager, nn.Sequential),
+        "no neuron": lambda: ours(nn.Identity, nn.Sequential),
+        "spikingjelly": lambda: peer(_spikingjelly, ""),
+        "snntorch": lambda: peer(_snntorch, "fires at v > threshold"),
+        **defaults(x, size),
+    }
+    return {n: m for n, m in found.items() if n.startswith(("snnkit", "no ")) or importlib.util.find_spec(_package(n))}
+
+
+def _package(name: str) -> str:
+    return name.split(",")[0]
 
 
 def run(quick: bool = False, rounds: int = 7, shape: Sequence[int] = (16, 16, 32)) -> list[dict[str, Any]]:
@@ -121,46 +200,59 @@ def run(quick: bool = False, rounds: int = 7, shape: Sequence[int] = (16, 16, 32
         quick: fewer rounds and steps. shape: T, B and the sensor's side.
 
     Returns:
-        Rows {work, impl, settings, first_ms, ms_min, ms_median, times_ours, loss}.
+        Rows {work, impl, settings, ms_min, ms_median, floor_ratio, peak_ratio, differing_spikes, first_ms, times_ours,
+        loss}; settings that do not fit in memory are left out.
     """
     steps, batch, size = (8, 8, 32) if quick else shape
     rounds = 3 if quick else rounds
-    generator = torch.Generator().manual_seed(0)
-    x = (torch.rand(steps, batch, 2, size, size, generator=generator) < 0.1).float()
-    y = torch.randint(0, CLASSES, (batch,), generator=generator)
-    makers: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
-        "snnkit": lambda: (_our_net(size, _lif), x),
-        "snnkit, eager loop": lambda: (_our_net(size, _Eager), x),
-        "no neuron": lambda: (_our_net(size, nn.Identity), x),
-    }
-    for name, make in (("spikingjelly", _spikingjelly), ("snntorch", _snntorch)):
-        if importlib.util.find_spec(name):
-            makers[name] = lambda make=make: (_peer_net(steps, size, make), x.flatten(0, 1))  # type: ignore[misc]
-    todo, first, loss = {}, {}, {}
-    for name, maker in makers.items():
+    y = torch.randint(0, CLASSES, (batch,), generator=torch.Generator().manual_seed(0))
+    values = steps * batch * CHANNELS * sum((size >> k) ** 2 for k in range(3))
+    todo: dict[str, Callable[[], float]] = {}
+    about: dict[str, Entry] = {}
+    first, loss, peaks = {}, {}, {}
+    differing: dict[str, int | None] = {}
+    ours: Tensor | None = None
+    for name, make in entries(steps, batch, size).items():
+        if available_memory() < 40 * 4 * values:
+            continue
         torch.manual_seed(0)
-        model, frames = maker()
-        todo[name] = _step(model, frames, y, steps)
+        about[name] = entry = make()
+        spikes = _spikes(entry)
+        ours = spikes if ours is None else ours
+        if spikes is None or ours is None or spikes.shape != ours.shape:
+            differing[name] = None
+        else:
+            differing[name] = int((spikes != ours).count_nonzero())
+        todo[name] = _step(entry, y, steps)
         clock = time.perf_counter()
         loss[name] = todo[name]()
         first[name] = time.perf_counter() - clock
+        gc.collect()
+        peaks[name] = peak_memory(todo[name]) / (4 * values)
     times: dict[str, list[float]] = {name: [] for name in todo}
+    streams = []
     for _ in range(rounds):
+        streams.append(bandwidth(min(values, 50_000_000)))
         for name, step in todo.items():
             clock = time.perf_counter()
             step()
             times[name].append(time.perf_counter() - clock)
+    floor = FLOOR_BYTES * values / max(streams)
     settings = f"T={steps} B={batch} 2x{size}x{size}, {CHANNELS} channels, threads={torch.get_num_threads()}"
-    ours = min(times["snnkit"])
+    if os.environ.get("THP_MEM_ALLOC_ENABLE") == "1":
+        settings += ", huge pages"
     return [
         {
-            "work": "training step",
+            "work": WORK,
             "impl": name,
-            "settings": settings,
-            "first_ms": round(first[name] * 1e3, 1),
+            "settings": settings + (f"; {about[name].settings}" if about[name].settings else ""),
             "ms_min": round(min(t) * 1e3, 1),
             "ms_median": round(statistics.median(t) * 1e3, 1),
-            "times_ours": round(min(t) / ours, 2),
+            "floor_ratio": round(min(t) / floor, 2),
+            "peak_ratio": round(peaks[name], 2),
+            "differing_spikes": differing[name],
+            "first_ms": round(first[name] * 1e3, 1),
+            "times_ours": round(min(t) / min(times["snnkit"]), 2),
             "loss": round(loss[name], 6),
         }
         for name, t in times.items()

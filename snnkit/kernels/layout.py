@@ -64,6 +64,11 @@ class Layout(NamedTuple):
     shape: tuple[int, ...]
     """The sizes in that order."""
 
+    @property
+    def width(self) -> int:
+        """M: the elements of a step."""
+        return math.prod(self.shape[1:])
+
     def flatten(self, x: Tensor) -> Tensor:
         """[T, B, …] → [T, M]."""
         return x.permute(self.order).reshape(self.shape[0], math.prod(self.shape[1:]))

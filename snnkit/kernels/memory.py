@@ -8,6 +8,7 @@ computing it. A training step frees and asks for the same sizes again and again,
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import weakref
@@ -88,15 +89,20 @@ def _fresh(size: int) -> mmap.mmap:
 
 def output_like(x: Tensor) -> Tensor:
     """An uninitialised contiguous tensor of x's shape and dtype, for a kernel's output."""
-    size = x.numel() * x.element_size()
+    return output(x, *x.shape)
+
+
+def output(x: Tensor, *shape: int) -> Tensor:
+    """An uninitialised contiguous tensor of that shape and x's dtype, for a kernel's output."""
+    size = math.prod(shape) * x.element_size()
     if size < WORTH or not hasattr(mmap, "MAP_ANONYMOUS"):
-        return torch.empty_like(x)
+        return x.new_empty(shape)
     region = _take(size)
     if region is None:
         try:
             region = _fresh(size)
         except OSError:  # no more maps or memory: torch says so in its own words, if it cannot either
-            return torch.empty_like(x)
+            return x.new_empty(shape)
     lease = np.frombuffer(region, dtype=np.uint8, count=size)
     weakref.finalize(lease, _give_back, region).atexit = False
-    return torch.from_numpy(lease).view(x.dtype).view(x.shape)
+    return torch.from_numpy(lease).view(x.dtype).view(shape)

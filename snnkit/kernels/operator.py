@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from snnkit.errors import UsageError
 
@@ -50,10 +51,34 @@ class Operator:
         """Refuse to be differentiated: a backward pass whose own derivative nobody has written."""
 
         def refuse(ctx: Any, *grads: Any) -> Any:
-            raise UsageError(
-                f"second derivatives through {self.name} are not available",
-                why="the fused kernels have a first derivative only",
-                fix="run the model inside `with snnkit.kernels.reference_only():`",
-            )
+            raise _no_second(self.name)
 
         self.gradient(lambda ctx, inputs, output: None, refuse)
+
+
+def _no_second(name: str) -> UsageError:
+    return UsageError(
+        f"second derivatives through {name} are not available",
+        why="the fused kernels have a first derivative only",
+        fix="run the model inside `with snnkit.kernels.reference_only():`",
+    )
+
+
+class _Once(torch.autograd.Function):
+    """Passes its first tensor on, and has no derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, name: str, *inputs: Tensor) -> Tensor:
+        ctx.name = name
+        return grad.view_as(grad)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise _no_second(ctx.name)
+
+
+def refuse_second(name: str, grads: Sequence[Tensor | None], inputs: Sequence[Tensor]) -> list[Tensor | None]:
+    """Gradients that an autograd.Function worked out from `inputs` without a graph, and refuse to be differentiated."""
+    if not torch.is_grad_enabled() or not any(t.requires_grad for t in inputs):
+        return list(grads)
+    return [None if g is None else _Once.apply(g, name, *inputs) for g in grads]

@@ -13,7 +13,7 @@ from snnkit.errors import ParameterError
 from snnkit.models.spread import check_spread, scattered_delays, spread_decays
 
 
-class BandClassifier(torch.nn.Sequential):
+class BandClassifier(snn.Sequential):
     """conv along the bands – batch norm – LIF, then [linear – batch norm – LIF] × n, dropout, linear, leaky integrator.
 
     The convolution sees a few neighbouring bands with the same weights everywhere: a voice that speaks the same word

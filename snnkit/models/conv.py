@@ -11,7 +11,7 @@ from snnkit import nn as snn
 from snnkit.errors import ParameterError, ShapeError
 
 
-class ConvClassifier(torch.nn.Sequential):
+class ConvClassifier(snn.Sequential):
     """[conv – batch norm – average pool – LIF] × n, dropout, linear, leaky integrator.
 
     Pooling stands before the neuron, so that each block has one synapse and one spiking layer after norm and pool are

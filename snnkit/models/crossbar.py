@@ -12,7 +12,7 @@ from snnkit.errors import ParameterError
 from snnkit.quantization.weights import quantize_threshold, quantize_weights
 
 
-class CrossbarClassifier(torch.nn.Sequential):
+class CrossbarClassifier(snn.Sequential):
     """[grouped conv – IF] × n, dropout, sparse linear – IF, votes: trinary weights, few inputs per neuron, no bias.
 
     Every neuron is a pure integrator (decay 1) that is reset to zero. Weights are -unit, 0 or unit, thresholds whole

@@ -13,7 +13,7 @@ from snnkit.errors import ParameterError
 from snnkit.models.spread import check_spread, scattered_delays, spread_decays
 
 
-class DenseClassifier(torch.nn.Sequential):
+class DenseClassifier(snn.Sequential):
     """[linear – batch norm – LIF] × n, dropout, linear, leaky integrator.
 
     Args:

@@ -99,7 +99,7 @@ class FusionClassifier(torch.nn.Module):
         return self.readout(self.head(self.dropout(seen)))
 
 
-def _branch(k: int, shape: Sequence[int], branch: Branch, surrogate: str) -> tuple[torch.nn.Sequential, int]:
+def _branch(k: int, shape: Sequence[int], branch: Branch, surrogate: str) -> tuple[snn.Sequential, int]:
     """The layers of one branch and the number of neurons of its last one."""
     if not branch.channels and not branch.hidden:
         raise ParameterError(f"branch {k} has no layer", fix="give it channels or hidden")
@@ -136,4 +136,4 @@ def _branch(k: int, shape: Sequence[int], branch: Branch, surrogate: str) -> tup
             decay = torch.exp(-1.0 / torch.logspace(low, high, n))
         layers[f"dense_lif{i}"] = snn.LIF(decay=decay, surrogate=surrogate)
         features = n
-    return torch.nn.Sequential(layers), features
+    return snn.Sequential(layers), features

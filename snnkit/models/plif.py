@@ -10,7 +10,7 @@ from snnkit import nn as snn
 from snnkit.errors import ParameterError, ShapeError
 
 
-class PLIFNet(torch.nn.Sequential):
+class PLIFNet(snn.Sequential):
     """[conv 3×3 – batch norm – PLIF – max pool 2×2] × blocks, two × (dropout, linear – PLIF), votes.
 
     A PLIF is a LIF whose decay is learned, one per layer. The paper's nets are `blocks=2, hidden=2048` for N-MNIST

@@ -14,7 +14,7 @@ from snnkit import nn as snn
 from snnkit.errors import ParameterError
 
 
-class RecurrentClassifier(nn.Sequential):
+class RecurrentClassifier(snn.Sequential):
     """[delay, linear – (batch norm) – recurrent CubaLIF or LIF] × n, delay, linear, leaky integrator.
 
     Without delays and norm, `hidden=(128,)`, it is the recurrent network of Cramer et al. for SHD and SSC: 700 inputs,
@@ -82,7 +82,7 @@ class RecurrentClassifier(nn.Sequential):
                 with torch.no_grad():
                     for part in parts:
                         part.weight.div_(math.sqrt(taps))  # the sum of the branches starts as one layer does
-                return [(name, snn.Add(*(nn.Sequential(snn.Delay(d), part) for d, part in zip(steps, parts))))]
+                return [(name, snn.Add(*(snn.Sequential(snn.Delay(d), part) for d, part in zip(steps, parts))))]
             linear = snn.Linear(n, m, bias=False)
             if not max_delay:
                 return [(name, linear)]

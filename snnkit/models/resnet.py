@@ -31,7 +31,7 @@ def _stages(
     c = width
     for k, (count, stride) in enumerate(zip(blocks, strides), 1):
         n = width * 2 ** (k - 1)
-        stages[f"stage{k}"] = nn.Sequential(
+        stages[f"stage{k}"] = snn.Sequential(
             *(block(c if i == 0 else n, n, stride if i == 0 else 1) for i in range(count))
         )
         c = n
@@ -56,7 +56,7 @@ def _head(width: int, num_classes: int, readout_decay: float) -> OrderedDict[str
     )
 
 
-class SEWResNet(nn.Sequential):
+class SEWResNet(snn.Sequential):
     """Spike-element-wise residual network: stem, four stages of blocks, mean, linear, leaky integrator.
 
     A block is y = A ⊕ S with A = neuron(norm(conv(neuron(norm(conv(x)))))) and S = x, or neuron(norm(conv1×1(x)))
@@ -102,7 +102,7 @@ class SEWResNet(nn.Sequential):
         def block(c: int, n: int, stride: int) -> snn.Residual:
             shortcut = None
             if c != n or stride != 1:
-                shortcut = nn.Sequential(_conv(c, n, 1, stride), snn.BatchNorm(n), neuron())
+                shortcut = snn.Sequential(_conv(c, n, 1, stride), snn.BatchNorm(n), neuron())
             body = (_conv(c, n, 3, stride), snn.BatchNorm(n), neuron(), _conv(n, n, 3), snn.BatchNorm(n), neuron())
             return snn.Residual(*body, shortcut=shortcut, join=join)
 
@@ -118,7 +118,7 @@ class SEWResNet(nn.Sequential):
         super().__init__(layers | _head(width, num_classes, readout_decay))
 
 
-class MSResNet(nn.Sequential):
+class MSResNet(snn.Sequential):
     """Membrane-shortcut residual network: stem, four stages of blocks, neuron, mean, linear, leaky integrator.
 
     A block is y = norm(conv(neuron(norm(conv(neuron(x)))))) + x, with norm(conv1×1(x)) in place of x where shapes
@@ -170,7 +170,7 @@ class MSResNet(nn.Sequential):
             return made
 
         def block(c: int, n: int, stride: int) -> snn.Residual:
-            shortcut = nn.Sequential(_conv(c, n, 1, stride), norm(n)) if c != n or stride != 1 else None
+            shortcut = snn.Sequential(_conv(c, n, 1, stride), norm(n)) if c != n or stride != 1 else None
             body = (neuron(), _conv(c, n, 3, stride), norm(n), neuron(), _conv(n, n, 3), norm(n, 0.0))
             return snn.Residual(*body, shortcut=shortcut)
 

@@ -10,7 +10,7 @@ from snnkit import nn as snn
 from snnkit.errors import ParameterError, ShapeError
 
 
-class Spikformer(nn.Sequential):
+class Spikformer(snn.Sequential):
     """Spiking patch splitting, a position embedding, blocks of spiking self-attention and MLP, mean, linear, LI.
 
     Patch splitting is four × (conv 3×3 – batch norm – LIF), with dim/8, dim/4, dim/2 and dim channels, the last `pools`
@@ -75,11 +75,11 @@ class Spikformer(nn.Sequential):
             neuron = snn.LIF(decay=decay, threshold=threshold, surrogate=surrogate)
             return [snn.Conv2d(c, n, kernel, padding=kernel // 2, bias=False), norm, neuron]
 
-        def block() -> nn.Sequential:
-            branches = [nn.Sequential(*unit(dim, dim)) for _ in range(3)]
+        def block() -> snn.Sequential:
+            branches = [snn.Sequential(*unit(dim, dim)) for _ in range(3)]
             attention = snn.Attention(branches[0], branches[1], branches[2], heads, scale)
             half = snn.LIF(decay=decay, threshold=0.5, surrogate=surrogate)
-            return nn.Sequential(
+            return snn.Sequential(
                 OrderedDict(
                     attention=snn.Residual(attention, half, *unit(dim, dim)),
                     mlp=snn.Residual(*unit(dim, mlp_ratio * dim), *unit(mlp_ratio * dim, dim)),
@@ -94,7 +94,7 @@ class Spikformer(nn.Sequential):
                 patches.append(snn.MaxPool2d(3, 2, 1))
             c = n
         layers: OrderedDict[str, nn.Module] = OrderedDict(
-            patches=nn.Sequential(*patches), position=snn.Residual(*unit(dim, dim, 3))
+            patches=snn.Sequential(*patches), position=snn.Residual(*unit(dim, dim, 3))
         )
         for k in range(1, depth + 1):
             layers[f"block{k}"] = block()

@@ -22,7 +22,7 @@ STAGES: dict[int, tuple[tuple[int, ...], ...]] = {
 table 1, columns A, B and D. 5 is a small one of our own."""
 
 
-class SpikingVGG(torch.nn.Sequential):
+class SpikingVGG(snn.Sequential):
     """[(conv 3×3 – batch norm – LIF) × n, max pool 2×2] per stage, mean to grid × grid, linear layers, linear, LI.
 
     Args:

@@ -27,6 +27,7 @@ from snnkit.nn.neurons import (
 from snnkit.nn.operations import Operations, count_operations
 from snnkit.nn.record import Record, record
 from snnkit.nn.run import run, stream, valid_lengths
+from snnkit.nn.sequential import Sequential
 from snnkit.nn.synapses import (
     AdaptiveAvgPool2d,
     Add,
@@ -95,6 +96,7 @@ __all__ = [
     "Recurrent",
     "RecurrentState",
     "Residual",
+    "Sequential",
     "Stateful",
     "SumPool2d",
     "ThresholdBatchNorm",

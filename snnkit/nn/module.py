@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -43,6 +43,10 @@ class Stateful(torch.nn.Module):
 
     def forward(self, x: Tensor, state: Any = None) -> Any:
         """out [T, B, …] without a state, (out, state) with one."""
+        return self.through(x, state, self.sequence)
+
+    def through(self, x: Tensor, state: Any, run: Callable[[Tensor, Any, bool], tuple[Tensor, Any]]) -> Any:
+        """`forward` with run(x, state, want_state) in the place of `sequence`."""
         refuse_list(x, self)
         self.check_input(x)
         going = current_pass()
@@ -55,7 +59,7 @@ class Stateful(torch.nn.Module):
             self.check_state(state, x)
         learner = learner_of(self)
         if learner is None:
-            out, final = self.sequence(x, state, want_state=explicit or through_run)
+            out, final = run(x, state, explicit or through_run)
         else:
             x, out, final = learner.sequence(self, x, state, explicit or through_run)
         for recorder in recorders():

@@ -24,6 +24,7 @@ from snnkit.training import recipes  # noqa: E402
 from snnkit.training.before import write_start  # noqa: E402
 from snnkit.training.callbacks import ProgressCallback, training_progress  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
+from snnkit.training.precision import choose, tell  # noqa: E402
 from snnkit.training.processes import Processes, join, started  # noqa: E402
 from snnkit.training.record import check_same, make_record  # noqa: E402
 from snnkit.training.results import final_metrics  # noqa: E402
@@ -120,16 +121,21 @@ def _fit(
     data, settings = _prepare_data(settings, reader, bool(progress) and first, processes)
     settings = _resolve(settings, reader, data.num_classes, data.input_shapes)
     record = make_record(recipe, settings, data, reader, start)
+    trainer_settings: TrainerSettings = construct(TrainerSettings, settings["trainer"], reader)
     if before is not None:
         check_same(before, record)
         record = before
+    elif trainer_settings.precision == "auto":
+        chosen = choose("auto", trainer_settings.device, processes.world)
+        record |= {"precision": chosen.precision, "precision_chosen": chosen.why}
+        if first:
+            tell(chosen)
     module, taken = _prepare_module(settings, reader, data, start)
     if processes.world > 1:
         module.check_divisible()
     if before is None and first:
         _io.write_json(out / "run.json", record)
         _io.write_text(out / "recipe.yaml", recipes.dump(settings))
-    trainer_settings: TrainerSettings = construct(TrainerSettings, settings["trainer"], reader)
     with training_progress(progress is True and first) as bar:
         report = progress if callable(progress) and first else bar
         processes.in_turn(
@@ -141,7 +147,8 @@ def _fit(
             if start.prepare is not None:
                 start.prepare(module)
         command = "snnkit train" if start is None else "snnkit finetune …, the same options,"
-        train(module, data, trainer_settings, out, report, resume, f"{command} --resume --out {out}", processes)
+        again = f"{command} --resume --out {out}"
+        train(module, data, trainer_settings, out, report, resume, again, processes, record["precision"])
 
     def finish() -> None:
         _io.write_json(out / "metrics.json", final_metrics(load_run(out, reader.allow), data))

@@ -245,7 +245,8 @@ class SpikingClassifier(L.LightningModule):
             if not self.val_part.counts(batch_idx):
                 return
             number = self.val_part.number(batch_idx)
-        with self.val_activity.watch(self.evaluated, batch.lengths):
+        # in float32, whatever the training's precision, as the accuracies of a finished run
+        with self.val_activity.watch(self.evaluated, batch.lengths), torch.autocast(self.device.type, enabled=False):
             out = self(batch.x, batch.lengths)
         loss, z = self.loss(out, batch.y, batch.lengths, smooth=False)
         self._val.add(loss, z, batch.y, number=number)

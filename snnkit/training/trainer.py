@@ -19,6 +19,7 @@ from snnkit.errors import ParameterError  # noqa: E402
 from snnkit.training import checkpoint  # noqa: E402
 from snnkit.training.callbacks import ProgressCallback, RunFolder, quiet  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
+from snnkit.training.precision import Precision  # noqa: E402
 from snnkit.training.processes import Processes  # noqa: E402
 
 
@@ -29,7 +30,8 @@ class TrainerSettings:
     Args:
         max_epochs: epochs to train.
         accelerator: "auto", "cpu" or "gpu".
-        precision: "32-true", "bf16-mixed", or on a GPU "16-mixed"; neuron states stay float32.
+        precision: "32-true", "bf16-mixed", or on a GPU "16-mixed"; "auto" picks bf16-mixed where it is faster here
+            (`snnkit.training.precision`). Neuron states stay float32, and so do validation and evaluation.
         accumulate_grad_batches: batches whose gradients are added up before a step of the optimizer.
         patience: stop early after so many epochs without a better validation figure (the one of model.select; a tie is
             none, and the earliest of equals is kept); None: train all epochs. Schedules still run over max_epochs.
@@ -42,7 +44,7 @@ class TrainerSettings:
 
     max_epochs: int = 40
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"] = "32-true"
     limit_train_batches: int | float = 1.0
     limit_val_batches: int | float = 1.0
     logger: bool = True
@@ -50,6 +52,11 @@ class TrainerSettings:
     patience: int | None = None
     devices: int = 1
     num_nodes: int = 1
+
+    @property
+    def device(self) -> str:
+        """Where it trains: "cpu" or "cuda"."""
+        return "cuda" if self.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "accumulate_grad_batches", "patience", "devices", "num_nodes"):
@@ -71,8 +78,10 @@ def train(
     resume: bool,
     again: str,
     processes: Processes,
+    precision: Precision,
 ) -> None:
-    """Train, or go on, as one of `processes`; `again` is the command with which an interrupted training goes on."""
+    """Train, or go on, as one of `processes`; `again` is the command with which an interrupted training goes on, and
+    `precision` what the settings' one has come to."""
     folder = RunFolder(out, report, settings.patience)
     data.divide(processes.rank, processes.world, settings.limit_val_batches)
     module.divide(data.train_part, data.val_part)
@@ -89,7 +98,7 @@ def train(
         trainer = L.Trainer(
             max_epochs=settings.max_epochs,
             **_devices(settings, processes),
-            precision=settings.precision,
+            precision=precision,
             limit_train_batches=settings.limit_train_batches,
             limit_val_batches=settings.limit_val_batches if processes.world == 1 else 1.0,  # else its part knows
             gradient_clip_val=module.optimizer_settings.grad_clip,
@@ -131,7 +140,7 @@ def _devices(settings: TrainerSettings, processes: Processes) -> dict[str, Any]:
         return {"accelerator": settings.accelerator, "devices": 1}
     from lightning.pytorch.strategies import DDPStrategy
 
-    gpu = settings.accelerator == "gpu" or (settings.accelerator == "auto" and torch.cuda.is_available())
+    gpu = settings.accelerator == "gpu" or settings.device == "cuda"
     return {
         "accelerator": "gpu" if gpu else "cpu",
         "devices": settings.devices,

@@ -95,6 +95,7 @@ EXAMPLES: dict[str, Example] = {
     "Residual of spikes": Example(
         lambda: snn.Residual(snn.Linear(5, 5), snn.LIF(), shortcut=snn.LIF(), join="iand"), (5,)
     ),
+    "Sequential": Example(lambda: snn.Sequential(snn.BatchNorm(2), snn.LIF(), snn.AvgPool2d(2)), (2, 4, 6)),
     "SumPool2d": Example(lambda: snn.SumPool2d(3, stride=1, padding=1), (2, 4, 5)),
     "ThresholdBatchNorm": Example(lambda: snn.ThresholdBatchNorm(3, threshold=0.5, alpha=0.7), (3, 4, 4)),
     "Upsample": Example(lambda: snn.Upsample(scale_factor=2), (2, 3, 2)),

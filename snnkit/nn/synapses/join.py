@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from snnkit.errors import ParameterError, ShapeError, did_you_mean
+from snnkit.nn.sequential import Sequential
 from snnkit.nn.shapes import layer_name
 from snnkit.nn.synapses.gate import Gate
 
@@ -118,7 +119,7 @@ class Residual(torch.nn.Module):
             raise ParameterError(
                 f"Residual(join={join!r}){did_you_mean(str(join), ('add', 'and', 'iand'))}", fix="add, and or iand"
             )
-        self.body = torch.nn.Sequential(*layers)
+        self.body = Sequential(*layers)
         self.shortcut = torch.nn.Identity() if shortcut is None else shortcut
         self.gate = None if join == "add" else Gate(join)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snnkit.errors import ParameterError, StateError
+from snnkit.kernels.norm_lif.statistics import Norm, from_batch, from_running
 from snnkit.kernels.state import state_dtype
 from snnkit.nn.context import is_streaming, valid_steps
 from snnkit.nn.processes import world_size
@@ -84,6 +85,26 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
         if mask is None and (self.momentum is not None or self.running_mean is None):
             return folded(lambda x: self._whole(x, True), x)
         return self._masked(x, mask)
+
+    def is_plain(self, x: Tensor) -> bool:
+        """Whether all values of x [T, B, C, …] count alike, so that `values` may stand for `forward`."""
+        if x.dim() < 3 or x.shape[2] != self.num_features or not x.numel():
+            return False
+        if not self.training and self.running_mean is not None:
+            return True
+        if self.together or is_streaming() or x.numel() // self.num_features < 2 or valid_steps(x) is not None:
+            return False
+        return self.momentum is not None or self.running_mean is None
+
+    def values(self, x: Tensor) -> Norm:
+        """What `forward` would normalise x [T·B, C, …] by; running statistics move as there."""
+        mean, var = self.running_mean, self.running_var
+        if not self.training and mean is not None and var is not None:
+            return from_running(mean, var, self.eps)
+        if self.track_running_stats and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        tracked = self.track_running_stats and mean is not None and var is not None
+        return from_batch(x, (mean, var) if tracked else None, self.momentum or 0.0, self.eps)  # type: ignore[arg-type]
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Checked in `forward`, before time and batch are folded."""

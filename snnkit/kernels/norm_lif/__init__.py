@@ -1,0 +1,1 @@
+"""Batch norm, LIF and average pooling over a sequence, in one pass."""

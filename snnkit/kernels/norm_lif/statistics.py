@@ -1,0 +1,110 @@
+"""What batch norm multiplies and adds per channel on the CPU, with the bits that torch's own operator gives."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from snnkit.kernels.layout import array
+from snnkit.kernels.threads import run_blocks
+
+
+class Norm(NamedTuple):
+    """A batch norm's values for one pass, each [C]; y = (x − mean)·rate·gain + bias."""
+
+    mean: Tensor
+    rate: Tensor
+    """1/√(variance + eps)."""
+    running: tuple[Tensor, Tensor] | None
+    """Running mean and variance where these were taken; None: mean and rate are the batch's, and depend on x."""
+    eps: float
+
+    def backward(
+        self, grad: Tensor, x: Tensor, gain: Tensor | None, want: Sequence[bool]
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Gradients of x, gain and bias from that of y [N, C, …], those that are wanted; by torch's own operator."""
+        if not any(want):
+            return None, None, None
+        mean, var = self.running or (None, None)
+        found = torch.ops.aten.native_batch_norm_backward(
+            grad, x, gain, mean, var, self.mean, self.rate, self.running is None, self.eps, list(want)
+        )
+        return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
+
+
+def from_batch(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float, eps: float) -> Norm:
+    """The norm by the statistics of x [N, C, …]; running mean and variance move towards them by `momentum`."""
+    mean, var = _statistics(x.detach(), running, momentum)
+    values = array(var)
+    rate = (1 / np.sqrt(values.astype(np.float64) + eps)).astype(values.dtype)
+    return Norm(mean, torch.from_numpy(rate), None, eps)
+
+
+def from_running(mean: Tensor, var: Tensor, eps: float) -> Norm:
+    """The norm by running statistics."""
+    mean, var = mean.detach(), var.detach()
+    values = array(var)
+    return Norm(mean, torch.from_numpy(1 / np.sqrt(values + values.dtype.type(eps))), (mean, var), eps)
+
+
+def _statistics(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float) -> tuple[Tensor, Tensor]:
+    """(mean [C], variance [C]) over all but the channels, the variance divided by the count."""
+    if not x.is_contiguous() or x[0, 0].numel() == 1:  # torch sums these another way, which is fast
+        old = (None, None) if running is None else tuple(r.data for r in running)
+        mean, var = torch.ops.aten.batch_norm_update_stats(x, *old, momentum)
+        return mean, var
+    from snnkit.kernels.norm_lif import cpu
+
+    channels, count = x.shape[1], x.numel() // x.shape[1]
+    flat = array(x).reshape(x.shape[0], channels, -1)
+    mean, squares = np.empty(channels, flat.dtype), np.empty(channels, flat.dtype)
+    run_blocks(cpu.sums, count, channels, flat, mean, squares, block=4)
+    if running is not None:
+        one = flat.dtype.type
+        new, old = one(momentum), one(1) - one(momentum)
+        kept_mean, kept_var = (array(kept.data) for kept in running)
+        unbiased = (squares / one(count - 1)).astype(np.float64)
+        kept_mean[:] = new * mean + old * kept_mean
+        kept_var[:] = np.float64(new) * unbiased + (old * kept_var).astype(np.float64)
+    return torch.from_numpy(mean), torch.from_numpy(squares / flat.dtype.type(count))
+
+
+def terms(norm: Norm, gain: Tensor | None, bias: Tensor | None, once: bool) -> tuple[Tensor, Tensor]:
+    """(scale, shift) [C] with y = scale·x + shift; `once` as `rounds_once`."""
+    from snnkit.kernels.norm_lif import cpu
+
+    gain = torch.ones_like(norm.rate) if gain is None else gain
+    bias = torch.zeros_like(norm.rate) if bias is None else bias
+    scale, shift = torch.empty_like(norm.rate), torch.empty_like(norm.rate)
+    given = [array(v.contiguous()) for v in (norm.mean, norm.rate, gain, bias)]
+    cpu.terms(*given, once, array(scale), array(shift))
+    return scale, shift
+
+
+@functools.cache
+def rounds_once() -> bool | None:
+    """Whether torch's batch norm rounds scale·x + shift once (True) or twice (False); None where it does neither.
+
+    That depends on the processor and on how torch was built. It is looked at once, on some numbers.
+    """
+    from snnkit.kernels.norm_lif import cpu
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 8, 37, generator=generator)
+    gain, bias, mean = (torch.randn(8, generator=generator) for _ in range(3))
+    var = torch.rand(8, generator=generator) + 0.1
+    expected = F.batch_norm(x, mean, var, gain, bias, False, 0.0, 1e-5)
+    norm = from_running(mean, var, 1e-5)
+    found = torch.empty_like(x)
+    for once in (True, False):
+        scale, shift = terms(norm, gain, bias, once)
+        cpu.apply(array(x), array(scale), array(shift), once, array(found))
+        if torch.equal(found, expected):
+            return once
+    return None

@@ -1,0 +1,40 @@
+"""Layers one after another, those that can in one pass over memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snnkit.nn.together import group_at
+
+
+class Sequential(torch.nn.Sequential):
+    """torch.nn.Sequential that runs norm, neuron and pool together where nobody looks in between.
+
+    A `BatchNorm` (or `ThresholdBatchNorm`) before a `LIF`, with an `AvgPool2d` whose windows lie side by side between
+    or behind them, become one kernel: the norm's values and the spikes before a pool are never written. Outputs,
+    states, running statistics and gradients are those of the layers one by one, bit for bit; so are modules, paths and
+    state dicts. The layers run one by one where a hook or `snn.record` looks at one of them, with `lengths` and several
+    processes in training, under torch.compile and torch.export, on GPUs, in low precision, and inside
+    `snnkit.kernels.reference_only()`.
+
+    Args:
+        args: modules, or one OrderedDict of them, as torch.nn.Sequential.
+
+    x: what the first layer takes, usually [T, B, …].
+
+    >>> block = snn.Sequential(snn.Conv2d(2, 16, 3), snn.BatchNorm(16), snn.LIF(), snn.AvgPool2d(2))
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        x = input
+        if torch.compiler.is_compiling() or type(x) is not Tensor:
+            for layer in self:
+                x = layer(x)
+            return x
+        layers = list(self)
+        while layers:
+            group = group_at(layers, x)
+            x = layers[0](x) if group is None else group(x)
+            del layers[: 1 if group is None else group.size]
+        return x

@@ -1,0 +1,99 @@
+"""Which layers of a `Sequential` run as one kernel: norm, LIF and average pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.modules import module as torch_module
+
+from snnkit.kernels.layout import runs_fused
+from snnkit.kernels.norm_lif.op import Pool, sequence, takes
+from snnkit.kernels.norm_lif.statistics import rounds_once
+from snnkit.nn.context import learners, recorders
+from snnkit.nn.neurons.lif import LIF
+from snnkit.nn.synapses.norm import BatchNorm, ThresholdBatchNorm
+from snnkit.nn.synapses.pool import AvgPool2d
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+class Group(NamedTuple):
+    """A norm, a LIF and perhaps a pool that run together."""
+
+    norm: BatchNorm
+    neuron: LIF
+    pool: Pool | None
+    size: int
+    """How many layers these are."""
+
+    def __call__(self, x: Tensor) -> Any:
+        """x [T, B, C, …] through all of them."""
+        norm, pool = self.norm, self.pool
+        like = x.detach()
+        if pool is not None and pool.before:
+            like = like[..., :: pool.height, :: pool.width]  # what the neuron would see, by its shape
+
+        def run(_: Tensor, state: Any, want_state: bool) -> tuple[Tensor, Any]:
+            once = rounds_once()
+            assert once is not None
+            params = self.neuron.params(like)
+            values = norm.values(x.detach().flatten(0, 1))
+            return sequence(x, values, norm.gain, norm.bias, state, params, pool, once, want_state)
+
+        return self.neuron.through(like, None, run)
+
+
+def group_at(layers: Sequence[torch.nn.Module], x: Tensor) -> Group | None:
+    """The group that `layers` begin with, for the input x; None where the first layer runs alone."""
+    norm = layers[0]
+    if type(norm) not in (BatchNorm, ThresholdBatchNorm) or len(layers) < 2:
+        return None
+    assert isinstance(norm, BatchNorm)
+    neuron, pool, size = layers[1], None, 2
+    if type(neuron) is AvgPool2d and len(layers) > 2:
+        pool, neuron, size = _pool(neuron, x, before=True), layers[2], 3
+        if pool is None:
+            return None
+    elif len(layers) > 2:
+        pool = _pool(layers[2], x, before=False)
+        size = 2 if pool is None else 3
+    if type(neuron) is not LIF or not (_unseen(norm) and _unseen(neuron) and all(map(_unseen, layers[:size]))):
+        return None
+    assert isinstance(neuron, LIF)
+    if neuron.surrogate.kind < 0 or not _can_run(norm, x) or not norm.is_plain(x):
+        return None
+    return Group(norm, neuron, pool, size)
+
+
+def _pool(layer: torch.nn.Module, x: Tensor, before: bool) -> Pool | None:
+    """The layer as a pool beside the neuron, where it is one with whole windows side by side."""
+    if type(layer) is not AvgPool2d or not _unseen(layer) or layer.ceil_mode or layer.divisor_override is not None:
+        return None
+    (height, width), stride, padding = (_pair(v) for v in (layer.kernel_size, layer.stride, layer.padding))
+    pool = Pool(height, width, before)
+    return pool if stride == (height, width) and padding == (0, 0) and pool.fits(x) else None
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _unseen(module: torch.nn.Module) -> bool:
+    """Whether nobody watches or changes what the module does."""
+    own = vars(module)
+    return "forward" not in own and not any(own.get(hooks) for hooks in _HOOKS)
+
+
+def _can_run(norm: BatchNorm, x: Tensor) -> bool:
+    """Whether the kernels give for x what the layers give."""
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or x.is_sparse or not takes(x):
+        return False
+    mine = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    if any(v is not None and (v.dtype != x.dtype or v.device != x.device) for v in mine):
+        return False
+    if recorders() or learners() or torch_module._has_any_global_hook() or torch.jit.is_tracing():
+        return False
+    return runs_fused(x) and rounds_once() is not None
