@@ -39,8 +39,9 @@ def node_line(node: fx.Node) -> str:
 
 
 def known_base(cls: type) -> type | None:
-    """The layer of snnkit that a class is or derives from."""
-    return next((c for c in cls.__mro__ if c.__module__.split(".")[:2] == ["snnkit", "nn"]), None)
+    """The layer of snnkit that a class is or derives from; a Sequential is none, tracing goes through it."""
+    bases = (c for c in cls.__mro__ if c is not snn.Sequential)
+    return next((c for c in bases if c.__module__.split(".")[:2] == ["snnkit", "nn"]), None)
 
 
 class TraceStopError(Exception):

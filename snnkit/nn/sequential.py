@@ -21,7 +21,10 @@ class Sequential(torch.nn.Sequential):
     Args:
         args: modules, or one OrderedDict of them, as torch.nn.Sequential.
 
-    x: what the first layer takes, usually [T, B, …].
+    y = layerₙ(… layer₁(x)); x: what the first layer takes, usually [T, B, …].
+
+    Raises:
+        ShapeError, StateError: as the layer that the input does not fit.
 
     >>> block = snn.Sequential(snn.Conv2d(2, 16, 3), snn.BatchNorm(16), snn.LIF(), snn.AvgPool2d(2))
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from snnkit.nn.convert import snntorch, spikingjelly
+from snnkit.nn.sequential import Sequential
 
 PEERS = (spikingjelly.PACKAGE, snntorch.PACKAGE)
 KNOWN = "spikingjelly 2.0 and snntorch 1.0"
@@ -22,7 +23,7 @@ def peer_base(module: nn.Module) -> type | None:
 
 def is_sequential(module: nn.Module) -> bool:
     """Whether it runs its children one after another and does nothing else."""
-    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+    return isinstance(module, nn.Sequential) and type(module).forward in (nn.Sequential.forward, Sequential.forward)
 
 
 def is_multi_step(module: nn.Module) -> bool:
