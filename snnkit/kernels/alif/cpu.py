@@ -21,6 +21,7 @@ from snnkit.kernels.rows import (
     load,
     mask_row,
     membrane_gradient,
+    raised,
     retrace,
     retrace_refractory,
     spike_gradient,
@@ -28,13 +29,6 @@ from snnkit.kernels.rows import (
     surrogate_row,
     threshold_gradient,
 )
-
-
-@row
-def _raise(threshold, strength, trace, theta, n):
-    """theta = threshold + strength·trace."""
-    for i in range(n):
-        theta[i] = threshold[i] + strength[i] * trace[i]
 
 
 @row
@@ -92,7 +86,7 @@ def forward(
         for t in range(steps):
             ask_down(x, t, lo, n, block)
             out = s[t, lo : lo + n]
-            _raise(th, beta, trace, theta, n)
+            raised(th, beta, trace, theta, n)
             if refractory == 0:
                 fire(x[t, lo : lo + n], al, theta, to_zero, v, out, n, one)
             else:
@@ -165,7 +159,7 @@ def backward(
             ask_down(x, t, lo, n, block)
             act = on[t if masked else 0]
             store(trace, 0, n, traces[t])
-            _raise(th, beta, trace, theta, n)
+            raised(th, beta, trace, theta, n)
             if masked:
                 retrace_refractory(x[t, lo : lo + n], al, theta, to_zero, refractory, v, wait, us[t], act, n, one)
             else:
@@ -190,7 +184,7 @@ def backward(
             for i in range(n):  # a spike is seen, and raises the threshold of later steps
                 gs[i] = out[i] + ga[i]
                 gth[i] = 0
-            _raise(th, beta, traces[t], theta, n)
+            raised(th, beta, traces[t], theta, n)
             surrogate_row(kind, peak, scale, u, theta, g, n, one)
             spike_gradient(gs, u, theta, to_zero, detach, gv, g, n, one)
             if masked:
@@ -202,7 +196,7 @@ def backward(
                 if t == 0:
                     load(v0, lo, n, v)
                 else:
-                    _raise(th, beta, traces[t - 1], theta, n)
+                    raised(th, beta, traces[t - 1], theta, n)
                     after_reset(us[t - 1], theta, on[t - 1 if masked else 0], masked, to_zero, v, n, one)
                 add_product(gx, v, sum_decay, n)
             if grad_adapt.shape[0] > 0:
