@@ -161,6 +161,72 @@ def recompute(
                 leak(s[t, b], adapt, trace[b], n)
 
 
+@row
+def _back_through_current(t, b, syn, kept, i0, gx, grad_i, sum_syn, before, n):
+    """Where there is a current in front of the membrane: gx, of the membrane's input, becomes that of x[t, b]."""
+    if syn.shape[0] > 0:
+        _accumulate(grad_i[b], gx, n)
+        _multiply(syn, gx, grad_i[b], n)
+        if sum_syn.shape[0] > 0:
+            if t == 0:
+                _copy(i0[b], before, n)
+            else:
+                _copy(kept[t - 1, b], before, n)
+            add_product(gx, before, sum_syn[b], n)
+
+
+@kernel
+def backward_detached(
+    first,
+    last,
+    block,
+    t,
+    grad_s,
+    back,
+    kept,
+    s,
+    i0,
+    v0,
+    syn,
+    decay,
+    threshold,
+    to_zero,
+    kind,
+    peak,
+    scale,
+    grad_x,
+    grad_i,
+    grad_v,
+    sum_syn,
+    sum_decay,
+):
+    """Step t of samples first … last−1 back, in the usual case: the reset is detached, the threshold is a constant, no
+    neuron is refractory. As `backward`, with its arguments; empty threshold: LI.
+    """
+    n = grad_x.shape[2]
+    one = grad_x.dtype.type(1)
+    rows = np.empty((3, n), grad_x.dtype)
+    u, gs, before = rows[0], rows[1], rows[2]
+    for b in range(first, last):
+        gx = grad_x[t, b]
+        _add(grad_s[t, b], back[b], gs, n)
+        if threshold.shape[0] == 0:
+            _add(gs, grad_v[b], gx, n)
+            _multiply(decay, gx, grad_v[b], n)
+        else:
+            _copy(gx, u, n)
+            detached_gradient(kind, peak, scale, gs, u, threshold, decay, to_zero, grad_v[b], gx, n, one)
+        if sum_decay.shape[0] > 0:
+            if t == 0:
+                _copy(v0[b], before, n)
+            elif threshold.shape[0] == 0:
+                _copy(s[t - 1, b], before, n)
+            else:
+                after_reset(grad_x[t - 1, b], threshold, threshold, False, to_zero, before, n, one)
+            add_product(gx, before, sum_decay[b], n)
+        _back_through_current(t, b, syn, kept, i0, gx, grad_i, sum_syn, before, n)
+
+
 @kernel
 def backward(
     first,
@@ -170,7 +236,6 @@ def backward(
     grad_s,
     back,
     kept,
-    s,
     traces,
     active,
     i0,
@@ -205,43 +270,32 @@ def backward(
     one = grad_x.dtype.type(1)
     masked = refractory > 0
     adapts = adapt.shape[0] > 0
-    plain = detach and not masked and not adapts and sum_threshold.shape[0] == 0
     rows = np.empty((6, n), grad_x.dtype)
     u, theta, gs, g, of_threshold, before = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+    _copy(threshold, theta, n)
     for b in range(first, last):
         gx = grad_x[t, b]
         gv = grad_v[b]
         act = active[t if masked else 0, b if masked else 0]
         _add(grad_s[t, b], back[b], gs, n)
-        if threshold.shape[0] == 0:
-            _add(gs, gv, gx, n)
-            _multiply(decay, gx, gv, n)
-        else:
-            _copy(gx, u, n)
-            if adapts:
-                _accumulate(grad_a[b], gs, n)
-                raised(threshold, strength, traces[t, b], theta, n)
-            else:
-                _copy(threshold, theta, n)
-            if plain:
-                detached_gradient(kind, peak, scale, gs, u, theta, decay, to_zero, gv, gx, n, one)
-            else:
-                surrogate_row(kind, peak, scale, u, theta, g, n, one)
-                spike_gradient(gs, u, theta, to_zero, detach, gv, g, n, one)
-                if masked:
-                    mask_row(act, g, n)
-                for i in range(n):
-                    of_threshold[i] = 0
-                threshold_gradient(u, theta, act, masked, to_zero, gv, g, of_threshold, n, one)
-                membrane_gradient(u, theta, act, masked, to_zero, gv, g, gx, n, one)
-                back_through_leak(decay, act, masked, gx, gv, n, one)
-                if sum_threshold.shape[0] > 0:
-                    _accumulate(of_threshold, sum_threshold[b], n)
+        _copy(gx, u, n)
+        if adapts:
+            _accumulate(grad_a[b], gs, n)
+            raised(threshold, strength, traces[t, b], theta, n)
+        surrogate_row(kind, peak, scale, u, theta, g, n, one)
+        spike_gradient(gs, u, theta, to_zero, detach, gv, g, n, one)
+        if masked:
+            mask_row(act, g, n)
+        for i in range(n):
+            of_threshold[i] = 0
+        threshold_gradient(u, theta, act, masked, to_zero, gv, g, of_threshold, n, one)
+        membrane_gradient(u, theta, act, masked, to_zero, gv, g, gx, n, one)
+        back_through_leak(decay, act, masked, gx, gv, n, one)
+        if sum_threshold.shape[0] > 0:
+            _accumulate(of_threshold, sum_threshold[b], n)
         if sum_decay.shape[0] > 0:
             if t == 0:
                 _copy(v0[b], before, n)
-            elif threshold.shape[0] == 0:
-                _copy(s[t - 1, b], before, n)
             else:
                 if adapts:
                     raised(threshold, strength, traces[t - 1, b], theta, n)
@@ -256,9 +310,4 @@ def backward(
             ga = grad_a[b]
             for i in range(n):
                 ga[i] = adapt[i] * ga[i] + strength[i] * of_threshold[i]
-        if syn.shape[0] > 0:
-            _accumulate(grad_i[b], gx, n)
-            _multiply(syn, gx, grad_i[b], n)
-            if sum_syn.shape[0] > 0:
-                _copy(i0[b] if t == 0 else kept[t - 1, b], before, n)
-                add_product(gx, before, sum_syn[b], n)
+        _back_through_current(t, b, syn, kept, i0, gx, grad_i, sum_syn, before, n)

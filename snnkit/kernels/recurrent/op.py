@@ -160,18 +160,26 @@ def recurrent_backward(
     values = neuron.spread()
     if neuron.threshold is not None:
         state = (v0.clone(), _start(neuron.a0, back, has_a), _waiting(neuron, back))
-        history, results = [array(part) for part in (kept, s, *state)], [array(p) for p in (grad_x, traces, active)]
-        run_blocks(cpu.recompute, n * steps, batch, *history, *values[1:], to_zero, refractory, *results, block=1)
+        tensors, results = [array(part) for part in (kept, s, *state)], [array(p) for p in (grad_x, traces, active)]
+        run_blocks(cpu.recompute, n * steps, batch, *tensors, *values[1:], to_zero, refractory, *results, block=1)
     carried = (_start(grad_i, back, has_i), _start(grad_v, back), _start(grad_a, back, has_a))
     sums = [torch.zeros_like(back) if want else empty(s, 0, 0) for want in wanted]
     number = array(s).dtype.type
-    options = (to_zero, neuron.detach, refractory, neuron.kind, number(neuron.peak), number(neuron.scale))
-    inputs = [array(part) for part in (grad_s.contiguous(), back, kept, s, traces, active, i0, v0)]
-    changed = [array(part) for part in (grad_x, *carried, *sums)]
+    surrogate = (neuron.kind, number(neuron.peak), number(neuron.scale))
+    inputs = [array(part) for part in (grad_s.contiguous(), back, kept)]
+    history, starts = [array(part) for part in (traces, active)], [array(part) for part in (i0, v0)]
+    changed, learned = [array(part) for part in (grad_x, *carried)], [array(part) for part in sums]
+    if neuron.threshold is None or (neuron.detach and not refractory and not has_a and not wanted[4]):
+        kernel = cpu.backward_detached
+        args = [*inputs, array(s), *starts, *values[:2], values[4], to_zero, *surrogate, *changed[:3], *learned[:2]]
+    else:
+        kernel = cpu.backward
+        options = (to_zero, neuron.detach, refractory, *surrogate)
+        args = [*inputs, *history, *starts, *values, *options, *changed, *learned]
     for t in range(steps - 1, -1, -1):
         if t < steps - 1:
             torch.mm(grad_x[t + 1], weight, out=back)
-        run_blocks(cpu.backward, n, batch, t, *inputs, *values, *options, *changed, block=1)
+        run_blocks(kernel, n, batch, t, *args, block=1)
     grad_weight = empty(s, 0, 0)
     if want_weight:  # one product over all steps that have heard an earlier one
         later = grad_x.flatten(0, 1)[batch:]
