@@ -320,11 +320,11 @@ def run(
     Returns:
         Rows with the keys work, impl, settings, ms_min, ms_median, floor_ratio (of the minimum), peak_ratio (peak
         extra memory in units of the input; None where the system does not tell), differing_spikes (against ours).
-        Peers come twice, under our settings and under their defaults; on the CPU the last rows are those of a first
-        call, with an empty and with a filled kernel cache. Contenders that would not fit into memory run on a tenth of
-        the batch, beside ours on the same.
+        Peers come twice, under our settings and under their defaults; on the CPU the last rows are those of a recurrent
+        layer (`snnkit.bench.recurrent`) and of a first call, with an empty and with a filled kernel cache. Contenders
+        that would not fit into memory run on a tenth of the batch, beside ours on the same.
     """
-    from snnkit.bench import first_call
+    from snnkit.bench import first_call, recurrent
     from snnkit.bench.defaults import DEFAULTS
 
     where = torch.device(device)
@@ -340,7 +340,9 @@ def run(
         warm_up(neurons=("LIF",))
     shape = tuple(shape or (QUICK_SHAPE if quick else FULL_SHAPE))
     rows = compete((*CONTENDERS, *DEFAULTS), shape, reset, rounds, where)
-    return rows + first_call.measure(1 if quick else 3) if where.type == "cpu" else rows
+    if where.type == "cuda":
+        return rows
+    return rows + recurrent.run(quick) + first_call.measure(1 if quick else 3)
 
 
 def compete(

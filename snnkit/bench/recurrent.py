@@ -13,7 +13,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -65,23 +65,34 @@ class _Spike(torch.autograd.Function):
 
 
 class PlainLoop(nn.Module):
-    """What one writes without a library."""
+    """What one writes without a library, one step after the other."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
         self.feed, self.recur = nn.Parameter(weights.feed.clone()), nn.Parameter(weights.recur.clone())
 
+    def currents(self, x: Tensor) -> Iterable[Tensor]:
+        """W·x[t] of every step."""
+        return (nn.functional.linear(x_t, self.feed) for x_t in x)
+
     def forward(self, x: Tensor) -> Tensor:
-        currents = nn.functional.linear(x, self.feed)
-        i = v = s = torch.zeros_like(currents[0])
+        i = v = s = x.new_zeros(x.shape[1], self.recur.shape[0])
         spikes = []
-        for current in currents.unbind(0):
+        for current in self.currents(x):
             i = SYN * i + (current + nn.functional.linear(s, self.recur))
             v = MEM * v + i
             s = _Spike.apply(v - THRESHOLD)
             v = v * (1 - s.detach())
             spikes.append(s)
         return torch.stack(spikes)
+
+
+class InputFirst(PlainLoop):
+    """The same with the input's product taken once, over all steps."""
+
+    def currents(self, x: Tensor) -> Iterable[Tensor]:
+        """W·x[t] of every step."""
+        return nn.functional.linear(x, self.feed).unbind(0)
 
 
 class Spikingjelly(nn.Module):
@@ -238,6 +249,7 @@ def run(quick: bool = False, rounds: int | None = None, steps: int = 100, batch:
         "matrix products alone": Products(weights, expected),
         "snnkit fused": ours,
         "plain PyTorch loop": PlainLoop(weights),
+        "plain PyTorch loop, input's product first": InputFirst(weights),
     }
     settings = dict.fromkeys(makers, "")
     for package, (make, difference) in PEERS.items():

@@ -17,6 +17,7 @@ from snnkit import nn as snn
 from snnkit import surrogate
 from snnkit.errors import ShapeError, UsageError
 from snnkit.kernels import recurrent, reference_only, threads
+from snnkit.kernels.recurrent import gather
 
 from .covering import pairwise, product
 from .options import OPTIONS, assert_same, build, input_for, name_of, random_state
@@ -357,3 +358,55 @@ def test_compiled_to_one_node() -> None:
     assert torch.equal(out, layer(x))
     given = torch.autograd.grad(torch.compile(layer, backend="aot_eager", fullgraph=True)(x).sum(), x)
     torch.testing.assert_close(given, torch.autograd.grad(layer(x).sum(), x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("rows", "width", "active"), [(300, 128, 0.1), (1, 131, 0.2), (128, 200, 0.0), (129, 130, 0.19)]
+)
+def test_sums_are_the_matrix_product(
+    rows: int, width: int, active: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of few spikes; with any number of threads bit for bit."""
+    generator = torch.Generator().manual_seed(7)
+    g = torch.randn(rows, width, generator=generator).to(dtype)
+    s = (torch.rand(rows, width, generator=generator) < active).to(dtype)
+    found = gather.product(g, s, active)
+    expected = g.double().t() @ s.double()
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-13
+    assert (found - expected).abs().max() <= tolerance * max(1, expected.abs().max())
+    monkeypatch.setattr(threads, "WORTH", 1)
+    before = torch.get_num_threads()
+    try:
+        for number in (2, 3):
+            torch.set_num_threads(number)
+            assert torch.equal(gather.product(g, s, active), found)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_sums_hide_no_number_that_is_none() -> None:
+    g, s = torch.randn(40, 140), (torch.rand(40, 140) < 0.1).float()
+    g[3, 5] = float("inf")
+    assert torch.equal(gather.product(g, s, 0.1).isnan(), (g.t() @ s).isnan())
+    assert gather.product(g, s, 0.1)[5].isnan().any()
+
+
+@pytest.mark.parametrize("drive", [-0.6, 0.4])
+def test_weights_learn_the_same_from_few_and_many_spikes(drive: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer wide enough for sums takes them where few neurons fire, and the product where many do."""
+    taken = []
+    product = torch.mm
+
+    def watch(a: Tensor, b: Tensor, **kwargs: Any) -> Tensor:
+        taken.append(not kwargs)
+        return product(a, b, **kwargs)
+
+    x = torch.randn(12, 6, 130, generator=torch.Generator().manual_seed(6)) * 0.7 + drive
+    layer = recur(snn.ALIF(learn_decay=True), 130)
+    outputs = assert_same(layer, x, random_state(layer, x), 1e-6)
+    few = bool(outputs[0].mean() < gather.MOST_ACTIVE)
+    assert few == (drive < 0)
+    monkeypatch.setattr(torch, "mm", watch)
+    layer(x).sum().backward()
+    assert any(taken) != few

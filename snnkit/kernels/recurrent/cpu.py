@@ -60,6 +60,17 @@ def _multiply(a, b, out, n):
         out[i] = a[i] * b[i]
 
 
+@row
+def _tally(u, theta, found, n):
+    """found ← found + (how often u ≥ theta, how often neither that nor u < theta)."""
+    reached, below = 0, 0
+    for i in range(n):
+        reached += u[i] >= theta[i]
+        below += u[i] < theta[i]
+    found[0] += reached
+    found[1] += n - reached - below
+
+
 @kernel
 def forward(
     first,
@@ -136,11 +147,13 @@ def recompute(
     us,
     traces,
     active,
+    found,
 ):
     """All steps of samples first … last−1 again: us [T, B, N], the membrane before the test.
 
     v, trace and wait [B, N] start as at the first step and go on in place. traces, the trace before each step, and
-    active (`retrace_refractory`) are [T, B, N] where there are such.
+    active (`retrace_refractory`) are [T, B, N] where there are such. found [B, 2]: how many membranes reached the
+    threshold, refractory ones included, and how many compare with none.
     """
     steps, _, n = kept.shape
     one = kept.dtype.type(1)
@@ -159,6 +172,7 @@ def recompute(
                 )
             if adapt.shape[0] > 0:
                 leak(s[t, b], adapt, trace[b], n)
+            _tally(us[t, b], theta, found[b], n)
 
 
 @row

@@ -146,7 +146,7 @@ def recurrent_backward(
 
     What is not wanted, or the neuron does not have, comes back empty.
     """
-    from snnkit.kernels.recurrent import cpu
+    from snnkit.kernels.recurrent import cpu, gather
 
     neuron, (want_bias, want_out0, want_weight), wanted = _Neuron(*given[:16]), given[16:19], given[19:]
     weight, to_zero, refractory = neuron.weight, neuron.to_zero, neuron.refractory
@@ -158,9 +158,11 @@ def recurrent_backward(
     back = _start(grad_out, empty(s, batch, n))
     i0, v0 = _start(neuron.i0, back, has_i), _start(neuron.v0, back)
     values = neuron.spread()
+    found = torch.zeros(batch, 2, dtype=torch.int64)  # by `recompute`: spikes, and values that are no numbers
     if neuron.threshold is not None:
         state = (v0.clone(), _start(neuron.a0, back, has_a), _waiting(neuron, back))
-        tensors, results = [array(part) for part in (kept, s, *state)], [array(p) for p in (grad_x, traces, active)]
+        tensors = [array(part) for part in (kept, s, *state)]
+        results = [array(part) for part in (grad_x, traces, active, found)]
         run_blocks(cpu.recompute, n * steps, batch, *tensors, *values[1:], to_zero, refractory, *results, block=1)
     carried = (_start(grad_i, back, has_i), _start(grad_v, back), _start(grad_a, back, has_a))
     sums = [torch.zeros_like(back) if want else empty(s, 0, 0) for want in wanted]
@@ -183,7 +185,10 @@ def recurrent_backward(
     grad_weight = empty(s, 0, 0)
     if want_weight:  # one product over all steps that have heard an earlier one
         later = grad_x.flatten(0, 1)[batch:]
-        grad_weight = torch.mm(later.t(), s.flatten(0, 1)[: later.shape[0]])
+        earlier = s.flatten(0, 1)[: later.shape[0]]
+        spikes, others = array(found).sum(0)
+        share = 1.0 if neuron.threshold is None or others else spikes / max(s.numel(), 1)
+        grad_weight = gather.product(later, earlier, share)
         if out0 is not None and steps:
             grad_weight.addmm_(grad_x[0].t(), out0)
     if not want_out0:
