@@ -32,25 +32,46 @@ def source_digest() -> str:
     return h.hexdigest()[:16]
 
 
-def cache_folder() -> Path:
-    """`$SNNKIT_CACHE/numba-<digest>`, by default under `~/.cache/snnkit`."""
+def base_folder() -> Path:
+    """`$SNNKIT_CACHE`, by default `~/.cache/snnkit`."""
     base = os.environ.get("SNNKIT_CACHE")
-    return (Path(base) if base else Path.home() / ".cache" / "snnkit") / f"numba-{source_digest()}"
+    return Path(base) if base else Path.home() / ".cache" / "snnkit"
+
+
+def cache_folder() -> Path:
+    """`numba-<digest>` in `base_folder()`."""
+    return base_folder() / f"numba-{source_digest()}"
+
+
+def chosen_folder() -> Path | None:
+    """Where the user wants compiled functions to be, by $NUMBA_CACHE_DIR; None where that is unset or our own."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    if not chosen or (Path(chosen).parent == base_folder() and Path(chosen).name.startswith("numba-")):
+        return None
+    return Path(chosen)
+
+
+@cache
+def choose_threads() -> None:
+    """Set numba's threading layer for this process, unless the user chose it.
+
+    The `omp` layer is used because numba's own `workqueue` aborts under concurrent threads. Idempotent.
+    """
+    os.environ.setdefault("NUMBA_THREADING_LAYER", "omp")
+    import numba
+
+    # numba may have been imported by somebody else before the variable was set
+    numba.config.THREADING_LAYER = os.environ["NUMBA_THREADING_LAYER"]  # type: ignore[attr-defined]
 
 
 @cache
 def configure() -> None:
-    """Set numba's cache folder and threading layer for this process, unless the user chose them.
-
-    The `omp` layer is used because numba's own `workqueue` aborts under concurrent threads. Idempotent.
-    """
+    """Set numba's cache folder and threading layer for this process, unless the user chose them. Idempotent."""
     folder = cache_folder()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
-    os.environ.setdefault("NUMBA_THREADING_LAYER", "omp")
+    choose_threads()
     import numba
 
-    # numba may have been imported by somebody else before the variables were set
-    for name in ("CACHE_DIR", "THREADING_LAYER"):
-        setattr(numba.config, name, os.environ[f"NUMBA_{name}"])
+    numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # type: ignore[attr-defined]

@@ -1,23 +1,25 @@
 """Where compiled kernels are kept between processes.
 
-numba notices a change in the file of a cached function, not in the helpers it calls. So the folder is keyed by a
-digest of everything that goes into a kernel: this package and the surrogates. A second process compiles nothing.
+numba notices a change in the file of a cached function, not in the helpers it calls. So the folder of a kernel is keyed
+by a digest of all files that can go into it. A second process compiles nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
+import re
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from snnkit import _numba
 
-ROOMS = ("kernels", "surrogate")
+_ROOT = Path(__file__).resolve().parents[2]
+
+_IMPORT = re.compile(r"^[ \t]*(?:from (snnkit[\w.]*) import (\([^)]*\)|[^\n]*)|import (snnkit[\w.]*))", re.MULTILINE)
 
 _PIECE: dict[str, Any] = {
     "error_model": "numpy",
@@ -28,30 +30,52 @@ _PIECE: dict[str, Any] = {
 }
 
 
+def _imported(text: str) -> Iterator[str]:
+    """Modules of this package that a source file may import, and names in them that may be modules."""
+    for origin, names, plain in _IMPORT.findall(text):
+        yield origin or plain
+        for name in re.findall(r"\w+", names):
+            yield f"{origin}.{name}"
+
+
+def sources(path: Path) -> dict[str, bytes]:
+    """A file of this package and all that it imports from the package, directly or not: name in the package → text."""
+    found: dict[str, bytes] = {}
+    left = [path]
+    while left:
+        file = left.pop()
+        name = file.relative_to(_ROOT).as_posix()
+        if name in found:
+            continue
+        found[name] = file.read_bytes()
+        for module in set(_imported(found[name].decode())):
+            place = _ROOT.joinpath(*module.split("."))
+            left += [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    return found
+
+
 @cache
-def folder() -> Path:
-    """`$SNNKIT_CACHE/kernels-<digest>` (default `~/.cache/snnkit`), or NUMBA_CACHE_DIR where the user has set one."""
-    common = _numba.cache_folder()
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    if chosen and Path(chosen) != common:
-        return Path(chosen)
-    root = Path(__file__).resolve().parent.parent
+def folder(path: str) -> Path:
+    """Where the kernels of a file are kept: `$SNNKIT_CACHE/kernels-<digest>` (default `~/.cache/snnkit`), or
+    NUMBA_CACHE_DIR where the user has set one."""
+    chosen = _numba.chosen_folder()
+    if chosen is not None:
+        return chosen
     digest = hashlib.sha256()
-    for room in ROOMS:
-        for path in sorted((root / room).rglob("*.py")):
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return common.parent / f"kernels-{digest.hexdigest()[:16]}"
+    for name, text in sorted(sources(Path(path).resolve()).items()):
+        digest.update(name.encode() + b"\0" + text + b"\0")
+    return _numba.base_folder() / f"kernels-{digest.hexdigest()[:16]}"
 
 
 @cache
-def _can_keep() -> bool:
-    """Whether kernels can be kept in `folder()`. numba would else keep them beside the sources, where no digest is."""
+def _can_keep(place: Path) -> bool:
+    """Whether kernels can be kept there. numba would else keep them beside the sources, where no digest is."""
     try:
-        folder().mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder()).close()
+        place.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
         warnings.warn(
-            f"every process compiles its kernels anew, because {folder()} cannot be written ({error.strerror}): set "
+            f"every process compiles its kernels anew, because {place} cannot be written ({error.strerror}): set "
             "SNNKIT_CACHE to a folder that can",
             stacklevel=2,
         )
@@ -59,22 +83,47 @@ def _can_keep() -> bool:
     return True
 
 
+@cache
+def _keeper() -> type[Any]:
+    """numba's cache of a function, which loads without what only compiling needs.
+
+    Before it looks, numba's own imports all that it can compile, SciPy's linear algebra among it: a third of a second.
+    """
+    from numba.core.caching import FunctionCache
+    from numba.core.runtime import rtsys
+
+    if not hasattr(FunctionCache, "_load_overload"):
+        return FunctionCache
+
+    class Keeper(FunctionCache):
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
+            rtsys.initialize(target_context)  # the one part that running needs: memory
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
+
+    return Keeper
+
+
 def kernel(function: Callable[..., Any]) -> Any:
-    """Decorator of a kernel: compiled for the types it is called with, IEEE results, kept in `folder()`."""
-    _numba.configure()
+    """Decorator of a kernel: compiled for the types it is called with, IEEE results, kept in its `folder`."""
+    _numba.choose_threads()
     import numba
 
-    before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
-    numba.config.CACHE_DIR = str(folder())  # type: ignore[attr-defined]
-    try:
-        return numba.njit(**{**_numba.OPTIONS, "cache": _can_keep()})(function)
-    finally:
-        numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
+    compiled = numba.njit(**{**_numba.OPTIONS, "cache": False})(function)
+    place = folder(function.__code__.co_filename)
+    if _can_keep(place):
+        before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+        numba.config.CACHE_DIR = str(place)  # type: ignore[attr-defined]
+        try:
+            compiled._cache = _keeper()(function)
+        finally:
+            numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
+    return compiled
 
 
 def row(function: Callable[..., Any]) -> Any:
     """Decorator of a piece that only kernels call; it ends up in theirs."""
-    _numba.configure()
+    _numba.choose_threads()
     import numba
 
     return numba.njit(**_PIECE)(function)

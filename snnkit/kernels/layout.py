@@ -80,11 +80,13 @@ class Layout(NamedTuple):
         """[M] → [B, …]."""
         return flat.view(self.shape[1:]).permute(_inverse([d - 1 for d in self.order[1:]]))
 
-    def parameter(self, value: Tensor) -> tuple[Tensor, int]:
-        """A parameter that broadcasts against [B, features…] as (values [P], repeat R).
+    def parameter(self, value: Tensor | None) -> tuple[Tensor | None, int]:
+        """A parameter that broadcasts against [B, features…] as (values [P], repeat R); None as it is.
 
         Element m of [M] has values[(m // R) % P].
         """
+        if value is None:
+            return None, 1
         if value.numel() == 1:
             return value.reshape(1), 1
         order = [d - 2 for d in self.order[2:]]

@@ -28,11 +28,12 @@ class Operator:
     def __call__(self, *args: Any) -> Any:
         return self._call(*args)
 
-    def on_gpu(self, module: str, function: str) -> None:
-        """The implementation for CUDA tensors, of the same arguments; its module is imported when one is seen."""
+    def on_gpu(self, module: str, function: str, *first: Any) -> None:
+        """The implementation for CUDA tensors, of `first` and the same arguments; its module is imported when one is
+        seen."""
 
         def call(*args: Any) -> Any:
-            return getattr(importlib.import_module(module), function)(*args)
+            return getattr(importlib.import_module(module), function)(*first, *args)
 
         _library.impl(self.name.removeprefix("snnkit::"), call, "CUDA")
 
@@ -56,8 +57,3 @@ class Operator:
             )
 
         self.gradient(lambda ctx, inputs, output: None, refuse)
-
-
-def operator(name: str, schema: str) -> Callable[[Callable[..., Any]], Operator]:
-    """Decorator: makes a function of tensors and numbers a torch operator."""
-    return lambda implementation: Operator(name, schema, implementation)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -15,6 +17,8 @@ import triton
 from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+
+from .options import ROOMS
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 NAMES = {torch.float32: "fp32", torch.float64: "fp64", torch.bfloat16: "bf16", torch.int32: "i32"}
@@ -42,6 +46,14 @@ class Machine(NamedTuple):
     shared: int
 
 
+def hosts(neuron: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What runs a neuron's kernels on a GPU: forward, backward."""
+    from snnkit.kernels import on_gpu
+
+    recurrence = importlib.import_module(f"snnkit.kernels.{ROOMS[neuron]}.op").RECURRENCE
+    return partial(on_gpu.forward, recurrence), partial(on_gpu.backward, recurrence)
+
+
 def _watch(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[list[Launch], Any]:
     seen: list[Launch] = []
 
@@ -53,13 +65,13 @@ def _watch(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[list[La
 
 
 def launches(function: Callable[..., Any], *args: Any) -> Launch:
-    """What `function(*args)` of a `gpu.py` launches, nothing being run."""
+    """What a host's `function(*args)` launches, nothing being run."""
     (launch,), _ = _watch(function, args)
     return launch
 
 
 def results(function: Callable[..., Any], *args: Any) -> Any:
-    """What `function(*args)` of a `gpu.py` returns, nothing being run."""
+    """What a host's `function(*args)` returns, nothing being run."""
     return _watch(function, args)[1]
 
 
@@ -76,7 +88,7 @@ def arguments(
     state: bool = False,
     learn: bool = False,
 ) -> tuple[list[Any], list[Any]]:
-    """Arguments of `forward` and of `backward` of a neuron's `gpu.py`, without memory: x [T, M] on torch's meta device.
+    """Arguments of a neuron's `hosts`, forward and backward, without memory: x [T, M] on torch's meta device.
 
     per: values of a parameter; state: initial states are given and final ones wanted; learn: so are all gradients.
     """

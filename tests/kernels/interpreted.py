@@ -36,23 +36,24 @@ launched: Counter[str] = Counter()
 
 def install() -> None:
     """Make the operators' CPU implementations those of the GPU, low precision included."""
+    from snnkit.kernels import on_gpu, recurrence
+
     library = torch.library.Library("snnkit", "IMPL")
-    for neuron, name in ROOMS.items():
-        op, gpu = (importlib.import_module(f"snnkit.kernels.{name}.{part}") for part in ("op", "gpu"))
+    for name in ROOMS.values():
+        op = importlib.import_module(f"snnkit.kernels.{name}.op")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # replacing an implementation is what this is about
-            library.impl(name, gpu.forward, "CPU", allow_override=True)
-            library.impl(f"{name}_backward", gpu.backward, "CPU", allow_override=True)
-        op.prepare = _prepare
-        gpu.launch = _counting(neuron, gpu)
+            library.impl(name, partial(on_gpu.forward, op.RECURRENCE), "CPU", allow_override=True)
+            library.impl(f"{name}_backward", partial(on_gpu.backward, op.RECURRENCE), "CPU", allow_override=True)
+    recurrence.prepare = _prepare
+    on_gpu.launch = _counting(on_gpu.launch)
     globals()["_library"] = library  # it takes its implementations with it
 
 
-def _counting(neuron: str, gpu: Any) -> Callable[..., None]:
-    launch = gpu.launch
-
+def _counting(launch: Callable[..., None]) -> Callable[..., None]:
     def count(kernel: Any, *args: Any, **constants: Any) -> None:
-        launched[f"{neuron}.{kernel.fn.__name__.strip('_')}"] += 1
+        folder = kernel.fn.__module__.split(".")[-2]
+        launched[f"{folder}.{kernel.fn.__name__}"] += 1
         launch(kernel, *args, **constants)
 
     return count

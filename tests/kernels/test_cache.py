@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +29,7 @@ snn.LI(tau=2.0, shape=(x.shape[2],), learn_decay=True)(x).sum().backward()
 from snnkit.kernels.li import cpu
 print(json.dumps([[sum(f.stats.cache_hits.values()), sum(f.stats.cache_misses.values())]
                   for f in (cpu.forward, cpu.backward)]))
+print("scipy.linalg" in sys.modules, file=sys.stderr)
 """
 
 
@@ -47,13 +51,14 @@ def test_second_process_compiles_nothing(tmp_path: Path) -> None:
         path.chmod(path.stat().st_mode & ~0o222)
     try:
         first, _ = in_a_process(install, keep, 4, 2, 3)
-        second, _ = in_a_process(install, keep, 7, 3, 5, 4)
+        second, said = in_a_process(install, keep, 7, 3, 5, 4)
     finally:
         for path in [install, *before]:
             path.chmod(path.stat().st_mode | 0o200)
     assert first == [[0, 1], [0, 1]]
     assert second == [[1, 0], [1, 0]]
-    assert [p.name for p in keep.glob("kernels-*")] == [cache.folder().name]
+    assert said.strip() == "False"  # what only compiling needs, and takes longer to import than all else, is not
+    assert [p.name for p in keep.iterdir()] == [cache.folder(str(PACKAGE / "kernels/li/cpu.py")).name]
     assert sorted(install.rglob("*")) == before
 
 
@@ -66,6 +71,64 @@ def test_without_a_place_to_keep_them_kernels_run_uncached(tmp_path: Path) -> No
     assert counts == [[0, 1], [0, 1]]
     assert "SNNKIT_CACHE" in warning
     assert set(PACKAGE.rglob("*.nb[ci]")) == kept
+
+
+def pieces_of(function: Any, found: set[tuple[Path, str]]) -> set[tuple[Path, str]]:
+    """(file, name) of each function of this package that a compiled function contains."""
+    piece = Path(function.__code__.co_filename), function.__name__
+    if piece[0].is_relative_to(PACKAGE) and piece not in found:
+        found.add(piece)
+        for name in function.__code__.co_names:
+            part = function.__globals__.get(name)
+            part = getattr(part, "py_func", getattr(part, "_defn", part))  # of numba's functions and intrinsics
+            if inspect.isfunction(part):
+                pieces_of(part, found)
+    return found
+
+
+@pytest.mark.parametrize("room", ["lif", "cubalif", "alif", "linear_leak", "li", "pairs"])
+def test_the_key_covers_what_a_kernel_contains(room: str) -> None:
+    """All files whose code is in it, and none of another recurrence."""
+    module = importlib.import_module(f"snnkit.kernels.{room}.cpu")
+    kernels = [value for value in vars(module).values() if hasattr(value, "py_func")]
+    pieces: set[tuple[Path, str]] = set()
+    for kernel in kernels:
+        pieces_of(kernel.py_func, pieces)
+    contained = {path for path, _ in pieces}
+    covered = {PACKAGE.parent / name for name in cache.sources(Path(module.__file__ or ""))}
+    assert contained <= covered
+    assert len(contained) > 1 or room == "pairs"
+    rooms = {path.parent.name for path in covered if path.name == "cpu.py"}
+    assert rooms == {room}
+
+
+def test_the_key_changes_with_a_helper_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "snnkit", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(cache, "_ROOT", tmp_path)
+    rooms = tmp_path / "snnkit" / "kernels"
+    files = [str(rooms / room / "cpu.py") for room in ("lif", "alif", "pairs")]
+
+    def keys() -> list[Path]:
+        cache.folder.cache_clear()
+        return [cache.folder(file) for file in files]
+
+    try:
+        before = keys()
+        assert before == keys()
+        for changed, expected in (
+            ("kernels/tiles.py", [True, True, True]),
+            ("kernels/alif/cpu.py", [True, False, True]),
+            ("kernels/rows.py", [False, False, True]),
+            ("surrogate/arctan.py", [False, False, True]),
+            ("kernels/cache.py", [False, False, False]),
+        ):
+            path = tmp_path / "snnkit" / changed
+            path.write_text(path.read_text() + "\n# changed\n")
+            after = keys()
+            assert [a == b for a, b in zip(before, after)] == expected, changed
+            before = after
+    finally:
+        cache.folder.cache_clear()
 
 
 def test_warm_up_reports_each_kernel() -> None:

@@ -20,7 +20,7 @@ triton = pytest.importorskip("triton", reason="needs triton, which CUDA builds o
 
 from snnkit.kernels import layout  # noqa: E402
 
-from .ahead import Machine, arguments, compile_for, launches, results  # noqa: E402
+from .ahead import Machine, arguments, compile_for, hosts, launches, results  # noqa: E402
 from .options import ROOMS  # noqa: E402
 
 if not layout.TRITON:
@@ -65,16 +65,13 @@ def test_interpreted_equal_the_reference(neuron: str, interpreted: dict[str, Any
     results = {name: said for name, said in interpreted["cases"].items() if name.startswith(f"{neuron}-")}
     assert results
     assert {name: said for name, said in results.items() if said} == {}
-    assert interpreted["launched"][f"{neuron}.forward"] >= len(results)
-    assert interpreted["launched"][f"{neuron}.backward"] >= len(results)
+    for direction in ("forward", "backward"):
+        assert interpreted["launched"][f"{ROOMS[neuron]}.{direction}"] >= len(results)
 
 
 def compiled(neuron: str, direction: str, capability: int = 90, **options: Any) -> Machine:
-    gpu = importlib.import_module(f"snnkit.kernels.{ROOMS[neuron]}.gpu")
-    forward, backward = arguments(neuron, **options)
-    if direction == "forward":
-        return compile_for(launches(gpu.forward, *forward), capability)
-    return compile_for(launches(gpu.backward, *backward), capability)
+    which = ("forward", "backward").index(direction)
+    return compile_for(launches(hosts(neuron)[which], *arguments(neuron, **options)[which]), capability)
 
 
 def accesses(machine: Machine) -> Counter[str]:
@@ -144,8 +141,7 @@ def test_low_precision_moves_half_the_bytes() -> None:
 @pytest.mark.timeout(120)
 def test_contraction_would_be_seen() -> None:
     """The check above can fail: with contraction allowed, the same kernel has fused multiply-adds."""
-    gpu = importlib.import_module("snnkit.kernels.lif.gpu")
-    launch = launches(gpu.forward, *arguments("LIF")[0])
+    launch = launches(hosts("LIF")[0], *arguments("LIF")[0])
     assert launch.options["enable_fp_fusion"] is False
     machine = compile_for(launch._replace(options={**launch.options, "enable_fp_fusion": True}), 90)
     assert "fma.rn.f32" in machine.ptx
@@ -154,8 +150,7 @@ def test_contraction_would_be_seen() -> None:
 
 def test_a_tensor_beyond_32_bits() -> None:
     """2³² elements per step: the grid covers them, and no offset is narrowed."""
-    gpu = importlib.import_module("snnkit.kernels.lif.gpu")
-    launch = launches(gpu.forward, *arguments("LIF", steps=2, width=1 << 32, per=2)[0])
+    launch = launches(hosts("LIF")[0], *arguments("LIF", steps=2, width=1 << 32, per=2)[0])
     assert launch.options["NARROW"] is False
     assert launch.grid[0] * launch.options["BLOCK"] == 1 << 32
     assert_sound(compile_for(launch, 90))
@@ -165,13 +160,10 @@ def test_a_tensor_beyond_32_bits() -> None:
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_outputs_are_those_that_torch_compile_expects(neuron: str, dtype: torch.dtype) -> None:
     """Shapes, dtypes and strides of the operators' fakes are those of what the host code allocates."""
-    name = ROOMS[neuron]
-    gpu, op = (importlib.import_module(f"snnkit.kernels.{name}.{part}") for part in ("gpu", "op"))
+    recurrence = importlib.import_module(f"snnkit.kernels.{ROOMS[neuron]}.op").RECURRENCE
     for options in ({}, {"state": True, "learn": True, "per": 3, "refractory": 2}):
         given = arguments(neuron, steps=3, width=6, dtype=dtype, **options if neuron != "LI" else {})  # type: ignore[arg-type]
-        for run, expect, args in zip(
-            (gpu.forward, gpu.backward), (getattr(op, name), getattr(op, f"{name}_backward")), given
-        ):
+        for run, expect, args in zip(hosts(neuron), (recurrence.forward, recurrence.backward), given):
             real, fake = results(run, *args), expect(*args)
             real, fake = ((t,) if isinstance(t, torch.Tensor) else t for t in (real, fake))
             for a, b in zip(real, fake, strict=True):

@@ -3,24 +3,18 @@
 # mypy: disable-error-code="no-untyped-def,assignment"
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from snnkit.kernels.layout import reduce_to
 from snnkit.kernels.tiles import (
     back,
     fire,
     initial,
     keep,
-    launch,
     many,
     parameter,
-    plan,
     settle,
-    spread,
-    state_row,
 )
 
 _RUNTIME = ("groups", "steps", "refractory", "decay_count", "decay_repeat", "adapt_count", "adapt_repeat")
@@ -28,7 +22,7 @@ _RUNTIME += ("strength_count", "strength_repeat", "threshold_count", "threshold_
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
-def _forward(
+def forward(
     x_ptr,
     v0_ptr,
     a0_ptr,
@@ -90,7 +84,7 @@ def _forward(
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
-def _backward(
+def backward(
     x_ptr,
     v0_ptr,
     a0_ptr,
@@ -136,7 +130,7 @@ def _backward(
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Gradients of `_forward`, left out where None; kept_v, kept_a, kept_wait [⌈T / STEPS⌉, M] are room for the
+    """Gradients of `forward`, left out where None; kept_v, kept_a, kept_wait [⌈T / STEPS⌉, M] are room for the
     chunks' states, None for a sequence of one chunk. WHOLE: T is a multiple of STEPS."""
     width = groups.to(tl.int64) * WIDE
     off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -232,109 +226,6 @@ def _backward(
         tl.store(grad_threshold_ptr + off, grad_threshold, mask=inside)
 
 
-def forward(
-    x: Tensor,
-    v0: Tensor | None,
-    a0: Tensor | None,
-    wait0: Tensor | None,
-    decay: Tensor,
-    decay_repeat: int,
-    adapt: Tensor,
-    adapt_repeat: int,
-    strength: Tensor,
-    strength_repeat: int,
-    threshold: Tensor,
-    threshold_repeat: int,
-    to_zero: bool,
-    detach: bool,
-    refractory: int,
-    kind: int,
-    peak: float,
-    scale: float,
-    want_state: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The operator `snnkit::alif` on a GPU: x [T, M] → (s [T, M], final v, a and wait [M])."""
-    counting = want_state and refractory > 0
-    s, v_end, a_end = torch.empty_like(x), state_row(x, want_state), state_row(x, want_state)
-    wait_end = state_row(x, counting, torch.int32)
-    launch(
-        _forward,
-        x,
-        v0,
-        a0,
-        wait0 if refractory else None,
-        *spread(decay, decay_repeat),
-        *spread(adapt, adapt_repeat),
-        *spread(strength, strength_repeat),
-        *spread(threshold, threshold_repeat),
-        s,
-        v_end,
-        a_end,
-        wait_end,
-        refractory,
-        TO_ZERO=to_zero,
-        MASKED=refractory > 0,
-    )
-    return s, v_end, a_end, wait_end
-
-
-def backward(
-    grad_s: Tensor,
-    grad_v: Tensor | None,
-    grad_a: Tensor | None,
-    x: Tensor,
-    v0: Tensor | None,
-    a0: Tensor | None,
-    wait0: Tensor | None,
-    decay: Tensor,
-    decay_repeat: int,
-    adapt: Tensor,
-    adapt_repeat: int,
-    strength: Tensor,
-    strength_repeat: int,
-    threshold: Tensor,
-    threshold_repeat: int,
-    to_zero: bool,
-    detach: bool,
-    refractory: int,
-    kind: int,
-    peak: float,
-    scale: float,
-    *wants: bool,
-) -> tuple[Tensor, ...]:
-    """The operator `snnkit::alif_backward` on a GPU: gradients of x [T, M], v0, a0 [M] and parameters [P]."""
-    grad_x, grads = torch.empty_like(x), [state_row(x, want) for want in wants]
-    way = plan(x, 2 if any(wants[2:]) else int(refractory > 0 or many([decay, adapt, strength, threshold])))
-    launch(
-        _backward,
-        x,
-        v0,
-        a0,
-        wait0 if refractory else None,
-        *spread(decay, decay_repeat),
-        *spread(adapt, adapt_repeat),
-        *spread(strength, strength_repeat),
-        *spread(threshold, threshold_repeat),
-        way.room(x),
-        way.room(x),
-        way.room(x, torch.int32) if refractory else None,
-        grad_s,
-        grad_v,
-        grad_a,
-        grad_x,
-        *grads,
-        refractory,
-        peak,
-        scale,
-        KIND=kind,
-        TO_ZERO=to_zero,
-        DETACH=detach,
-        MASKED=refractory > 0,
-        **way.options(),
-    )
-    values = ((decay, decay_repeat), (adapt, adapt_repeat), (strength, strength_repeat), (threshold, threshold_repeat))
-    sums = (
-        reduce_to(part, value.numel(), repeat) if want else part
-        for part, want, (value, repeat) in zip(grads[2:], wants[2:], values)
-    )
-    return grad_x, *grads[:2], *sums
+def halves(values: list[Tensor], learned: list[Tensor], masked: bool) -> int:
+    """How often the chunks of the backward pass are halved, so that its registers suffice."""
+    return 2 if learned else int(masked or many(values))

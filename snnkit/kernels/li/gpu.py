@@ -3,20 +3,16 @@
 # mypy: disable-error-code=no-untyped-def
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
-from snnkit.kernels.layout import empty, reduce_to
-from snnkit.kernels.state import state_dtype
-from snnkit.kernels.tiles import initial, launch, parameter, spread
+from snnkit.kernels.tiles import initial, parameter
 
 _RUNTIME = ("groups", "steps", "decay_count", "decay_repeat")
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
-def _forward(
+def forward(
     x_ptr,
     v0_ptr,
     decay_ptr,
@@ -45,13 +41,13 @@ def _forward(
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
-def _backward(
-    grad_ptr,
+def backward(
     out_ptr,
     v0_ptr,
     decay_ptr,
     decay_count,
     decay_repeat,
+    grad_out_ptr,
     grad_x_ptr,
     grad_v0_ptr,
     grad_decay_ptr,
@@ -62,18 +58,18 @@ def _backward(
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Gradients of `_forward` from its output; grad_v0 and grad_decay [M] are left out where None."""
+    """Gradients of `forward` from its output; grad_v0 and grad_decay [M] are left out where None."""
     width = groups.to(tl.int64) * WIDE
     off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = off < width
     decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, NARROW)
     grad_v = tl.full((BLOCK,), 0, DTYPE)
     grad_decay = tl.full((BLOCK,), 0, DTYPE)
-    ahead = tl.load(grad_ptr + (steps - 1) * width + off, mask=inside & (steps > 0), other=0.0)
+    ahead = tl.load(grad_out_ptr + (steps - 1) * width + off, mask=inside & (steps > 0), other=0.0)
     for i in range(steps):
         t = steps - 1 - i
         grad_x = ahead + grad_v
-        ahead = tl.load(grad_ptr + (t - 1) * width + off, mask=inside & (t > 0), other=0.0)
+        ahead = tl.load(grad_out_ptr + (t - 1) * width + off, mask=inside & (t > 0), other=0.0)
         grad_v = decay * grad_x
         if grad_decay_ptr is not None:
             before = tl.load(out_ptr + (t - 1) * width + off, mask=inside & (t > 0), other=0.0)
@@ -85,33 +81,3 @@ def _backward(
         tl.store(grad_v0_ptr + off, grad_v, mask=inside)
     if grad_decay_ptr is not None:
         tl.store(grad_decay_ptr + off, grad_decay, mask=inside)
-
-
-def forward(x: Tensor, v0: Tensor | None, decay: Tensor, decay_repeat: int) -> Tensor:
-    """The operator `snnkit::li` on a GPU: x [T, M] → v [T, M], in the dtype of states."""
-    out = torch.empty_like(x, dtype=state_dtype(x))
-    launch(_forward, x, v0, *spread(decay, decay_repeat), out)
-    return out
-
-
-def backward(
-    grad: Tensor, out: Tensor, v0: Tensor | None, decay: Tensor, decay_repeat: int, want_v0: bool, want_decay: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The operator `snnkit::li_backward` on a GPU: gradients of x [T, M], v0 [M] and decay [P]."""
-    width = out.shape[1]
-    grad_x = torch.empty_like(out)
-    grad_v0 = empty(out, width if want_v0 else 0)
-    grad_decay = empty(out, width if want_decay else 0)
-    launch(
-        _backward,
-        grad,
-        out,
-        v0,
-        *spread(decay, decay_repeat),
-        grad_x,
-        grad_v0,
-        grad_decay,
-    )
-    if want_decay:
-        grad_decay = reduce_to(grad_decay, decay.numel(), decay_repeat)
-    return grad_x, grad_v0, grad_decay

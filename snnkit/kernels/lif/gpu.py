@@ -8,31 +8,25 @@ float32 element, both directions together; 26 for long ones.
 # mypy: disable-error-code="no-untyped-def,assignment"
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from snnkit.kernels.layout import reduce_to
 from snnkit.kernels.tiles import (
     back,
     fire,
     initial,
     keep,
-    launch,
     many,
     parameter,
-    plan,
     settle,
-    spread,
-    state_row,
 )
 
 _RUNTIME = ("groups", "steps", "refractory", "decay_count", "decay_repeat", "threshold_count", "threshold_repeat")
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
-def _forward(
+def forward(
     x_ptr,
     v0_ptr,
     wait0_ptr,
@@ -76,7 +70,7 @@ def _forward(
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
-def _backward(
+def backward(
     x_ptr,
     v0_ptr,
     wait0_ptr,
@@ -110,7 +104,7 @@ def _backward(
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Gradients of `_forward`, left out where None; kept_v, kept_wait [⌈T / STEPS⌉, M] are room for the chunks' states,
+    """Gradients of `forward`, left out where None; kept_v, kept_wait [⌈T / STEPS⌉, M] are room for the chunks' states,
     None for a sequence of one chunk. WHOLE: T is a multiple of STEPS."""
     width = groups.to(tl.int64) * WIDE
     off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -181,96 +175,6 @@ def _backward(
         tl.store(grad_threshold_ptr + off, grad_threshold, mask=inside)
 
 
-def forward(
-    x: Tensor,
-    v0: Tensor | None,
-    wait0: Tensor | None,
-    decay: Tensor,
-    decay_repeat: int,
-    threshold: Tensor,
-    threshold_repeat: int,
-    to_zero: bool,
-    detach: bool,
-    refractory: int,
-    kind: int,
-    peak: float,
-    scale: float,
-    want_state: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The operator `snnkit::lif` on a GPU: x [T, M] → (s [T, M], final v [M], final wait [M])."""
-    s = torch.empty_like(x)
-    v_end = state_row(x, want_state)
-    wait_end = state_row(x, want_state and refractory > 0, torch.int32)
-    launch(
-        _forward,
-        x,
-        v0,
-        wait0 if refractory else None,
-        *spread(decay, decay_repeat),
-        *spread(threshold, threshold_repeat),
-        s,
-        v_end,
-        wait_end,
-        refractory,
-        TO_ZERO=to_zero,
-        MASKED=refractory > 0,
-    )
-    return s, v_end, wait_end
-
-
-def backward(
-    grad_s: Tensor,
-    grad_v: Tensor | None,
-    x: Tensor,
-    v0: Tensor | None,
-    wait0: Tensor | None,
-    decay: Tensor,
-    decay_repeat: int,
-    threshold: Tensor,
-    threshold_repeat: int,
-    to_zero: bool,
-    detach: bool,
-    refractory: int,
-    kind: int,
-    peak: float,
-    scale: float,
-    want_v0: bool,
-    want_decay: bool,
-    want_threshold: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The operator `snnkit::lif_backward` on a GPU: gradients of x [T, M], v0 [M], decay [P] and threshold [P]."""
-    grad_x = torch.empty_like(x)
-    grad_v0 = state_row(x, want_v0)
-    grad_decay = state_row(x, want_decay)
-    grad_threshold = state_row(x, want_threshold)
-    learned = [p for p, want in ((decay, want_decay), (threshold, want_threshold)) if want]
-    way = plan(x, int((refractory > 0 and learned != []) or many(learned)))
-    launch(
-        _backward,
-        x,
-        v0,
-        wait0 if refractory else None,
-        *spread(decay, decay_repeat),
-        *spread(threshold, threshold_repeat),
-        way.room(x),
-        way.room(x, torch.int32) if refractory else None,
-        grad_s,
-        grad_v,
-        grad_x,
-        grad_v0,
-        grad_decay,
-        grad_threshold,
-        refractory,
-        peak,
-        scale,
-        KIND=kind,
-        TO_ZERO=to_zero,
-        DETACH=detach,
-        MASKED=refractory > 0,
-        **way.options(),
-    )
-    if want_decay:
-        grad_decay = reduce_to(grad_decay, decay.numel(), decay_repeat)
-    if want_threshold:
-        grad_threshold = reduce_to(grad_threshold, threshold.numel(), threshold_repeat)
-    return grad_x, grad_v0, grad_decay, grad_threshold
+def halves(values: list[Tensor], learned: list[Tensor], masked: bool) -> int:
+    """How often the chunks of the backward pass are halved, so that its registers suffice."""
+    return int((masked and learned != []) or many(learned))

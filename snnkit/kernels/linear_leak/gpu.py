@@ -3,13 +3,11 @@
 # mypy: disable-error-code="no-untyped-def,assignment"
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from snnkit.kernels.layout import reduce_to
-from snnkit.kernels.tiles import back, fire, initial, keep, launch, many, parameter, plan, settle, spread, state_row
+from snnkit.kernels.tiles import back, fire, initial, keep, many, parameter, settle
 
 _RUNTIME = ("groups", "steps", "leak_count", "leak_repeat", "threshold_count", "threshold_repeat")
 _RUNTIME += ("floor_count", "floor_repeat")
@@ -31,7 +29,7 @@ def _hold(v, bottom, HELD: tl.constexpr):
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
-def _forward(
+def forward(
     x_ptr,
     v0_ptr,
     leak_ptr,
@@ -75,7 +73,7 @@ def _forward(
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
-def _backward(
+def backward(
     x_ptr,
     v0_ptr,
     leak_ptr,
@@ -109,7 +107,7 @@ def _backward(
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Gradients of `_forward`, left out where None; kept_v [⌈T / STEPS⌉, M] is room for the chunks' states, None for a
+    """Gradients of `forward`, left out where None; kept_v [⌈T / STEPS⌉, M] is room for the chunks' states, None for a
     sequence of one chunk. WHOLE: T is a multiple of STEPS."""
     width = groups.to(tl.int64) * WIDE
     off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -176,90 +174,6 @@ def _backward(
         tl.store(grad_threshold_ptr + off, grad_threshold, mask=inside)
 
 
-def forward(
-    x: Tensor,
-    v0: Tensor | None,
-    leak: Tensor,
-    leak_repeat: int,
-    threshold: Tensor,
-    threshold_repeat: int,
-    floor: Tensor | None,
-    floor_repeat: int,
-    reverses: bool,
-    to_zero: bool,
-    detach: bool,
-    kind: int,
-    peak: float,
-    scale: float,
-    want_state: bool,
-) -> tuple[Tensor, Tensor]:
-    """The operator `snnkit::linear_leak` on a GPU: x [T, M] → (s [T, M], final v [M])."""
-    s, v_end = torch.empty_like(x), state_row(x, want_state)
-    launch(
-        _forward,
-        x,
-        v0,
-        *spread(leak, leak_repeat),
-        *spread(threshold, threshold_repeat),
-        *spread(floor, floor_repeat),
-        s,
-        v_end,
-        REVERSES=reverses,
-        TO_ZERO=to_zero,
-    )
-    return s, v_end
-
-
-def backward(
-    grad_s: Tensor,
-    grad_v: Tensor | None,
-    x: Tensor,
-    v0: Tensor | None,
-    leak: Tensor,
-    leak_repeat: int,
-    threshold: Tensor,
-    threshold_repeat: int,
-    floor: Tensor | None,
-    floor_repeat: int,
-    reverses: bool,
-    to_zero: bool,
-    detach: bool,
-    kind: int,
-    peak: float,
-    scale: float,
-    want_v0: bool,
-    want_leak: bool,
-    want_threshold: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The operator `snnkit::linear_leak_backward` on a GPU: gradients of x [T, M], v0 [M] and parameters [P]."""
-    grad_x, grad_v0 = torch.empty_like(x), state_row(x, want_v0)
-    grad_leak, grad_threshold = state_row(x, want_leak), state_row(x, want_threshold)
-    learned = [p for p, want in ((leak, want_leak), (threshold, want_threshold)) if want]
-    way = plan(x, (learned != []) + many(learned))
-    launch(
-        _backward,
-        x,
-        v0,
-        *spread(leak, leak_repeat),
-        *spread(threshold, threshold_repeat),
-        *spread(floor, floor_repeat),
-        way.room(x),
-        grad_s,
-        grad_v,
-        grad_x,
-        grad_v0,
-        grad_leak,
-        grad_threshold,
-        peak,
-        scale,
-        KIND=kind,
-        REVERSES=reverses,
-        TO_ZERO=to_zero,
-        DETACH=detach,
-        **way.options(),
-    )
-    if want_leak:
-        grad_leak = reduce_to(grad_leak, leak.numel(), leak_repeat)
-    if want_threshold:
-        grad_threshold = reduce_to(grad_threshold, threshold.numel(), threshold_repeat)
-    return grad_x, grad_v0, grad_leak, grad_threshold
+def halves(values: list[Tensor], learned: list[Tensor], masked: bool) -> int:
+    """How often the chunks of the backward pass are halved, so that its registers suffice."""
+    return (learned != []) + many(learned)
