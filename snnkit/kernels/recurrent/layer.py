@@ -7,13 +7,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnkit.kernels.alif.reference import ALIFParams, ALIFState
-from snnkit.kernels.cubalif.reference import CubaLIFParams, CubaLIFState
+from snnkit.kernels.alif.op import RECURRENCE as ALIF
+from snnkit.kernels.alif.reference import ALIFParams
+from snnkit.kernels.cubalif.op import RECURRENCE as CUBALIF
+from snnkit.kernels.cubalif.reference import CubaLIFParams
 from snnkit.kernels.layout import runs_fused
-from snnkit.kernels.li.reference import LIParams, LIState
-from snnkit.kernels.lif.reference import LIFParams, LIFState
+from snnkit.kernels.li.op import RECURRENCE as LI
+from snnkit.kernels.li.reference import LIParams
+from snnkit.kernels.lif.op import RECURRENCE as LIF
+from snnkit.kernels.lif.reference import LIFParams
+from snnkit.kernels.recurrence import Recurrence
 from snnkit.kernels.recurrent.op import recurrent
 from snnkit.kernels.state import idle, state_dtype
+
+RECURRENCES: dict[type[Any], Recurrence[Any, Any]] = {
+    LIFParams: LIF,
+    CubaLIFParams: CUBALIF,
+    ALIFParams: ALIF,
+    LIParams: LI,
+}
+"""Neurons that the operator knows, by their parameters."""
+
+STATES = ("i", "v", "a")
+PARAMETERS = ("syn", "decay", "adapt", "strength", "threshold")
+OPTIONS = {"to_zero": True, "detach": True, "refractory": 0, "kind": 0, "peak": 1.0, "scale": 1.0}
+"""The operator's, with what stands for one that a neuron does not have."""
 
 
 def takes(x: Tensor, weight: Tensor, params: Any) -> bool:
@@ -21,13 +39,10 @@ def takes(x: Tensor, weight: Tensor, params: Any) -> bool:
 
     Otherwise the reference does: for surrogates without a compiled form, other devices than CPUs, mixed dtypes.
     """
-    lif = params.lif if isinstance(params, CubaLIFParams | ALIFParams) else params
-    if isinstance(lif, LIFParams):
-        known = lif.surrogate.kind >= 0
-    else:
-        known = isinstance(lif, LIParams)
+    recurrence = RECURRENCES.get(type(params))
     return (
-        known
+        recurrence is not None
+        and recurrence.given(params) is not None
         and runs_fused(x)
         and not torch.is_autocast_enabled("cpu")
         and x.dim() == 3
@@ -59,35 +74,25 @@ def sequence(
         bias: b [N].
         want_state: whether the final state and output are wanted.
     """
-    lif = params.lif if isinstance(params, CubaLIFParams | ALIFParams) else params
-    fires = isinstance(lif, LIFParams)
-    syn = params.decay_syn if isinstance(params, CubaLIFParams) else None
-    adapt, strength = (params.decay_adapt, params.adaptation) if isinstance(params, ALIFParams) else (None, None)
-    options: Any = (
-        (lif.reset_to_zero, lif.detach_reset, lif.refractory, lif.surrogate.kind, *lif.surrogate.coefficients())
-        if fires
-        else (True, True, 0, 0, 1.0, 1.0)
-    )
+    recurrence = RECURRENCES[type(params)]
+    given = recurrence.given(params)
+    assert given is not None
+    options = OPTIONS | {option.name: value for option, value in zip(recurrence.options, given.options)}
+    values = dict(zip(recurrence.parameters, given.parameters))
+    starts = {} if state is None else dict(zip(recurrence.fields, state))
     dtype = state_dtype(x)
-    given = {} if state is None else state._asdict()
-    starts = [None if part not in given else given[part].to(dtype) for part in ("i", "v", "a")]
     tensors = [
         x.to(dtype).contiguous(),
         bias,
         out,
         weight,
-        *starts,
-        given["wait"] if fires and state is not None and lif.refractory else None,
-        *(None if p is None else p.reshape(-1) for p in (syn, lif.decay, adapt, strength)),
-        lif.threshold.reshape(-1) if fires else None,
+        *(starts[name].to(dtype) if name in starts else None for name in STATES),
+        starts.get("wait") if options["refractory"] else None,
+        *(None if (value := values.get(name)) is None else value.reshape(-1) for name in PARAMETERS),
     ]
     keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in tensors)
-    s, _, last, i, v, a, wait = recurrent(*tensors, *options, want_state, keep)
+    s, _, last, i, v, a, wait = recurrent(*tensors, *options.values(), want_state, keep)
     if not want_state:
         return s, None, None
-    if not fires:
-        return s, LIState(v), last
-    wait = wait if lif.refractory else idle(v)
-    if syn is not None:
-        return s, CubaLIFState(i, v, wait), last
-    return s, (LIFState(v, wait) if adapt is None else ALIFState(v, a, wait)), last
+    ends = {"i": i, "v": v, "a": a, "wait": wait if options["refractory"] else idle(v)}
+    return s, recurrence.state(*(ends[name] for name in recurrence.fields)), last

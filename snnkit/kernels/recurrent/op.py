@@ -15,7 +15,7 @@ from torch import Tensor
 
 from snnkit.kernels.layout import array, empty, reduce_to
 from snnkit.kernels.memory import output_like
-from snnkit.kernels.operator import operator
+from snnkit.kernels.operator import Operator
 from snnkit.kernels.threads import run_blocks
 
 _NEURON = (
@@ -71,12 +71,7 @@ def _waiting(neuron: _Neuron, like: Tensor) -> Tensor:
     return torch.zeros(like.shape if neuron.refractory else (0, 0), dtype=torch.int32)
 
 
-@operator(
-    "recurrent",
-    f"(Tensor x, Tensor? bias, Tensor? out0, {_NEURON}, bool want_state, bool keep) "
-    "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
-)
-def recurrent(x: Tensor, bias: Tensor | None, out0: Tensor | None, *given: Any) -> tuple[Tensor, ...]:
+def _run(x: Tensor, bias: Tensor | None, out0: Tensor | None, *given: Any) -> tuple[Tensor, ...]:
     """x [T, B, N] → (out [T, B, N], what `backward` needs [T, B, N], the final out, i, v, a and wait [B, N]).
 
     What is not wanted, or the neuron does not have, comes back empty.
@@ -107,8 +102,7 @@ def recurrent(x: Tensor, bias: Tensor | None, out0: Tensor | None, *given: Any) 
     return s, kept, *(empty(part, 0, 0) for part in (out, current, v, trace, wait))
 
 
-@recurrent.shapes
-def _(x: Tensor, bias: Tensor | None, out0: Tensor | None, *given: Any) -> tuple[Tensor, ...]:
+def _shapes(x: Tensor, bias: Tensor | None, out0: Tensor | None, *given: Any) -> tuple[Tensor, ...]:
     neuron, (want_state, keep) = _Neuron(*given[:16]), given[16:]
 
     def state(has: bool, dtype: torch.dtype | None = None) -> Tensor:
@@ -125,13 +119,7 @@ def _(x: Tensor, bias: Tensor | None, out0: Tensor | None, *given: Any) -> tuple
     )
 
 
-@operator(
-    "recurrent_backward",
-    "(Tensor grad_s, Tensor? grad_out, Tensor? grad_i, Tensor? grad_v, Tensor? grad_a, Tensor s, Tensor kept, "
-    f"Tensor? out0, {_NEURON}, bool want_bias, bool want_out0, bool want_weight, bool want_syn, bool want_decay, "
-    "bool want_adapt, bool want_strength, bool want_threshold) -> Tensor[]",
-)
-def recurrent_backward(
+def _run_back(
     grad_s: Tensor,
     grad_out: Tensor | None,
     grad_i: Tensor | None,
@@ -206,8 +194,7 @@ def recurrent_backward(
     ]  # fmt: skip
 
 
-@recurrent_backward.shapes
-def _(
+def _gradient_shapes(
     grad_s: Tensor,
     grad_out: Tensor | None,
     grad_i: Tensor | None,
@@ -266,5 +253,21 @@ def _backward(
     return (*found[:7], None, *found[7:], *[None] * 8)
 
 
+recurrent = Operator(
+    "recurrent",
+    f"(Tensor x, Tensor? bias, Tensor? out0, {_NEURON}, bool want_state, bool keep) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    _run,
+)
+recurrent.shapes(_shapes)
 recurrent.gradient(_setup, _backward)
+
+recurrent_backward = Operator(
+    "recurrent_backward",
+    "(Tensor grad_s, Tensor? grad_out, Tensor? grad_i, Tensor? grad_v, Tensor? grad_a, Tensor s, Tensor kept, "
+    f"Tensor? out0, {_NEURON}, bool want_bias, bool want_out0, bool want_weight, bool want_syn, bool want_decay, "
+    "bool want_adapt, bool want_strength, bool want_threshold) -> Tensor[]",
+    _run_back,
+)
+recurrent_backward.shapes(_gradient_shapes)
 recurrent_backward.no_gradient()
