@@ -14,6 +14,7 @@ from torch import Tensor
 
 from snnkit.kernels.cache import kernel, row
 from snnkit.kernels.layout import array
+from snnkit.kernels.recurrent.pieces import accumulate
 from snnkit.kernels.threads import run_blocks
 
 ROWS = 128
@@ -43,13 +44,6 @@ def _add_two(g, at, total, n):
         total[i] += a[i] + b[i]
 
 
-@row
-def _add_one(a, total, n):
-    """total ← total + a."""
-    for i in range(n):
-        total[i] += a[i]
-
-
 @kernel
 def sums(first, last, block, s, g, out, every):
     """out[k] = Σ g[r] over the rows r with s[r, k] ≠ 0, for columns first·block ≤ k < last·block of s; s, g: [R, N].
@@ -73,7 +67,7 @@ def sums(first, last, block, s, g, out, every):
                 at[k, count[k]] = r
                 count[k] += s[r, lo + k] != 0
             if lo == 0:
-                _add_one(g[r], every, n)
+                accumulate(g[r], every, n)
         for k in range(hi - lo):
             j = 0
             while j + 8 <= count[k]:
@@ -83,7 +77,7 @@ def sums(first, last, block, s, g, out, every):
                 _add_two(g, at[k, j:], out[lo + k], n)
                 j += 2
             if j < count[k]:
-                _add_one(g[at[k, j]], out[lo + k], n)
+                accumulate(g[at[k, j]], out[lo + k], n)
 
 
 def product(g: Tensor, s: Tensor, active: float) -> Tensor:

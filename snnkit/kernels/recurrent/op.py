@@ -134,6 +134,7 @@ def _run_back(
 
     What is not wanted, or the neuron does not have, comes back empty.
     """
+    from snnkit.kernels.recurrent import back as cpu_back
     from snnkit.kernels.recurrent import cpu, gather
 
     neuron, (want_bias, want_out0, want_weight), wanted = _Neuron(*given[:16]), given[16:19], given[19:]
@@ -160,10 +161,10 @@ def _run_back(
     history, starts = [array(part) for part in (traces, active)], [array(part) for part in (i0, v0)]
     changed, learned = [array(part) for part in (grad_x, *carried)], [array(part) for part in sums]
     if neuron.threshold is None or (neuron.detach and not refractory and not has_a and not wanted[4]):
-        kernel = cpu.backward_detached
+        kernel = cpu_back.detached
         args = [*inputs, array(s), *starts, *values[:2], values[4], to_zero, *surrogate, *changed[:3], *learned[:2]]
     else:
-        kernel = cpu.backward
+        kernel = cpu_back.attached
         options = (to_zero, neuron.detach, refractory, *surrogate)
         args = [*inputs, *history, *starts, *values, *options, *changed, *learned]
     for t in range(steps - 1, -1, -1):
