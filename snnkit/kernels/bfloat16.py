@@ -7,22 +7,24 @@ to even, as torch does. Sequences in other types are used where they lie.
 # mypy: disable-error-code=no-untyped-def
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba.core import types
 from numba.extending import overload
 
 
-def read(x, t, lo, n, room):
+def read(x: Any, t: int, lo: int, n: int, room: Any) -> Any:
     """x[t, lo : lo + n] as a row of numbers, in `room` where it has to be converted."""
     raise NotImplementedError
 
 
-def target(x, t, lo, n, room):
+def target(x: Any, t: int, lo: int, n: int, room: Any) -> Any:
     """A row to compute x[t, lo : lo + n] in; `write` brings it there."""
     raise NotImplementedError
 
 
-def write(source, x, t, lo, n):
+def write(source: Any, x: Any, t: int, lo: int, n: int) -> None:
     """x[t, lo : lo + n] = source, unless it is `target`'s."""
     raise NotImplementedError
 
