@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from snnkit import nn as snn
-from snnkit.bench.neurons import _once, _peak, _seeded
+from snnkit.bench.rounds import once, peak, seeded
 from snnkit.surrogate import Arctan
 
 SYN, MEM, THRESHOLD, ALPHA = 0.5, 0.9, 1.0, 2.0
@@ -238,7 +238,7 @@ def run(quick: bool = False, rounds: int | None = None, steps: int = 100, batch:
         Rows with the keys of `snnkit.bench.neurons.run`; floor_ratio is against the matrix products alone, peak_ratio
         in units of the input [T, B, 256].
     """
-    with _seeded():
+    with seeded():
         x = (torch.rand(steps, batch, INPUTS) < RATE).float()
         weights = Weights(torch.randn(NEURONS, INPUTS) * 0.15, torch.randn(NEURONS, NEURONS) * 0.03)
         gradient = torch.randn(steps, batch, NEURONS)
@@ -258,16 +258,16 @@ def run(quick: bool = False, rounds: int | None = None, steps: int = 100, batch:
     layers = {name: _afresh(layer) for name, layer in makers.items()}
     peaks, differing = {}, {}
     for name, layer in layers.items():
-        spikes = _once(layer, x, gradient)[1]
+        spikes = once(layer, x, gradient)[1]
         differing[name] = int((spikes.bool() != expected.bool()).sum())
         del spikes
-        peaks[name] = _peak(layer, x, gradient)
+        peaks[name] = peak(layer, x, gradient)
     differing["matrix products alone"] = None  # type: ignore[assignment]
     seconds: dict[str, list[float]] = {name: [] for name in layers}
     for _ in range(rounds or (3 if quick else 7)):
         for name, layer in layers.items():
             gc.collect()
-            seconds[name].append(_once(layer, x, gradient)[0])
+            seconds[name].append(once(layer, x, gradient)[0])
     floor = min(seconds["matrix products alone"])
     where = f"float32, {100 * expected.mean().item():.0f} % active, {torch.get_num_threads()} threads"
     return [

@@ -86,17 +86,18 @@ def _fresh(size: int) -> mmap.mmap:
     return region
 
 
-def output_like(x: Tensor) -> Tensor:
-    """An uninitialised contiguous tensor of x's shape and dtype, for a kernel's output."""
-    size = x.numel() * x.element_size()
+def output_like(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """An uninitialised contiguous tensor of x's shape and, where no other is given, dtype, for a kernel's output."""
+    dtype = dtype or x.dtype
+    size = x.numel() * dtype.itemsize
     if size < WORTH or not hasattr(mmap, "MAP_ANONYMOUS"):
-        return torch.empty_like(x)
+        return torch.empty_like(x, dtype=dtype)
     region = _take(size)
     if region is None:
         try:
             region = _fresh(size)
         except OSError:  # no more maps or memory: torch says so in its own words, if it cannot either
-            return torch.empty_like(x)
+            return torch.empty_like(x, dtype=dtype)
     lease = np.frombuffer(region, dtype=np.uint8, count=size)
     weakref.finalize(lease, _give_back, region).atexit = False
-    return torch.from_numpy(lease).view(x.dtype).view(x.shape)
+    return torch.from_numpy(lease).view(dtype).view(x.shape)

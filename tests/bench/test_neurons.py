@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from snnkit.bench import first_call, gpu, neurons, recurrent
+from snnkit.bench import first_call, gpu, neurons, recurrent, rounds
 from snnkit.bench.defaults import DEFAULTS
 from snnkit.errors import UsageError
 
@@ -76,7 +76,7 @@ def test_first_call_rows() -> None:
 
 
 @pytest.mark.parametrize("contender", DEFAULTS, ids=lambda c: c.name)
-def test_peers_under_their_defaults_spike_and_have_gradients(contender: neurons.Contender) -> None:
+def test_peers_under_their_defaults_spike_and_have_gradients(contender: rounds.Contender) -> None:
     pytest.importorskip(contender.package, reason=f"needs {contender.package}")
     x = torch.randn(20, 4, 50, requires_grad=True)
     scaled = x * 3
@@ -91,7 +91,7 @@ def test_peers_under_their_defaults_spike_and_have_gradients(contender: neurons.
 def test_little_memory_shrinks_the_hungry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_call, "measure", lambda repeats: [])
     monkeypatch.setattr(recurrent, "run", lambda quick: [])
-    monkeypatch.setattr(neurons, "available_memory", lambda: 8 * 4.0 * 8 * 20 * 500)
+    monkeypatch.setattr(rounds, "available_memory", lambda: 8 * 4.0 * 8 * 20 * 500)
     rows = neurons.run(shape=(8, 20, 500), rounds=1)
     shapes = {row["impl"]: row["settings"].split("]")[0] for row in rows if row["impl"] == "snnkit eager loop"}
     assert shapes == {"snnkit eager loop": "[8, 2, 500"}

@@ -1,7 +1,7 @@
 """The gradient of recurrent weights where few neurons are active: sums over the steps in which a neuron has fired.
 
 A matrix product multiplies by every spike that is not there. Its time does not depend on the activity, that of the
-sums does: at 5, 10 and 16 % they take 0.3, 0.4 and 0.55 of it. The forward product could be had so too, three to six
+sums does: at 5, 10 and 16 % they take 0.3, 0.4 and 0.55 of it. The forward product could be had so too, two to six
 times as fast, but not with the rounding of a matrix product, whose order of adding is the library's own.
 """
 
