@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from snnkit.bench.neurons import Contender, Layer
+from snnkit.bench.rounds import Contender, Layer
 
 
 def _spikingjelly(reset: str) -> Layer:

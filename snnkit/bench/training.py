@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from snnkit import nn as snn
-from snnkit.bench.neurons import available_memory, bandwidth, peak_memory
+from snnkit.bench.rounds import available_memory, bandwidth, peak_memory
 from snnkit.surrogate import Arctan
 
 DECAY, CHANNELS, CLASSES = 0.9, 32, 11

@@ -8,7 +8,7 @@ import importlib
 from snnkit.errors import UsageError
 
 WORKS = {
-    "neurons": "LIF forward + backward against the memory floor, the eager loop and installed peers",
+    "neurons": "LIF and a recurrent layer, forward + backward, against floor, plain loops and installed peers",
     "emulator": "the emulators: layers on Loihi and SpiNNaker, full cores on TrueNorth, virtual chips of BrainScaleS-2",
     "data": "a training epoch from the cache beside one with all data in memory",
     "live": "events per second and latency of `snnkit run`, a model and an emulator on 1 M events/s",

@@ -110,13 +110,18 @@ def _inverse(order: Any) -> list[int]:
     return inverse
 
 
-def prepare(x: Tensor) -> tuple[Tensor, Layout]:
+def prepare(x: Tensor, low: bool = False) -> tuple[Tensor, Layout]:
     """x [T, B, …] as a flat [T, M] in the state's dtype, without a copy where its memory is dense, and the layout.
 
-    A channels-last input keeps its order, so that the convolutions around a neuron layer need no copies either. The
-    kernels for GPUs read and write low precision themselves.
+    A channels-last input keeps its order, so that the convolutions around a neuron layer need no copies either.
+
+    Args:
+        x: the input.
+        low: the kernels read and write bfloat16 themselves, so that such an input stays as it is. Those for GPUs do
+            so with float16 too, and always.
     """
-    if x.device.type == "cpu" or x.dtype not in (torch.bfloat16, torch.float16):
+    own = (torch.bfloat16,) if low else ()
+    if x.dtype not in (own if x.device.type == "cpu" else (torch.bfloat16, torch.float16)):
         x = x.to(state_dtype(x))
     order = tuple(range(x.dim()))
     if not x.is_contiguous():
@@ -130,8 +135,8 @@ def prepare(x: Tensor) -> tuple[Tensor, Layout]:
 
 
 def array(x: Tensor) -> np.ndarray[Any, Any]:
-    """A contiguous CPU tensor as a numpy array of the same memory."""
-    return x.detach().numpy()
+    """A contiguous CPU tensor as a numpy array of the same memory; bfloat16, which numpy has not, as its bits."""
+    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).detach().numpy()
 
 
 def empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:

@@ -87,22 +87,23 @@ def _fresh(size: int) -> mmap.mmap:
     return region
 
 
-def output_like(x: Tensor) -> Tensor:
-    """An uninitialised contiguous tensor of x's shape and dtype, for a kernel's output."""
-    return output(x, *x.shape)
+def output_like(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """An uninitialised contiguous tensor of x's shape and, where no other is given, dtype, for a kernel's output."""
+    return output(x, *x.shape, dtype=dtype)
 
 
-def output(x: Tensor, *shape: int) -> Tensor:
-    """An uninitialised contiguous tensor of that shape and x's dtype, for a kernel's output."""
-    size = math.prod(shape) * x.element_size()
+def output(x: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+    """An uninitialised contiguous tensor of that shape and, where no other is given, x's dtype."""
+    dtype = dtype or x.dtype
+    size = math.prod(shape) * dtype.itemsize
     if size < WORTH or not hasattr(mmap, "MAP_ANONYMOUS"):
-        return x.new_empty(shape)
+        return x.new_empty(shape, dtype=dtype)
     region = _take(size)
     if region is None:
         try:
             region = _fresh(size)
         except OSError:  # no more maps or memory: torch says so in its own words, if it cannot either
-            return x.new_empty(shape)
+            return x.new_empty(shape, dtype=dtype)
     lease = np.frombuffer(region, dtype=np.uint8, count=size)
     weakref.finalize(lease, _give_back, region).atexit = False
-    return torch.from_numpy(lease).view(x.dtype).view(shape)
+    return torch.from_numpy(lease).view(dtype).view(shape)

@@ -32,7 +32,7 @@ def forward(recurrence: Recurrence[Any, Any], x: Tensor, *args: Any) -> Tensor |
     """The operator `snnkit::<name>`: x [T, M] → s [T, M] and final states [M], empty where they are not wanted."""
     parts = recurrence.split(args)
     steps, width = x.shape
-    out = output_like(x)
+    out = output_like(x, state_dtype(x) if recurrence.from_output else x.dtype)
     inputs = [*_inputs(recurrence, x, parts), *[parts.options[k] for k in recurrence.early], array(out)]
     kernel = recurrence.kernels("cpu").forward
     if recurrence.from_output:

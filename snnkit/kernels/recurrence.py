@@ -205,7 +205,7 @@ class Recurrence(Generic[S, P]):
         given = self.given(params) if runs_fused(x, on_gpu=True) else None
         if given is None:
             return run_steps(self.step, x, self.rest(x, params) if state is None else state, params)
-        flat, layout = prepare(x)
+        flat, layout = prepare(x, low=True)
         refractory = self.refractory(given.options)
         starts: list[Tensor | None] = [None] * len(self.fields)
         if state is not None:

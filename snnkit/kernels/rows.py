@@ -67,6 +67,13 @@ def leak(x, decay, v, n):
 
 
 @row
+def raised(threshold, strength, trace, theta, n):
+    """theta = threshold + strength·trace."""
+    for i in range(n):
+        theta[i] = threshold[i] + strength[i] * trace[i]
+
+
+@row
 def fire(x, decay, threshold, to_zero, v, s, n, one):
     """u = decay·v + x; s = [u ≥ threshold], not a number where the test compares with none; v after the reset."""
     zero = one - one

@@ -59,8 +59,8 @@ def _counting(launch: Callable[..., None]) -> Callable[..., None]:
     return count
 
 
-def _prepare(x: Tensor) -> tuple[Tensor, Any]:
-    flat, order = layout.prepare(x)
+def _prepare(x: Tensor, low: bool) -> tuple[Tensor, Any]:
+    flat, order = layout.prepare(x, low)
     return flat.to(x.dtype).contiguous(), order
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from snnkit import nn as snn
 from snnkit.kernels import reference_only
+from snnkit.kernels.state import map_state
 
 FIRING = {
     "reset": ("zero", "subtract"),
@@ -83,14 +85,14 @@ def input_for(case: dict[str, Any], steps: int = 9, batch: int = 4) -> Tensor:
 def random_state(layer: Any, x: Tensor) -> Any:
     """A state as it might be in the middle of a sequence; its floating-point tensors want gradients."""
     generator = torch.Generator().manual_seed(3)
-    refractory = getattr(layer, "refractory", 0)
-    parts = []
-    for part in layer.initial_state(x):
+    refractory = getattr(getattr(layer, "neuron", layer), "refractory", 0)
+
+    def some(part: Tensor) -> Tensor:
         if part.is_floating_point():
-            parts.append((torch.randn(part.shape, generator=generator) * 0.4).to(part.dtype).requires_grad_())
-        else:
-            parts.append(torch.randint(0, refractory + 1, part.shape, dtype=torch.int32, generator=generator))
-    return type(layer.initial_state(x))(*parts)
+            return (torch.randn(part.shape, generator=generator) * 0.4).to(part.dtype).requires_grad_()
+        return torch.randint(0, refractory + 1, part.shape, dtype=torch.int32, generator=generator)
+
+    return map_state(some, layer.initial_state(x))
 
 
 def everything(layer: Any, x: Tensor, state: Any) -> tuple[list[Tensor], list[Tensor]]:
@@ -101,10 +103,10 @@ def everything(layer: Any, x: Tensor, state: Any) -> tuple[list[Tensor], list[Te
         outputs = [layer(x)]
     else:
         out, final = layer(x, state)
-        outputs = [out, *final]
+        outputs = [out, *tree_leaves(final)]
     floats = [t for t in outputs if t.is_floating_point()]
     loss = sum((torch.randn(t.shape, generator=generator).to(t) * t).sum() for t in floats)
-    inputs = [x, *(t for t in state or () if t.is_floating_point()), *layer.parameters()]
+    inputs = [x, *(t for t in tree_leaves(state) if t is not None and t.is_floating_point()), *layer.parameters()]
     return outputs, list(torch.autograd.grad(loss, inputs))  # type: ignore[arg-type]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel, row
 from snnkit.kernels.prefetch import ask_down, ask_up
 from snnkit.kernels.rows import (
@@ -21,6 +22,7 @@ from snnkit.kernels.rows import (
     load,
     mask_row,
     membrane_gradient,
+    raised,
     retrace,
     retrace_refractory,
     spike_gradient,
@@ -28,13 +30,6 @@ from snnkit.kernels.rows import (
     surrogate_row,
     threshold_gradient,
 )
-
-
-@row
-def _raise(threshold, strength, trace, theta, n):
-    """theta = threshold + strength·trace."""
-    for i in range(n):
-        theta[i] = threshold[i] + strength[i] * trace[i]
 
 
 @row
@@ -74,9 +69,10 @@ def forward(
 ):
     """x [T, M] → s [T, M], final v_end, a_end, wait_end [M] (empty where not wanted); empty v0, a0, wait0 are zeros."""
     steps, width = x.shape
-    one = x.dtype.type(1)
-    rows = np.empty((7, block), x.dtype)
+    one = decay.dtype.type(1)
+    rows = np.empty((9, block), decay.dtype)
     al, th, v, rho, beta, trace, theta = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
+    room, fired = rows[7], rows[8]
     wait = np.empty(block, np.int32)
     for b in range(first, last):
         lo = b * block
@@ -91,13 +87,14 @@ def forward(
             load(wait0, lo, n, wait)
         for t in range(steps):
             ask_down(x, t, lo, n, block)
-            out = s[t, lo : lo + n]
-            _raise(th, beta, trace, theta, n)
+            now, out = read(x, t, lo, n, room), target(s, t, lo, n, fired)
+            raised(th, beta, trace, theta, n)
             if refractory == 0:
-                fire(x[t, lo : lo + n], al, theta, to_zero, v, out, n, one)
+                fire(now, al, theta, to_zero, v, out, n, one)
             else:
-                fire_refractory(x[t, lo : lo + n], al, theta, to_zero, refractory, v, wait, out, n, one)
+                fire_refractory(now, al, theta, to_zero, refractory, v, wait, out, n, one)
             leak(out, rho, trace, n)
+            write(out, s, t, lo, n)
         store(v, lo, n, v_end)
         store(trace, lo, n, a_end)
         if refractory > 0:
@@ -140,15 +137,16 @@ def backward(
 ):
     """Gradients of `forward`; all but grad_x [M] are left out where empty."""
     steps, width = x.shape
-    one = x.dtype.type(1)
+    one = decay.dtype.type(1)
     masked = refractory > 0
-    rows = np.empty((16, block), x.dtype)
+    rows = np.empty((18, block), decay.dtype)
     al, th, v, rho, beta, trace, theta, g = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]
     gs, gv, ga, gth = rows[8], rows[9], rows[10], rows[11]
     sum_decay, sum_adapt, sum_strength, sum_threshold = rows[12], rows[13], rows[14], rows[15]
-    us = np.empty((steps, block), x.dtype)
-    traces = np.empty((steps, block), x.dtype)  # before each step
-    on = np.empty((steps if masked else 1, block), x.dtype)
+    room, gx_room = rows[16], rows[17]
+    us = np.empty((steps, block), decay.dtype)
+    traces = np.empty((steps, block), decay.dtype)  # before each step
+    on = np.empty((steps if masked else 1, block), decay.dtype)
     wait = np.empty(block if masked else 1, np.int32)
     for b in range(first, last):
         lo = b * block
@@ -163,13 +161,13 @@ def backward(
             load(wait0, lo, n, wait)
         for t in range(steps):
             ask_down(x, t, lo, n, block)
-            act = on[t if masked else 0]
+            act, now = on[t if masked else 0], read(x, t, lo, n, room)
             store(trace, 0, n, traces[t])
-            _raise(th, beta, trace, theta, n)
+            raised(th, beta, trace, theta, n)
             if masked:
-                retrace_refractory(x[t, lo : lo + n], al, theta, to_zero, refractory, v, wait, us[t], act, n, one)
+                retrace_refractory(now, al, theta, to_zero, refractory, v, wait, us[t], act, n, one)
             else:
-                retrace(x[t, lo : lo + n], al, theta, to_zero, v, us[t], n, one)
+                retrace(now, al, theta, to_zero, v, us[t], n, one)
             _fired(us[t], theta, act, masked, gs, n, one)
             leak(gs, rho, trace, n)
         ask_up(grad_s, grad_x, steps, lo, n)
@@ -185,12 +183,11 @@ def backward(
             u = us[t]
             act = on[t if masked else 0]
             ask_up(grad_s, grad_x, t, lo, n)
-            gx = grad_x[t, lo : lo + n]
-            out = grad_s[t, lo : lo + n]
+            gx, out = target(grad_x, t, lo, n, gx_room), read(grad_s, t, lo, n, room)
             for i in range(n):  # a spike is seen, and raises the threshold of later steps
                 gs[i] = out[i] + ga[i]
                 gth[i] = 0
-            _raise(th, beta, traces[t], theta, n)
+            raised(th, beta, traces[t], theta, n)
             surrogate_row(kind, peak, scale, u, theta, g, n, one)
             spike_gradient(gs, u, theta, to_zero, detach, gv, g, n, one)
             if masked:
@@ -202,7 +199,7 @@ def backward(
                 if t == 0:
                     load(v0, lo, n, v)
                 else:
-                    _raise(th, beta, traces[t - 1], theta, n)
+                    raised(th, beta, traces[t - 1], theta, n)
                     after_reset(us[t - 1], theta, on[t - 1 if masked else 0], masked, to_zero, v, n, one)
                 add_product(gx, v, sum_decay, n)
             if grad_adapt.shape[0] > 0:
@@ -213,6 +210,7 @@ def backward(
                 sum_threshold[i] += gth[i]
             for i in range(n):
                 ga[i] = rho[i] * ga[i] + beta[i] * gth[i]
+            write(gx, grad_x, t, lo, n)
         store(gv, lo, n, grad_v0)
         store(ga, lo, n, grad_a0)
         store(sum_decay, lo, n, grad_decay)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel
 from snnkit.kernels.prefetch import ask_down, ask_up
 from snnkit.kernels.rows import (
@@ -52,9 +53,9 @@ def forward(
 ):
     """x [T, M] → s [T, M], final i_end, v_end, wait_end [M] (empty where not wanted); empty i0, v0, wait0 are zeros."""
     steps, width = x.shape
-    one = x.dtype.type(1)
-    rows = np.empty((5, block), x.dtype)
-    a, th, v, ai, cur = rows[0], rows[1], rows[2], rows[3], rows[4]
+    one = decay.dtype.type(1)
+    rows = np.empty((7, block), decay.dtype)
+    a, th, v, ai, cur, room, fired = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
     wait = np.empty(block, np.int32)
     for b in range(first, last):
         lo = b * block
@@ -67,14 +68,18 @@ def forward(
         if refractory == 0:
             for t in range(steps):
                 ask_down(x, t, lo, n, block)
-                leak(x[t, lo : lo + n], ai, cur, n)
-                fire(cur, a, th, to_zero, v, s[t, lo : lo + n], n, one)
+                leak(read(x, t, lo, n, room), ai, cur, n)
+                out = target(s, t, lo, n, fired)
+                fire(cur, a, th, to_zero, v, out, n, one)
+                write(out, s, t, lo, n)
         else:
             load(wait0, lo, n, wait)
             for t in range(steps):
                 ask_down(x, t, lo, n, block)
-                leak(x[t, lo : lo + n], ai, cur, n)
-                fire_refractory(cur, a, th, to_zero, refractory, v, wait, s[t, lo : lo + n], n, one)
+                leak(read(x, t, lo, n, room), ai, cur, n)
+                out = target(s, t, lo, n, fired)
+                fire_refractory(cur, a, th, to_zero, refractory, v, wait, out, n, one)
+                write(out, s, t, lo, n)
             store(wait, lo, n, wait_end)
         store(cur, lo, n, i_end)
         store(v, lo, n, v_end)
@@ -113,15 +118,15 @@ def backward(
 ):
     """Gradients of `forward`; those of i0, v0, the decays and the threshold [M] are left out where empty."""
     steps, width = x.shape
-    one = x.dtype.type(1)
+    one = decay.dtype.type(1)
     masked = refractory > 0
     plain = detach and not masked and grad_threshold.shape[0] == 0  # the usual case, in fewer passes
-    rows = np.empty((11, block), x.dtype)
+    rows = np.empty((13, block), decay.dtype)
     a, th, v, g, gv, ga, gth = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
-    ai, cur, gi, gai = rows[7], rows[8], rows[9], rows[10]
-    us = np.empty((steps, block), x.dtype)
-    currents = np.empty((steps if grad_syn.shape[0] > 0 else 1, block), x.dtype)
-    on = np.empty((steps if masked else 1, block), x.dtype)
+    ai, cur, gi, gai, room, gx_room = rows[7], rows[8], rows[9], rows[10], rows[11], rows[12]
+    us = np.empty((steps, block), decay.dtype)
+    currents = np.empty((steps if grad_syn.shape[0] > 0 else 1, block), decay.dtype)
+    on = np.empty((steps if masked else 1, block), decay.dtype)
     wait = np.empty(block if masked else 1, np.int32)
     for b in range(first, last):
         lo = b * block
@@ -135,7 +140,7 @@ def backward(
             load(wait0, lo, n, wait)
         for t in range(steps):
             ask_down(x, t, lo, n, block)
-            leak(x[t, lo : lo + n], ai, cur, n)
+            leak(read(x, t, lo, n, room), ai, cur, n)
             if grad_syn.shape[0] > 0:
                 store(cur, 0, n, currents[t])
             if masked:
@@ -154,12 +159,12 @@ def backward(
             u = us[t]
             act = on[t if masked else 0]
             ask_up(grad_s, grad_x, t, lo, n)
-            gx = grad_x[t, lo : lo + n]
+            gs, gx = read(grad_s, t, lo, n, room), target(grad_x, t, lo, n, gx_room)
             if plain:
-                detached_gradient(kind, peak, scale, grad_s[t, lo : lo + n], u, th, a, to_zero, gv, gx, n, one)
+                detached_gradient(kind, peak, scale, gs, u, th, a, to_zero, gv, gx, n, one)
             else:
                 surrogate_row(kind, peak, scale, u, th, g, n, one)
-                spike_gradient(grad_s[t, lo : lo + n], u, th, to_zero, detach, gv, g, n, one)
+                spike_gradient(gs, u, th, to_zero, detach, gv, g, n, one)
                 if masked:
                     mask_row(act, g, n)
                 if grad_threshold.shape[0] > 0:
@@ -182,6 +187,7 @@ def backward(
                     add_product(gx, cur, gai, n)
                 else:
                     add_product(gx, currents[t - 1], gai, n)
+            write(gx, grad_x, t, lo, n)
         store(gi, lo, n, grad_i0)
         store(gv, lo, n, grad_v0)
         store(gai, lo, n, grad_syn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnkit.kernels.bfloat16 import read
 from snnkit.kernels.cache import kernel
 from snnkit.kernels.prefetch import ask_down, ask_up
 from snnkit.kernels.rows import add_product, fill, leak, load, store
@@ -14,8 +15,8 @@ from snnkit.kernels.rows import add_product, fill, leak, load, store
 def forward(first, last, block, x, v0, decay, decay_repeat, out):
     """x [T, M] → out [T, M], the membrane at each step; v0 [M], empty for zeros."""
     steps, width = x.shape
-    rows = np.empty((2, block), x.dtype)
-    a, v = rows[0], rows[1]
+    rows = np.empty((3, block), decay.dtype)
+    a, v, room = rows[0], rows[1], rows[2]
     for b in range(first, last):
         lo = b * block
         n = min(block, width - lo)
@@ -23,7 +24,7 @@ def forward(first, last, block, x, v0, decay, decay_repeat, out):
         load(v0, lo, n, v)
         for t in range(steps):
             ask_down(x, t, lo, n, block)
-            leak(x[t, lo : lo + n], a, v, n)
+            leak(read(x, t, lo, n, room), a, v, n)
             store(v, lo, n, out[t])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel
 from snnkit.kernels.prefetch import ask_down, ask_up
 from snnkit.kernels.rows import (
@@ -51,9 +52,9 @@ def forward(
 ):
     """x [T, M] → s [T, M], final v_end and wait_end [M] (empty where not wanted); v0, wait0 [M], empty for zeros."""
     steps, width = x.shape
-    one = x.dtype.type(1)
-    rows = np.empty((3, block), x.dtype)
-    a, th, v = rows[0], rows[1], rows[2]
+    one = decay.dtype.type(1)
+    rows = np.empty((5, block), decay.dtype)
+    a, th, v, room, fired = rows[0], rows[1], rows[2], rows[3], rows[4]
     wait = np.empty(block, np.int32)
     for b in range(first, last):
         lo = b * block
@@ -64,12 +65,16 @@ def forward(
         if refractory == 0:
             for t in range(steps):
                 ask_down(x, t, lo, n, block)
-                fire(x[t, lo : lo + n], a, th, to_zero, v, s[t, lo : lo + n], n, one)
+                out = target(s, t, lo, n, fired)
+                fire(read(x, t, lo, n, room), a, th, to_zero, v, out, n, one)
+                write(out, s, t, lo, n)
         else:
             load(wait0, lo, n, wait)
             for t in range(steps):
                 ask_down(x, t, lo, n, block)
-                fire_refractory(x[t, lo : lo + n], a, th, to_zero, refractory, v, wait, s[t, lo : lo + n], n, one)
+                out = target(s, t, lo, n, fired)
+                fire_refractory(read(x, t, lo, n, room), a, th, to_zero, refractory, v, wait, out, n, one)
+                write(out, s, t, lo, n)
             store(wait, lo, n, wait_end)
         store(v, lo, n, v_end)
 
@@ -101,13 +106,14 @@ def backward(
 ):
     """Gradients of `forward`; grad_v0, grad_decay and grad_threshold [M] are left out where empty."""
     steps, width = x.shape
-    one = x.dtype.type(1)
+    one = decay.dtype.type(1)
     masked = refractory > 0
     plain = detach and not masked and grad_threshold.shape[0] == 0  # the usual case, in fewer passes
-    rows = np.empty((7, block), x.dtype)
+    rows = np.empty((9, block), decay.dtype)
     a, th, v, g, gv, ga, gth = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
-    us = np.empty((steps, block), x.dtype)
-    on = np.empty((steps if masked else 1, block), x.dtype)
+    room, gx_room = rows[7], rows[8]
+    us = np.empty((steps, block), decay.dtype)
+    on = np.empty((steps if masked else 1, block), decay.dtype)
     wait = np.empty(block, np.int32)
     for b in range(first, last):
         lo = b * block
@@ -119,11 +125,12 @@ def backward(
             load(wait0, lo, n, wait)
             for t in range(steps):
                 ask_down(x, t, lo, n, block)
-                retrace_refractory(x[t, lo : lo + n], a, th, to_zero, refractory, v, wait, us[t], on[t], n, one)
+                now = read(x, t, lo, n, room)
+                retrace_refractory(now, a, th, to_zero, refractory, v, wait, us[t], on[t], n, one)
         else:
             for t in range(steps):
                 ask_down(x, t, lo, n, block)
-                retrace(x[t, lo : lo + n], a, th, to_zero, v, us[t], n, one)
+                retrace(read(x, t, lo, n, room), a, th, to_zero, v, us[t], n, one)
         ask_up(grad_s, grad_x, steps, lo, n)
         load(grad_v_end, lo, n, gv)
         for i in range(n):
@@ -134,12 +141,12 @@ def backward(
             u = us[t]
             act = on[t if masked else 0]
             ask_up(grad_s, grad_x, t, lo, n)
-            gx = grad_x[t, lo : lo + n]
+            gs, gx = read(grad_s, t, lo, n, room), target(grad_x, t, lo, n, gx_room)
             if plain:
-                detached_gradient(kind, peak, scale, grad_s[t, lo : lo + n], u, th, a, to_zero, gv, gx, n, one)
+                detached_gradient(kind, peak, scale, gs, u, th, a, to_zero, gv, gx, n, one)
             else:
                 surrogate_row(kind, peak, scale, u, th, g, n, one)
-                spike_gradient(grad_s[t, lo : lo + n], u, th, to_zero, detach, gv, g, n, one)
+                spike_gradient(gs, u, th, to_zero, detach, gv, g, n, one)
                 if masked:
                     mask_row(act, g, n)
                 if grad_threshold.shape[0] > 0:
@@ -152,6 +159,7 @@ def backward(
                 else:
                     after_reset(us[t - 1], th, on[t - 1 if masked else 0], masked, to_zero, v, n, one)
                 add_product(gx, v, ga, n)
+            write(gx, grad_x, t, lo, n)
         store(gv, lo, n, grad_v0)
         store(ga, lo, n, grad_decay)
         store(gth, lo, n, grad_threshold)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel, row
 from snnkit.kernels.prefetch import ask_down, ask_up
 from snnkit.kernels.rows import (
@@ -79,9 +80,10 @@ def forward(
 ):
     """x [T, M] → s [T, M], final v_end [M] (empty where not wanted); v0 [M], empty for zeros; floor empty for none."""
     steps, width = x.shape
-    one = x.dtype.type(1)
-    rows = np.empty((6, block), x.dtype)
+    one = leak.dtype.type(1)
+    rows = np.empty((8, block), leak.dtype)
     rate, th, bottom, v, ones, nothing = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+    room, fired = rows[6], rows[7]
     held = floor.shape[0] > 0
     for i in range(block):
         ones[i] = 1
@@ -98,8 +100,10 @@ def forward(
         load(v0, lo, n, v)
         for t in range(steps):
             ask_down(x, t, lo, n, block)
-            _integrate(x[t, lo : lo + n], rate, reverses, v, n, one)
-            fire(nothing, ones, th, to_zero, v, s[t, lo : lo + n], n, one)
+            out = target(s, t, lo, n, fired)
+            _integrate(read(x, t, lo, n, room), rate, reverses, v, n, one)
+            fire(nothing, ones, th, to_zero, v, out, n, one)
+            write(out, s, t, lo, n)
             if held:
                 _hold(bottom, v, n)
         store(v, lo, n, v_end)
@@ -133,13 +137,13 @@ def backward(
 ):
     """Gradients of `forward`; all but grad_x [M] are left out where empty."""
     steps, width = x.shape
-    one = x.dtype.type(1)
-    rows = np.empty((10, block), x.dtype)
+    one = leak.dtype.type(1)
+    rows = np.empty((12, block), leak.dtype)
     rate, th, bottom, v, ones, nothing = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    g, gv, sum_leak, sum_threshold = rows[6], rows[7], rows[8], rows[9]
-    us = np.empty((steps, block), x.dtype)
+    g, gv, sum_leak, sum_threshold, room, gx_room = rows[6], rows[7], rows[8], rows[9], rows[10], rows[11]
+    us = np.empty((steps, block), leak.dtype)
     signed = reverses and grad_leak.shape[0] > 0
-    signs = np.empty((steps if signed else 1, block), x.dtype)
+    signs = np.empty((steps if signed else 1, block), leak.dtype)
     held = floor.shape[0] > 0
     for i in range(block):
         ones[i] = 1
@@ -156,9 +160,10 @@ def backward(
         load(v0, lo, n, v)
         for t in range(steps):
             ask_down(x, t, lo, n, block)
+            now = read(x, t, lo, n, room)
             if signed:
-                _signs(x[t, lo : lo + n], v, signs[t], n, one)
-            _integrate(x[t, lo : lo + n], rate, reverses, v, n, one)
+                _signs(now, v, signs[t], n, one)
+            _integrate(now, rate, reverses, v, n, one)
             retrace(nothing, ones, th, to_zero, v, us[t], n, one)
             if held:
                 _hold(bottom, v, n)
@@ -171,12 +176,12 @@ def backward(
             t = steps - 1 - k
             u = us[t]
             ask_up(grad_s, grad_x, t, lo, n)
-            gx = grad_x[t, lo : lo + n]
+            gs, gx = read(grad_s, t, lo, n, room), target(grad_x, t, lo, n, gx_room)
             if held:
                 after_reset(u, th, ones, False, to_zero, v, n, one)
                 _back_through_hold(v, bottom, gv, n, one)
             surrogate_row(kind, peak, scale, u, th, g, n, one)
-            spike_gradient(grad_s[t, lo : lo + n], u, th, to_zero, detach, gv, g, n, one)
+            spike_gradient(gs, u, th, to_zero, detach, gv, g, n, one)
             if grad_threshold.shape[0] > 0:
                 threshold_gradient(u, th, ones, False, to_zero, gv, g, sum_threshold, n, one)
             membrane_gradient(u, th, ones, False, to_zero, gv, g, gx, n, one)
@@ -188,6 +193,7 @@ def backward(
             elif grad_leak.shape[0] > 0:
                 for i in range(n):
                     sum_leak[i] += gx[i]
+            write(gx, grad_x, t, lo, n)
         store(gv, lo, n, grad_v0)
         store(sum_leak, lo, n, grad_leak)
         store(sum_threshold, lo, n, grad_threshold)

@@ -10,15 +10,23 @@ import torch
 from torch import Tensor
 
 from snnkit.errors import ParameterError
+from snnkit.kernels import recurrent as kernel
 from snnkit.kernels.state import detach_state, move_state, state_dtype
-from snnkit.nn.context import current_pass, enter_pass
+from snnkit.nn.context import current_pass, enter_pass, learner_of
 from snnkit.nn.module import Stateful
+from snnkit.nn.neurons.alif import ALIF
 from snnkit.nn.neurons.base import Neuron, spikes_like
+from snnkit.nn.neurons.cubalif import CubaLIF
+from snnkit.nn.neurons.li import LI
+from snnkit.nn.neurons.lif import LIF
 from snnkit.nn.shapes import shape_error
 from snnkit.nn.synapses.conv import Conv2d
 from snnkit.nn.synapses.linear import Linear
 from snnkit.nn.synapses.norm import BatchNorm
 from snnkit.nn.synapses.one_to_one import OneToOne
+
+FUSED = (LIF, CubaLIF, ALIF, LI)
+"""Neurons that run in one call over the sequence where the synapse is a `Linear`; others run step by step."""
 
 
 class RecurrentState(NamedTuple):
@@ -41,6 +49,9 @@ class Recurrent(Stateful):
 
     A bias of the synapse acts at every step, the first included. The usual connections have short forms:
     `Recurrent.dense(snn.LIF(), 64)`, `Recurrent.one_to_one(snn.LIF(), 64)`, `Recurrent.conv(snn.LIF(), 16)`.
+
+    A `LIF`, `CubaLIF`, `ALIF` or `LI` whose synapse is a `Linear` runs the whole sequence in one fused call on a CPU,
+    with the spikes of the step-by-step form bit for bit; others, and a `Linear` with hooks, run step by step.
 
     Args:
         neuron: a neuron layer (`LIF`, `CubaLIF`, `LI`, or your own `Neuron`).
@@ -97,26 +108,46 @@ class Recurrent(Stateful):
         )
 
     def _steps(self, x: Tensor, state: RecurrentState) -> tuple[list[Tensor], list[Any], RecurrentState]:
-        outputs, states = [], []
-        params = self.neuron.params(x)
-        inner, out = state
+        def synapse(out: Tensor) -> Tensor:
+            fed_back = self.synapse(out[None])[0]
+            if fed_back.shape != x.shape[1:]:
+                raise shape_error(
+                    self, x, f"its synapse to give {tuple(x.shape[1:])} per step, which gives {tuple(fed_back.shape)}"
+                )
+            return fed_back
+
         # The synapse has no state: it must not take part in the pass around this layer. Outside a pass there is nothing
         # to leave, and torch.compile cannot follow a ContextVar.
         with contextlib.nullcontext() if current_pass() is None else enter_pass(None):
-            for x_t in x.to(state_dtype(x)).unbind(0):
-                fed_back = self.synapse(out[None])[0]
-                if fed_back.shape != x_t.shape:
-                    raise shape_error(
-                        self, x, f"its synapse to give {tuple(x_t.shape)} per step, which gives {tuple(fed_back.shape)}"
-                    )
-                out, inner = self.neuron.step(x_t + fed_back.to(x_t.dtype), inner, params)
-                outputs.append(out)
-                states.append(inner)
-        return outputs, states, RecurrentState(inner, out)
+            outputs, states = kernel.run_steps(
+                self.neuron.step, synapse, x, state.neuron, state.out, self.neuron.params(x)
+            )
+        return outputs, states, RecurrentState(states[-1], outputs[-1])
+
+    def _dense(self, x: Tensor, params: Any) -> tuple[Tensor, Tensor | None] | None:
+        """Matrix and bias of a synapse that is no more than these, None where x has to go step by step."""
+        synapse = self.synapse
+        if (
+            type(self.neuron) not in FUSED
+            or type(synapse) is not Linear
+            or _hooked(synapse)
+            or learner_of(synapse) is not None
+        ):
+            return None
+        weight = synapse.effective_weight
+        return (weight, synapse.bias) if kernel.takes(x, weight, params) else None
 
     def sequence(self, x: Tensor, state: Any, want_state: bool = True) -> tuple[Tensor, Any]:
-        outputs, _, final = self._steps(x, self.initial_state(x) if state is None else state)
-        out = torch.stack(outputs)
+        params = self.neuron.params(x)
+        dense = self._dense(x, params)
+        final: RecurrentState | None
+        if dense is None:
+            outputs, _, final = self._steps(x, self.initial_state(x) if state is None else state)
+            out = torch.stack(outputs)
+        else:
+            inner, before = (None, None) if state is None else state
+            out, inner, last = kernel.sequence(x, inner, before, params, *dense, want_state)
+            final = None if last is None else RecurrentState(inner, last)
         return (spikes_like(out, x) if self.spiking else out), final
 
     def membrane(self, x: Tensor, state: Any = None) -> Tensor:
@@ -132,3 +163,14 @@ class Recurrent(Stateful):
             raise self.state_error(state, f"a {type(state).__name__} instead of a RecurrentState")
         self.neuron.check_state(state.neuron, x)
         self.expect_tensor(state, "out", state.out, x, state_dtype(x))
+
+
+def _hooked(module: torch.nn.Module) -> bool:
+    """Whether someone listens to the module's calls, or to those of all modules."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or torch.nn.modules.module._has_any_global_hook()
+    )

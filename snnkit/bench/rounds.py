@@ -1,0 +1,236 @@
+"""Implementations of one work measured beside each other: interleaved rounds, memory, and the memory floor.
+
+The floor is 20 bytes per float32 element (forward: read x, write s; backward: read x and the gradient, write the
+gradient of x) at the stream bandwidth measured in the same rounds. Rounds are interleaved (A, B, C, A, B, C, …), so
+that a busy machine hits all alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib.util
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snnkit.kernels import release_memory
+from snnkit.kernels.layout import TRITON
+
+FLOOR_BYTES = 20
+WORK = "LIF forward + backward"
+Layer = Callable[[Tensor], Tensor]
+
+
+class Contender(NamedTuple):
+    """One implementation."""
+
+    name: str
+    make: Callable[[str], Layer]
+    """reset → the layer."""
+    settings: str = ""
+    resets: tuple[str, ...] = ("zero", "subtract")
+    memory: float = 3.0
+    """Peak extra memory in units of the input, a guess on the safe side."""
+    package: str | None = None
+    fused: bool = False
+    """Ours, which on a GPU needs Triton."""
+
+
+def _status(field: str) -> float:
+    """A field of /proc/self/status in bytes; NaN where there is none."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) * 1024.0
+    return float("nan")
+
+
+def _reset_peak() -> bool:
+    """Start a new peak of resident memory; False where the system has no such thing."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def available_memory() -> float:
+    """Bytes that can be had without swapping; infinite where the system does not say."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable"):
+                return int(line.split()[1]) * 1024.0
+    return float("inf")
+
+
+def _wait(device: torch.device) -> None:
+    """Until the device has done what it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def bandwidth(elements: int, repeats: int = 2, device: str | torch.device = "cpu") -> float:
+    """Bytes per second of a + b → c into memory that is already there (12 bytes per element)."""
+    device = torch.device(device)
+    a, b, c = (torch.ones(elements, device=device) for _ in range(3))
+    best = float("inf")
+    for _ in range(repeats):
+        _wait(device)
+        start = time.perf_counter()
+        torch.add(a, b, out=c)
+        _wait(device)
+        best = min(best, time.perf_counter() - start)
+    return 12 * elements / best
+
+
+def _on(layer: Layer, device: torch.device) -> Layer:
+    return layer.to(device) if isinstance(layer, torch.nn.Module) else layer
+
+
+def once(layer: Layer, x: Tensor, gradient: Tensor) -> tuple[float, Tensor]:
+    """Seconds of a forward and backward pass, and the spikes."""
+    x.grad = None
+    _wait(x.device)
+    start = time.perf_counter()
+    out = layer(x)
+    out.backward(gradient)
+    _wait(x.device)
+    seconds = time.perf_counter() - start
+    x.grad = None
+    return seconds, out.detach()
+
+
+def peak(layer: Layer, x: Tensor, gradient: Tensor) -> float:
+    """Peak extra memory of a forward and backward pass in units of x."""
+    gc.collect()
+    if x.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(x.device)
+        held = torch.cuda.memory_allocated(x.device)
+        once(layer, x, gradient)
+        return (torch.cuda.max_memory_allocated(x.device) - held) / (x.numel() * x.element_size())
+    return peak_memory(lambda: once(layer, x, gradient)) / (x.numel() * x.element_size())
+
+
+def peak_memory(run: Callable[[], object]) -> float:
+    """Peak extra bytes of the process while it runs; NaN where the system does not say."""
+    release_memory()  # what an earlier pass has left with us counts as extra, like any other allocation
+    if not _reset_peak():
+        return float("nan")
+    before = _status("VmRSS")
+    run()
+    return _status("VmHWM") - before
+
+
+@contextlib.contextmanager
+def seeded() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def _compete(
+    contenders: Sequence[Contender],
+    shape: Sequence[int],
+    reset: str,
+    rounds: int,
+    device: torch.device,
+    work: str = WORK,
+) -> list[dict[str, Any]]:
+    with seeded():
+        x = torch.randn(*shape).mul_(0.6).add_(0.1).to(device)
+        gradient = torch.randn(*shape).to(device)
+    x.requires_grad_()
+    elements = x.numel()
+    place = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    where = f"{list(shape)} float32, reset {reset}, {place}"
+    if device.type == "cpu" and os.environ.get("THP_MEM_ALLOC_ENABLE") == "1":
+        where += ", huge pages"
+    layers = {c.name: _on(c.make(reset), device) for c in contenders}
+    peaks, differing, first = {}, {}, {}
+    reference: Tensor | None = None
+    for name, layer in layers.items():  # also compiles and warms up
+        first[name], spikes = once(layer, x, gradient)
+        if reference is None:
+            reference = spikes.bool()
+            differing[name] = 0
+        else:
+            differing[name] = int((spikes.bool() != reference).sum())
+        del spikes
+        peaks[name] = peak(layer, x, gradient)
+    del reference
+    seconds: dict[str, list[float]] = {name: [] for name in layers}
+    streams = []
+    for _ in range(rounds):
+        streams.append(bandwidth(min(elements, 50_000_000), device=device))
+        for name, layer in layers.items():
+            gc.collect()
+            seconds[name].append(once(layer, x, gradient)[0])
+    floor = FLOOR_BYTES * elements / max(streams)
+    rows: list[dict[str, Any]] = [
+        {
+            "work": work,
+            "impl": "memory floor",
+            "settings": f"{where}; {FLOOR_BYTES} B/element at {max(streams) / 1e9:.1f} GB/s",
+            "ms_min": round(floor * 1e3, 2),
+            "ms_median": round(FLOOR_BYTES * elements / statistics.median(streams) * 1e3, 2),
+            "floor_ratio": 1.0,
+            "peak_ratio": None,
+            "differing_spikes": None,
+        }
+    ]
+    for contender in contenders:
+        times = seconds[contender.name]
+        extra = peaks[contender.name]
+        settings = where + (f"; {contender.settings}" if contender.settings else "")
+        if device.type == "cuda":
+            settings += f"; first call {first[contender.name]:.2f} s"
+        rows.append(
+            {
+                "work": work,
+                "impl": contender.name,
+                "settings": settings,
+                "ms_min": round(min(times) * 1e3, 2),
+                "ms_median": round(statistics.median(times) * 1e3, 2),
+                "floor_ratio": round(min(times) / floor, 2),
+                "peak_ratio": None if extra != extra else round(extra, 2),
+                "differing_spikes": differing[contender.name],
+            }
+        )
+    return rows
+
+
+def compete(
+    contenders: Sequence[Contender],
+    shape: tuple[int, ...],
+    reset: str,
+    rounds: int,
+    where: torch.device,
+    work: str = WORK,
+) -> list[dict[str, Any]]:
+    """The rows of one shape and reset: those contenders that are installed and have that reset."""
+    contenders = [
+        c
+        for c in contenders
+        if reset in c.resets and (c.package is None or importlib.util.find_spec(c.package) is not None)
+    ]
+    if where.type == "cuda" and not TRITON:
+        contenders = [c for c in contenders if not c.fused]
+    size = 4.0 * shape[0] * shape[1] * shape[2]
+    free = (available_memory() if where.type == "cpu" else torch.cuda.mem_get_info(where)[0]) - 3 * size
+    fits = [c for c in contenders if c.memory * size < free]
+    rows = _compete(fits, shape, reset, rounds, where, work) if fits else []
+    rest = [c for c in contenders if c not in fits]
+    if rest:
+        smaller = (shape[0], max(1, shape[1] // 10), shape[2])
+        rows += _compete([contenders[0], *rest], smaller, reset, rounds, where, work)
+    return rows
