@@ -96,8 +96,7 @@ def run(args: argparse.Namespace) -> int:
     from snnkit.live.loop import run as live
     from snnkit.live.network import open_network
     from snnkit.live.opening import open_source
-    from snnkit.live.settings import LiveSettings
-    from snnkit.live.steps import as_dt
+    from snnkit.live.settings import LiveSettings, as_dt
     from snnkit.live.warm import warm_up
 
     for option, value in (

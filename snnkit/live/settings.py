@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from snnkit.errors import ParameterError
 from snnkit.live.queue import Policy
@@ -34,7 +34,7 @@ class LiveSettings:
         lateness: of what comes live: while events come, steps close by them; when nothing has come for so many µs,
             steps close when they are over for so long by the clocks (see `clock.SensorClock`), with or without events,
             and what comes for them later is late. More than the sender gathers events for or pauses in the midst of a
-            step. "auto": `hold` and 4 ms, and up to `hold` and 20 ms where the sender gathers longer (see `clock.Delays`).
+            step. "auto": `hold` and 4 ms, up to `hold` and 20 ms where the sender gathers longer (see `clock.Delays`).
             "off": steps close by events only, and nothing goes on in silence. (A recording at a speed is known to the
             end of what is due: there, steps close with it and nothing is late.)
         behind: of what comes in time: when more than so many steps are over and not computed, they are skipped up to
@@ -83,3 +83,18 @@ class LiveSettings:
         if self.lateness == "auto":
             return self.hold + LATENESS_US[0], self.hold + LATENESS_US[1]
         return (None if self.lateness == "off" else self.lateness), None
+
+
+def as_dt(value: Any) -> Fraction:
+    """A length in µs as a fraction: numbers as they are written, so that 0.1 is a tenth.
+
+    Raises:
+        ParameterError: not a positive number.
+    """
+    try:
+        dt = Fraction(str(value)).limit_denominator(10**6)
+    except (ValueError, ZeroDivisionError):
+        raise ParameterError(f"a step of {value!r} us", fix="give a length in microseconds") from None
+    if not 0 < dt <= 10**12:
+        raise ParameterError(f"a step of {value} us", fix="give a positive length in microseconds")
+    return dt

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +33,10 @@ class Stepper:
     """Collects events in steps; step k holds the times [k·dt, (k + 1)·dt) of the sensor's clock.
 
     A step closes when an event arrives that is `hold` µs past its end, or a mark of time says that none will come any
-    more. In silence of an input in real time, when nothing has come for `lateness` µs, it closes when the sensor's clock
-    (`clock.SensorClock`) is `lateness` past its end: then steps go on without events too. As long as events come, only
-    they close steps. Events for closed steps are late: they are counted and change nothing. What is late depends on
-    times and arrivals only (`Chunk.arrival`, `Chunk.latest`), not on how often silence was told or, without `lateness`,
+    more. In silence of an input in real time, when nothing has come for `lateness` µs, it closes when the sensor's
+    clock (`clock.SensorClock`) is `lateness` past its end: then steps go on without events too. As long as events come,
+    only they close steps. Events for closed steps are late: they are counted and change nothing. What is late depends
+    on times and arrivals only (`Chunk.arrival`, `Chunk.latest`), not on how often silence was told or, without `lateness`,
     on how events were cut into chunks.
 
     A jump of the sensor's clock closes all steps and starts anew: by more than `gap` µs at once; or, with `lateness`,
@@ -289,18 +288,3 @@ class Stepper:
             if n > self.depth:  # those beyond hold nothing
                 self._state[self._kernel.OPEN] += n - self.depth
             self._free(min(n, self.depth), rows)
-
-
-def as_dt(value: Any) -> Fraction:
-    """A length in µs as a fraction: numbers as they are written, so that 0.1 is a tenth.
-
-    Raises:
-        ParameterError: not a positive number.
-    """
-    try:
-        dt = Fraction(str(value)).limit_denominator(10**6)
-    except (ValueError, ZeroDivisionError):
-        raise ParameterError(f"a step of {value!r} us", fix="give a length in microseconds") from None
-    if not 0 < dt <= 10**12:
-        raise ParameterError(f"a step of {value} us", fix="give a positive length in microseconds")
-    return dt

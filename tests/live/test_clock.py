@@ -88,7 +88,7 @@ def test_a_slow_sender_is_not_late_while_its_events_come() -> None:
     stepper = live()
     play(stepper, range(100), 0)
     for k in range(100, 200):
-        stepper.push(sent([k * 1000, k * 1000 + 900], k + min(k - 100, 30)))
+        stepper.push(sent([k * 1000, k * 1000 + 900], k + min((k - 100) / 2, 30)))
         taken(stepper)
     assert (stepper.late, stepper.placed) == (0, 300)
 

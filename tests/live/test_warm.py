@@ -30,7 +30,9 @@ def test_sizes(most: int) -> None:
 @pytest.mark.parametrize("kind", ["model", "emulator"])
 def test_a_warm_network_is_as_a_fresh_one(kind: str, tmp_path: Path) -> None:
     side = 34 if kind == "model" else 9
-    path = untrained(tmp_path / "run", channels=[3, 4], kernel_size=3) if kind == "model" else write(tmp_path / "a.snnx")
+    path = (
+        untrained(tmp_path / "run", channels=[3, 4], kernel_size=3) if kind == "model" else write(tmp_path / "a.snnx")
+    )
     warm, fresh = open_network(path), open_network(path)
     x = (np.random.default_rng(0).random((9, 2 * side * side)) < 0.3).astype(np.uint8)
     calls: list[int] = []
