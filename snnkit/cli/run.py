@@ -25,11 +25,11 @@ window: counts, means, largest values over it; a last membrane less
 what of it is older than the window (of a run whose read-out is
 snn.LI; on a chip, the membrane as it is)"""
 LATENESS_HELP = """\
-live input: how long after a step's end its events may come; then it
-closes by the clock, with or without them, and what comes later is
-late. More than the sender gathers events for, plus what the way of
-packets differs (default: --hold and two steps, at least 2000, and up
-to 20000 where more than 0.5 % of a second's events come later).
+live input: while events come, they close the steps. When nothing has
+come for so long, steps close so long after their end by the clock,
+and events that come for them later are late. More than the sender
+gathers events for or pauses within a step (default: --hold and 4000,
+up to --hold and 20000 for a sender that gathers longer).
 off: only events close steps, and silence stops the network"""
 BEHIND_HELP = """\
 input in time: when more than N steps are over and not computed, skip
@@ -96,8 +96,8 @@ def run(args: argparse.Namespace) -> int:
     from snnkit.live.loop import run as live
     from snnkit.live.network import open_network
     from snnkit.live.opening import open_source
-    from snnkit.live.settings import LiveSettings
-    from snnkit.live.steps import as_dt
+    from snnkit.live.settings import LiveSettings, as_dt
+    from snnkit.live.warm import warm_up
 
     for option, value in (
         ("--queue", args.queue),
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         import torch
 
         torch.set_num_threads(args.threads)
-    network.prepare(settings.chunk)  # before anything can come
+    warm_up(network, settings.chunk)  # before anything can come
     source = open_source(
         args.input, speed=speed, format=args.format, sensor_size=network.facts.sensor_size,
         slice_us=max(int(dt or 1000), 1), allow_remote=args.allow_remote,

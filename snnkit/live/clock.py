@@ -54,16 +54,18 @@ class SensorClock:
 
 
 class Delays:
-    """How long after the end of their steps events come, and the lateness that lets nearly all of them in.
+    """How long the lateness must be for a sender that gathers events, by what came after silence.
 
-    As the latest one to two spans were: the least lateness at which at most `SHARE` of their events would have been
-    late, in steps of `UNIT_US`, from `least` to `most`.
+    The first events after a silence of s µs that are here d µs after the end of their step were late with every
+    lateness below min(s, d). It becomes the least one with which at most `SHARE` of the silences of the latest one to
+    two spans had ended so, in steps of `UNIT_US`, from `least` to `most`. A sender that is held up now and then does
+    not change it: steps would close later at every pause for the sake of a few events.
 
     Args:
-        least, most: µs.
+        least, most: µs. Shorter silences than `least` do not count: no step closes in them.
     """
 
-    SHARE = 0.005
+    SHARE = 0.1
     UNIT_US = 250
 
     def __init__(self, least: int, most: int) -> None:
@@ -72,8 +74,10 @@ class Delays:
         self._latest, self._before = np.zeros(units, np.int64), np.zeros(units, np.int64)
         self._since = 0
 
-    def heard(self, us: int, n: int, at: int) -> None:
-        """n events that came `us` µs after the end of their step, at `at` ns."""
+    def heard(self, us: int, silence: int, at: int) -> None:
+        """Events that came `us` µs after the end of their step, at `at` ns, after a silence of so many µs."""
+        if silence < self._least:
+            return
         if at - self._since >= SPAN_NS:
             stale = at - self._since >= 2 * SPAN_NS
             self._latest, self._before = self._before, self._latest
@@ -81,7 +85,8 @@ class Delays:
             if stale:
                 self._before[:] = 0
             self._since = at
-        self._latest[min(max(us // self.UNIT_US + 1, 0), len(self._latest) - 1)] += n
-        later = np.cumsum((self._latest + self._before)[::-1])[::-1]  # so many came in this unit or a later one
+        unit = min(us, silence) // self.UNIT_US + 1
+        self._latest[min(max(unit, 0), len(self._latest) - 1)] += 1
+        later = np.cumsum((self._latest + self._before)[::-1])[::-1]  # so many need this unit or a later one
         units = int(np.count_nonzero(later > self.SHARE * later[0])) - 1
         self.us = min(max(units * self.UNIT_US, self._least), self._most)

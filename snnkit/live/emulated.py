@@ -13,6 +13,7 @@ from snnkit.emulator import Ticks
 from snnkit.emulator.result import read_out
 from snnkit.errors import UsageError
 from snnkit.live.network import facts_of
+from snnkit.live.warm import sizes
 
 Array = np.ndarray[Any, Any]
 
@@ -118,9 +119,11 @@ class EmulatedNetwork:
         return dict(self._counters)
 
     def prepare(self, steps: int) -> None:
-        """Feed 1 and `steps` silent steps, and flush."""
-        for k in (1, steps):
+        """Silent steps, and a flush; a chip that runs whole windows runs one of `steps`."""
+        self.reset()
+        for k in sizes(steps) if self._stream is not None else (steps,):
             self.feed(np.zeros((k, self._port.n), np.uint8))
-        self.flush()
+        if len(rows := self.flush()):
+            self.read(rows, None)
         self.reset()
         self._counters.clear()

@@ -17,6 +17,7 @@ from snnkit.live.settings import LiveSettings
 from snnkit.live.sources import WAIT, Source
 from snnkit.live.steps import Stepper
 from snnkit.live.summary import Summary
+from snnkit.live.warm import warm_up
 
 SWITCH_INTERVAL = 5e-4
 """Seconds after which Python hands its lock from one thread to the other; its own 5 ms would show in the latency."""
@@ -35,7 +36,7 @@ class Loop:
     ) -> None:  # fmt: skip
         self.queue = EventQueue(settings.queue, settings.policy or ("drop-oldest" if source.live else "block"))
         frames = network.facts.frames
-        lateness, most = settings.lateness_us(dt) if source.live else (None, None)
+        lateness, most = settings.lateness_us() if source.live else (None, None)
         self.stepper = Stepper(
             network.facts.sensor_size, dt, grid=frames.grid, binary=bool(frames.binary) and frames.encoding is None,
             most=255 if frames.encoding is not None else network.most, hold=settings.hold,
@@ -149,7 +150,7 @@ def run(
                 fix="leave --behind out, or give --speed",
             )
         loop = Loop(network, source, settings, dt, show)
-        network.prepare(settings.chunk)
+        warm_up(network, settings.chunk)
         decoding = _Decoding(source, loop.queue, stop)
         interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL)

@@ -12,6 +12,7 @@ import torch
 from snnkit import nn as snn
 from snnkit.errors import ShapeError
 from snnkit.live.network import facts_of
+from snnkit.live.warm import sizes
 from snnkit.training.losses import scores
 from snnkit.training.run import load_run
 
@@ -73,7 +74,11 @@ class ModelNetwork:
         return {}
 
     def prepare(self, steps: int) -> None:
-        """Feed 1 and `steps` silent steps, twice: the second call of a layer has a state."""
-        for k in (1, steps, 1, steps):
-            self.feed(np.zeros((k, int(np.prod(self._shape))), np.uint8))
+        """Silent steps; every size twice: the second call of a layer has a state."""
+        self.reset()
+        cells = int(np.prod(self._shape))
+        for k in sizes(steps):
+            rows = self.feed(np.zeros((k, cells), np.uint8))
+            self.feed(np.zeros((k, cells), np.uint8))
+        self.read(rows, None)
         self.reset()

@@ -84,7 +84,7 @@ class Network(Protocol):
         ...
 
     def prepare(self, steps: int) -> None:
-        """Compile and load what feeding up to so many steps needs; leaves the network at rest, nothing counted."""
+        """Silent calls of every size up to so many steps (`warm.sizes`); then it is at rest, nothing counted."""
         ...
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from snnkit.errors import ParameterError
 from snnkit.live.queue import Policy
 
 Reset = Literal["window", "none"]
 RESETS: tuple[Reset, ...] = ("window", "none")
-LATENESS_US = (2000, 20_000)
+LATENESS_US = (4000, 20_000)
 """The least "auto", without `hold`, and the most that it becomes by itself."""
 
 
@@ -32,12 +31,12 @@ class LiveSettings:
         chunk: most steps that the network computes in one call, when it has fallen behind. Neurons and chips do not
             notice; the last bits of torch's sums may depend on it (1: always one step).
         hold: µs by which events may be out of order.
-        lateness: of what comes live: µs that the events of a step may come after its end, by the clocks (see
-            `clock.SensorClock`); then the step closes, with or without events, and what comes for it later is late.
-            More than the sender gathers events for and than packets differ in their way. "auto": `hold` and two steps,
-            at least 2 ms, and up to 20 ms where more than 0.5 % of the latest second's events came later. "off": steps
-            close by events only, and nothing goes on in silence. (A recording at a speed is known to the end of what is
-            due: there, steps close with it and nothing is late.)
+        lateness: of what comes live: while events come, steps close by them; when nothing has come for so many µs,
+            steps close when they are over for so long by the clocks (see `clock.SensorClock`), with or without events,
+            and what comes for them later is late. More than the sender gathers events for or pauses in the midst of a
+            step. "auto": `hold` and 4 ms, up to `hold` and 20 ms where the sender gathers longer (see `clock.Delays`).
+            "off": steps close by events only, and nothing goes on in silence. (A recording at a speed is known to the
+            end of what is due: there, steps close with it and nothing is late.)
         behind: of what comes in time: when more than so many steps are over and not computed, they are skipped up to
             the present one, and the network begins anew at rest with it; skipped steps and their events are counted,
             and the answer of what it knew before is given. At least `window` if whole windows are to be answered. None:
@@ -79,9 +78,23 @@ class LiveSettings:
             if value is not None and not value > 0:
                 raise ParameterError(f"{name} is {value}", fix="give a positive time")
 
-    def lateness_us(self, dt: Fraction) -> tuple[int | None, int | None]:
-        """`lateness` and `most_lateness` of a `Stepper`, for steps of `dt` µs."""
+    def lateness_us(self) -> tuple[int | None, int | None]:
+        """`lateness` and `most_lateness` of a `Stepper`."""
         if self.lateness == "auto":
-            least = max(math.ceil(2 * dt), LATENESS_US[0])
-            return self.hold + least, self.hold + max(least, LATENESS_US[1])
+            return self.hold + LATENESS_US[0], self.hold + LATENESS_US[1]
         return (None if self.lateness == "off" else self.lateness), None
+
+
+def as_dt(value: Any) -> Fraction:
+    """A length in µs as a fraction: numbers as they are written, so that 0.1 is a tenth.
+
+    Raises:
+        ParameterError: not a positive number.
+    """
+    try:
+        dt = Fraction(str(value)).limit_denominator(10**6)
+    except (ValueError, ZeroDivisionError):
+        raise ParameterError(f"a step of {value!r} us", fix="give a length in microseconds") from None
+    if not 0 < dt <= 10**12:
+        raise ParameterError(f"a step of {value} us", fix="give a positive length in microseconds")
+    return dt

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +33,11 @@ class Stepper:
     """Collects events in steps; step k holds the times [k·dt, (k + 1)·dt) of the sensor's clock.
 
     A step closes when an event arrives that is `hold` µs past its end, or a mark of time says that none will come any
-    more, or, of an input in real time, when the sensor's clock (`clock.SensorClock`) is `lateness` µs past its end:
-    then steps go on without events too. Events for closed steps are late: they are counted and change nothing. What is
-    late depends on times and arrivals only (`Chunk.arrival` of an event counts), not on how often silence was told or,
-    without `lateness`, on how events were cut into chunks.
+    more. In silence of an input in real time, when nothing has come for `lateness` µs, it closes when the sensor's
+    clock (`clock.SensorClock`) is `lateness` past its end: then steps go on without events too. As long as events come,
+    only they close steps. Events for closed steps are late: they are counted and change nothing. What is late depends
+    on times and arrivals only (`Chunk.arrival`, `Chunk.latest`), not on how often silence was told or, without `lateness`,
+    on how events were cut into chunks.
 
     A jump of the sensor's clock closes all steps and starts anew: by more than `gap` µs at once; or, with `lateness`,
     when nothing came for `clock.PATIENCE_NS` but events that were late by more than that, as from a sensor that stood
@@ -49,8 +49,8 @@ class Stepper:
         grid: events are counted in grid × grid cells; None: pixels.
         binary: cells are 0 or 1; otherwise counts up to `most`, the rest is counted in `clipped`.
         hold: µs by which events may be out of order.
-        lateness: µs after the end of a step at which it closes by the clocks; None: never.
-        most_lateness: it grows to so many µs where much comes later (`clock.Delays`); None: it stays.
+        lateness: µs of silence, and after the end of a step, at which it closes by the clocks; None: never.
+        most_lateness: it grows to so many µs for a sender that gathers events longer (`clock.Delays`); None: it stays.
         speed: of an input that comes in time, see `SensorClock`; None: as fast as it is taken.
         gap: µs, see above.
         start: time in µs at which the first step starts (rounded down to a step); None: the step of the first event,
@@ -112,6 +112,7 @@ class Stepper:
         self._at = self.jumps = self.skipped_steps = self.skipped = 0
         self._in_time = 0
         self._late_since: int | None = None
+        self._heard_at: int | None = None
         self._until: int | None = None
         self._jumped = False
         self.push(Chunk(no_events(), 0))  # compiles the kernel
@@ -201,7 +202,10 @@ class Stepper:
             self._state[k.EDGE] = max(int(self._state[k.EDGE]), edge)
 
     def _close_by_clock(self, now: int) -> None:
-        if self.lateness is not None and (due := self.due(now)) is not None:
+        lateness, heard = self.lateness, self._heard_at
+        if lateness is None or heard is None or now - heard < lateness * 1000:
+            return
+        if (due := self.due(now)) is not None:
             self._close(due)
 
     def _jump(self) -> None:
@@ -212,16 +216,19 @@ class Stepper:
     def _hear(self, chunk: Chunk) -> None:
         """What the clocks learn from a chunk that was placed."""
         in_time, self._in_time = self._in_time, 0
+        if not len(chunk.events) and chunk.mark is None:
+            return
         last = chunk.arrival if chunk.latest is None else chunk.latest
+        silence = 0 if self._heard_at is None else chunk.arrival - self._heard_at
+        self._heard_at = last if self._heard_at is None else max(last, self._heard_at)
         if not len(chunk.events):
-            if chunk.mark is not None:
-                self._clock.heard(chunk.mark, last)
+            self._clock.heard(int(chunk.mark or 0), last)
             return
         newest = int(chunk.events["t"][-1])
         self._clock.heard(newest if chunk.mark is None else chunk.mark, last)
         if self._delays is not None and (here := self._clock.time(chunk.arrival)) is not None:
             over = int(self.end_of(self.step_of(int(chunk.events["t"][0]))))
-            self._delays.heard(here - over, len(chunk.events), chunk.arrival)
+            self._delays.heard(here - over, silence // 1000, chunk.arrival)
         set_back = (int(self._state[self._kernel.EDGE]) - self.step_of(newest)) * self.dt * 1000 > PATIENCE_NS
         if in_time or not set_back or self.lateness is None:
             self._late_since = None
@@ -281,18 +288,3 @@ class Stepper:
             if n > self.depth:  # those beyond hold nothing
                 self._state[self._kernel.OPEN] += n - self.depth
             self._free(min(n, self.depth), rows)
-
-
-def as_dt(value: Any) -> Fraction:
-    """A length in µs as a fraction: numbers as they are written, so that 0.1 is a tenth.
-
-    Raises:
-        ParameterError: not a positive number.
-    """
-    try:
-        dt = Fraction(str(value)).limit_denominator(10**6)
-    except (ValueError, ZeroDivisionError):
-        raise ParameterError(f"a step of {value!r} us", fix="give a length in microseconds") from None
-    if not 0 < dt <= 10**12:
-        raise ParameterError(f"a step of {value} us", fix="give a positive length in microseconds")
-    return dt

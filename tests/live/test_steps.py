@@ -15,7 +15,7 @@ from snnkit.data import EventStream, to_frames
 from snnkit.data.events import EVENT_DTYPE
 from snnkit.errors import ParameterError
 from snnkit.live import Chunk, Stepper
-from snnkit.live.steps import as_dt
+from snnkit.live.settings import as_dt
 
 Array = np.ndarray[Any, Any]
 SIZE = (7, 5)
