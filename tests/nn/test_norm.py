@@ -214,3 +214,19 @@ def test_a_batch_norm_of_torch_inside_over_time() -> None:
     assert len(list(snn.stream(model.eval(), x.split(2)))) == 2
     with pytest.raises(ShapeError, match="one length per sample"):
         snn.run(snn.BatchNorm(3), x, lengths=torch.tensor([1, 2, 3]))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_gradients_of_a_single_image_whatever_the_strides(channels_last: bool) -> None:
+    """The first stride of a single image means nothing; nor do gradients depend on it."""
+    g = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 1, 3, 4, 5, generator=g)
+    up = torch.randn(1, 1, 4, 5, 3, generator=g).permute(0, 1, 4, 2, 3)
+    found = []
+    for x, grad in ((image, up), (image.double(), up.double().contiguous())):
+        if channels_last:
+            x = x[0].contiguous(memory_format=torch.channels_last)[None]
+        x = x.clone().requires_grad_()
+        snn.BatchNorm(3).to(x.dtype)(x).backward(grad)
+        found.append(x.grad.double())
+    assert torch.allclose(found[0], found[1], rtol=1e-4, atol=1e-5)

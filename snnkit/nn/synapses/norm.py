@@ -115,7 +115,12 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
             self.num_batches_tracked.add_(1)
         tracked = self.track_running_stats or not from_batch
         mean, var = (self.running_mean, self.running_var) if tracked else (None, None)
-        return F.batch_norm(x, mean, var, self.gain, self.bias, from_batch, self.momentum or 0.0, self.eps)
+        y = F.batch_norm(x, mean, var, self.gain, self.bias, from_batch, self.momentum or 0.0, self.eps)
+        if x.shape[0] == 1 and y.requires_grad and not torch.compiler.is_compiling():
+            # Of a single image, torch's backward pass on a CPU misreads a gradient in channels last whose first
+            # stride, which means nothing there, is not the image's size.
+            y.register_hook(Tensor.contiguous)
+        return y
 
     def _masked(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Only the steps of mask [T, B] count (None: all); the values never come to the host."""
