@@ -36,8 +36,8 @@ class Stepper:
     more. In silence of an input in real time, when nothing has come for `lateness` µs, it closes when the sensor's
     clock (`clock.SensorClock`) is `lateness` past its end: then steps go on without events too. As long as events come,
     only they close steps. Events for closed steps are late: they are counted and change nothing. What is late depends
-    on times and arrivals only (`Chunk.arrival`, `Chunk.latest`), not on how often silence was told or, without `lateness`,
-    on how events were cut into chunks.
+    on times and arrivals only (`Chunk.arrival`, `Chunk.latest`), not on how often silence was told or, without
+    `lateness`, on how events were cut into chunks.
 
     A jump of the sensor's clock closes all steps and starts anew: by more than `gap` µs at once; or, with `lateness`,
     when nothing came for `clock.PATIENCE_NS` but events that were late by more than that, as from a sensor that stood
