@@ -241,8 +241,12 @@ def test_it_ends_when_asked(chip: Path) -> None:
         return (events(100, 1000, start=1000 * k) for k in itertools.count())
 
     stop = threading.Event()
-    threading.Timer(0.2, stop.set).start()
-    done = run(open_network(chip), ArraySource(endless()), stop=stop)
+
+    class Enough(Seen):
+        def answer(self, answer: Any) -> None:
+            stop.set()
+
+    done = run(open_network(chip), ArraySource(endless()), show=Enough(), stop=stop)
     assert done.balanced
     assert done.processed > 0
     done = run(open_network(chip), ArraySource(endless()), LiveSettings(seconds=0.2))
