@@ -61,9 +61,8 @@ class WordSource:
     sensor_size: tuple[int, int] | None = (SIDE, SIDE)
 
     def __init__(self, rate: int, seconds: float, bursty: bool) -> None:
-        from snnkit.data.files.evt2 import Evt2Decoder, Evt2Encoder
+        from snnkit.data.files.evt2 import Evt2Encoder
 
-        Evt2Decoder().feed(bytes(4))  # compiles it before anything is due
         encoder, self._slices = Evt2Encoder(), []
         self.name, self.malformed = "words", Malformed()
         for k in range(int(seconds * 1000) // PERIOD_MS):

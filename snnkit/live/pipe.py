@@ -62,8 +62,6 @@ class PipeSource:
     def __post_init__(self) -> None:
         if self.format is not None:
             decoder_of(self.format)
-        for format in (self.format,) if self.format else FORMATS:
-            decoder_of(format).feed(bytes(8))  # compiles it before anything can come
 
     def chunks(self, stop: threading.Event) -> Iterator[Chunk]:
         """See `Source`.

@@ -32,9 +32,12 @@ def warm_up(network: Network, chunk: int) -> None:
     if _warm.get(network, 0) >= chunk:
         network.reset()
         return
+    from snnkit.live.pipe import FORMATS, decoder_of
     from snnkit.live.steps import Stepper
 
     network.prepare(chunk)
     Stepper(network.facts.sensor_size, Fraction(1))  # loads its kernel
+    for format in FORMATS:
+        decoder_of(format).feed(bytes(8))
     gc.collect()  # what loading left behind, which would cost a tenth of a second in the stream
     _warm[network] = chunk
