@@ -24,6 +24,6 @@ def test_streams() -> None:
 def test_a_row(tmp_path: Path) -> None:
     network = open_network(untrained(tmp_path / "run", channels=[3, 4], kernel_size=3))
     row = measure(network, 50_000, 0.2, False)
-    assert (row["network"], row["input"], row["steps"], row["late"], row["lost"]) == ("model", "words", 200, 0, 0)
+    assert (row["network"], row["input"], row["steps"], row["late_share"], row["lost"]) == ("model", "words", 200, 0, 0)
     assert row["events_per_s"] > 0
     assert row["p99_ms"] >= row["p50_ms"] > 0
