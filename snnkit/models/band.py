@@ -10,6 +10,7 @@ import torch
 
 from snnkit import nn as snn
 from snnkit.errors import ParameterError
+from snnkit.models.dense import add_hidden
 from snnkit.models.spread import check_spread, scattered_delays, spread_decays
 
 
@@ -77,14 +78,7 @@ class BandClassifier(snn.Sequential):
         layers["flatten"] = snn.Flatten()
         layers["dropout"] = snn.Dropout(dropout)
         n = channels * math.ceil(bands / stride)
-        for k, m in enumerate(hidden, 1):
-            layers[f"linear{k}"] = snn.Linear(n, m, bias=False)
-            layers[f"norm{k}"] = snn.BatchNorm(m)
-            layers[f"lif{k}"] = snn.LIF(decay=spread_decays(taus, m), surrogate=surrogate)
-            if delays is not None and k < len(hidden):
-                layers[f"delay{k}"] = snn.Delay(scattered_delays(delays, m))
-            layers[f"dropout{k}"] = snn.Dropout(dropout)
-            n = m
+        n = add_hidden(layers, n, hidden, surrogate=surrogate, dropout=dropout, taus=taus, delays=delays)
         layers["head"] = snn.Linear(n, num_classes, bias=False)
         layers["readout"] = snn.LI(decay=readout_decay)
         super().__init__(layers)

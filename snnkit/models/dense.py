@@ -58,19 +58,40 @@ class DenseClassifier(snn.Sequential):
         check_spread("DenseClassifier", taus, delays)
         layers: OrderedDict[str, torch.nn.Module] = OrderedDict(flatten=snn.Flatten())
         n = math.prod(input_shape)
-        for k, m in enumerate(hidden, 1):
-            layers[f"linear{k}"] = snn.Linear(n, m, bias=not norm)
-            if norm:
-                layers[f"norm{k}"] = snn.BatchNorm(m)
-            mem = decay if taus is None else spread_decays(taus, m)
-            if decay_syn is None:
-                layers[f"lif{k}"] = snn.LIF(decay=mem, surrogate=surrogate)
-            else:
-                layers[f"lif{k}"] = snn.CubaLIF(decay_syn=decay_syn, decay_mem=mem, surrogate=surrogate)
-            if delays is not None and k < len(hidden):
-                layers[f"delay{k}"] = snn.Delay(scattered_delays(delays, m))
-            layers[f"dropout{k}"] = snn.Dropout(dropout)
-            n = m
+        n = add_hidden(
+            layers, n, hidden, surrogate=surrogate, dropout=dropout, decay=decay, norm=norm, decay_syn=decay_syn,
+            taus=taus, delays=delays,
+        )  # fmt: skip
         layers["head"] = snn.Linear(n, num_classes, bias=False)
         layers["readout"] = snn.LI(decay=readout_decay)
         super().__init__(layers)
+
+
+def add_hidden(
+    layers: OrderedDict[str, torch.nn.Module],
+    n: int,
+    hidden: Sequence[int],
+    *,
+    surrogate: str,
+    dropout: float,
+    decay: float = 0.8,
+    norm: bool = True,
+    decay_syn: float | None = None,
+    taus: tuple[float, float] | None = None,
+    delays: int | None = None,
+) -> int:
+    """Append the hidden layers of a dense network of n inputs, as in `DenseClassifier`; returns its outputs."""
+    for k, m in enumerate(hidden, 1):
+        layers[f"linear{k}"] = snn.Linear(n, m, bias=not norm)
+        if norm:
+            layers[f"norm{k}"] = snn.BatchNorm(m)
+        mem = decay if taus is None else spread_decays(taus, m)
+        if decay_syn is None:
+            layers[f"lif{k}"] = snn.LIF(decay=mem, surrogate=surrogate)
+        else:
+            layers[f"lif{k}"] = snn.CubaLIF(decay_syn=decay_syn, decay_mem=mem, surrogate=surrogate)
+        if delays is not None and k < len(hidden):
+            layers[f"delay{k}"] = snn.Delay(scattered_delays(delays, m))
+        layers[f"dropout{k}"] = snn.Dropout(dropout)
+        n = m
+    return n
