@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fits", action="store_true", help="check each on the chips")
     parser.add_argument("--target", default="all", metavar="CHIP", help="a chip, several with commas, or all (default)")
     parser.add_argument("--limit", type=int, metavar="N",
-                        help="networks of more than N synapses are not mapped, only their kinds of layers are\n"
-                        "checked (default 20,000,000; larger ones take minutes and gigabytes)")  # fmt: skip
+                        help="on chips whose resources are not counted but mapped (truenorth), networks of more\n"
+                        "than N synapses are not (default 20,000,000; larger ones take gigabytes)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,21 +59,12 @@ def _print(rows: Sequence[Row], chips: Sequence[str]) -> None:
         for v in row.verdicts:
             if v.reason:
                 print(f"{row.architecture.name} on {v.target}: {'' if v.fits is None else 'no, '}{v.reason}")
-    if any(v.stand_in for row in rows for v in row.verdicts):
-        print(
-            "(stand-in): the network is too large to be mapped here (--limit). The answer is that of a small one of the"
-            " same kinds of\nlayers: what refuses a kind of layer refuses the network too; what its size would need"
-            " was not counted"
-        )
 
 
 def _row(row: Row, fits: bool) -> list[Any]:
     a = row.architecture
     last: list[Any] = [a.paper]
     if fits:
-        last = [
-            "yes" if v.fits else v.code.lower().replace("_", " ") + (" (stand-in)" if v.stand_in else "")
-            for v in row.verdicts
-        ]
+        last = ["yes" if v.fits else v.code.lower().replace("_", " ") for v in row.verdicts]
     shape = "×".join(map(str, a.input_shape))
     return [a.name, shape, a.sizes.parameters, a.stated.split(" (")[0], a.sizes.neurons, a.sizes.synapses, *last]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +11,20 @@ import numpy as np
 
 from snnkit import descriptor as store
 from snnkit.descriptor import Descriptor
+from snnkit.emulator import request
 from snnkit.emulator.chip import Chip, Stimulus, Traces
 from snnkit.emulator.host import PREFIX, Hosts
+from snnkit.emulator.provider import emulate_module
+from snnkit.emulator.request import Probes
 from snnkit.emulator.result import EmulationResult, read_out
-from snnkit.errors import DescriptorError, ShapeError, UsageError, did_you_mean
-from snnkit.targets import session
+from snnkit.errors import UsageError
 
 if TYPE_CHECKING:
     from snnkit.emulator.stream import Stream
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
-Probes = Sequence[str] | Mapping[str, Sequence[str]]
 
-_STATES = ("s", "u", "v")
 _CHUNK = 32
 
 
@@ -50,13 +48,17 @@ class Emulator:
         self.manifest = descriptor.manifest
         images = {name: a for name, a in descriptor.arrays.items() if not name.startswith(PREFIX)}
         chip = replace(descriptor, arrays=images)
-        self._chip: Chip = _target(self.manifest.target).open_chip(chip)
+        self._chip: Chip = emulate_module(self.manifest.target).open_chip(chip)
         self._where = {name: _columns(neurons) for name, neurons in self._chip.placement.items()}
         self.host = Hosts(self.manifest, descriptor.arrays)
         self._data = [p for p in self.manifest.ports if p.gate_from is None]
         self._gates = [p for p in self.manifest.ports if p.gate_from is not None]
         self.max_count = max((p.max_count for p in self._data), default=1)
         self.gate_from = np.repeat([p.gate_from for p in self._gates], [p.n for p in self._gates]).astype(np.int64)
+
+    @property
+    def _layers(self) -> list[str]:
+        return [*(layer.name for layer in self.manifest.layers), *self.host.layers]
 
     @property
     def chip(self) -> Chip:
@@ -106,10 +108,14 @@ class Emulator:
         ticks = steps + self.manifest.max_lag if ticks is None else int(ticks)
         if ticks < 0:
             raise UsageError(f"a run cannot have {ticks} ticks")
-        wanted = self._probes(probes)
+        wanted = request.probes(self._layers, probes)
         readout, columns = self.manifest.readout, self.recorded(wanted)
         record = np.unique(np.concatenate(list(columns.values()))) if columns else np.zeros(0, np.int64)
-        injected = None if noise is None else self._noise(noise, ticks, batch, continuous)
+        injected = (
+            None
+            if noise is None
+            else request.noise(self._chip.placement, self._chip.n_neurons, noise, ticks, batch, continuous)
+        )
         gate_to = self.gate_from + steps
         stimulus = Stimulus(self.raster(fed), self.max_count, self.gate_from, gate_to, ticks, injected, record, draws)
 
@@ -157,7 +163,7 @@ class Emulator:
         """
         from snnkit.emulator.stream import Stream
 
-        return Stream(self, batch, self._probes(probes), draws)
+        return Stream(self, batch, request.probes(self._layers, probes), draws)
 
     def _run_chunks(self, stimulus: Stimulus, batch: int, progress: Progress | None) -> Traces:
         if progress is None or batch <= _CHUNK:
@@ -204,39 +210,7 @@ class Emulator:
         Raises:
             UsageError: an unknown port, a type or count that it does not carry. ShapeError: another shape.
         """
-        ports = self.manifest.inputs
-        names = [p.name for p in ports]
-        for name in inputs:
-            if name not in names:
-                gates = [p.name for p in self._gates]
-                why = "gate ports are driven by the emulator" if name in gates else f"data ports: {', '.join(names)}"
-                what = f"{name!r} is no data port of {self.manifest.name!r}{did_you_mean(name, names)}"
-                raise UsageError(what, why=why)
-        given: dict[str, Array] = {}
-        for port in ports:
-            if port.name not in inputs:
-                raise UsageError(f"port {port.name!r} got no input", fix=f"give uint8 [T, B, {port.n}]")
-            a = np.asarray(inputs[port.name])
-            if a.ndim > 3 and a.shape[2:] == port.shape:
-                a = a.reshape(*a.shape[:2], port.n)
-            if a.ndim != 3 or a.shape[2] != port.n:
-                raise ShapeError(f"port {port.name!r} got shape {list(a.shape)}, expected [T, B, {port.n}]")
-            if a.dtype == bool:
-                a = a.view(np.uint8)
-            if a.dtype != np.uint8:
-                raise UsageError(f"port {port.name!r} got type {a.dtype}, expected uint8")
-            if a.size and int(a.max()) > port.max_count:
-                raise UsageError(
-                    f"port {port.name!r} got a count of {int(a.max())}, it carries at most {port.max_count} per step",
-                    fix="bin the events to binary frames",
-                )
-            given[port.name] = a
-        if not given:
-            raise UsageError("the network has no data port: its length is unknown", fix="give it an input")
-        first = next(iter(given.values()))
-        if any(a.shape[:2] != first.shape[:2] for a in given.values()):
-            raise ShapeError("the ports got different numbers of steps or samples")
-        return given
+        return request.inputs(self.manifest, inputs)
 
     def raster(self, fed: Mapping[str, Array]) -> Array:
         """All data ports side by side, uint8 [T, B, L]."""
@@ -258,36 +232,6 @@ class Emulator:
         names = [layer.name for layer in self.manifest.layers if only is None or layer.name in only]
         return {name: spikes[:, :, self._where[name]] for name in names}
 
-    def _probes(self, probes: Probes) -> dict[str, tuple[str, ...]]:
-        layers = [*(layer.name for layer in self.manifest.layers), *self.host.layers]
-        chosen = dict(probes) if isinstance(probes, Mapping) else dict.fromkeys(layers, tuple(probes))
-        for name, states in chosen.items():
-            if name not in layers:
-                raise UsageError(
-                    f"no layer is called {name!r}{did_you_mean(name, layers)}", fix=f"known: {', '.join(layers)}"
-                )
-            for state in states:
-                if state not in _STATES:
-                    raise UsageError(f"there is no probe of {state!r}", fix=f"use {', '.join(_STATES)}")
-        return {name: tuple(chosen.get(name, ())) for name in layers}
-
-    def _noise(self, noise: Mapping[str, Array], ticks: int, batch: int, continuous: bool) -> Array:
-        if continuous:
-            raise UsageError("injected noise and continuous running cannot be combined")
-        wide = any(np.ndim(a) == 3 for a in noise.values())
-        full = np.zeros((ticks, batch if wide else 1, self._chip.n_neurons), np.int32)
-        for name, draws in noise.items():
-            if name not in self._chip.placement:
-                known = list(self._chip.placement)
-                raise UsageError(f"no layer is called {name!r}{did_you_mean(name, known)}")
-            a = np.asarray(draws)
-            a = a[:, None] if a.ndim == 2 else a
-            n = len(self._chip.placement[name])
-            if a.ndim != 3 or a.shape[0] < ticks or a.shape[1] not in (1, batch) or a.shape[2] != n:
-                raise ShapeError(f"noise of layer {name!r} has shape {list(a.shape)}, expected [{ticks}, {batch}, {n}]")
-            full[:, :, self._chip.placement[name]] = a[:ticks]
-        return full
-
 
 def _padded(trace: Array, ticks: int) -> Array:
     """A host's trace as long as the run: silent behind the sample."""
@@ -301,26 +245,3 @@ def _columns(neurons: Array) -> Array | slice:
     if len(neurons) and (np.diff(neurons) == 1).all():
         return slice(int(neurons[0]), int(neurons[-1]) + 1)
     return neurons
-
-
-def _target(name: str) -> Any:
-    """The `emulate` module of a target: our own folder, one of this session, or an entry point of `snnkit.targets`."""
-    module = f"snnkit.targets.{name}.emulate"
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        found = None
-    if found is None and name in session.packages():
-        module = f"{session.packages()[name]}.emulate"
-    elif found is None:
-        from importlib.metadata import entry_points
-
-        for entry in entry_points(group="snnkit.targets", name=name):
-            module = f"{entry.value.partition(':')[0]}.emulate"
-            break
-        else:
-            raise DescriptorError(
-                f"manifest.json: nothing here can emulate the target {name!r}",
-                fix="install the package that provides this target",
-            )
-    return importlib.import_module(module)

@@ -37,9 +37,8 @@ class Architecture:
     Attributes:
         name: by which it is found. model: its class. settings: the arguments of the class.
         input_shape, num_classes: of the data that the figures are for.
-        paper: where it is from. stated: parameters as the source gives them, in words; "" where it gives none.
-        lean: settings (and `input_shape`) that make it small and leave its kinds of layers as they are; for a large
-            network, so that what a chip refuses whatever the size is known without building it.
+        paper: where it is from. stated: parameters as a source gives them, which follows in
+            brackets; "" where none was found that does.
     """
 
     name: str
@@ -49,18 +48,12 @@ class Architecture:
     paper: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     stated: str = ""
-    lean: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, input_shape: tuple[int, ...] | None = None, num_classes: int | None = None) -> torch.nn.Module:
         """The network with random weights, for these data or others."""
         shape = self.input_shape if input_shape is None else input_shape
         classes = self.num_classes if num_classes is None else num_classes
         return self.model(input_shape=shape, num_classes=classes, **self.settings)
-
-    def build_lean(self) -> tuple[torch.nn.Module, tuple[int, ...]]:
-        """The network with the settings of `lean`, and its input shape."""
-        settings = {"input_shape": self.input_shape, "num_classes": self.num_classes, **self.settings, **self.lean}
-        return self.model(**settings), settings["input_shape"]
 
     @cached_property
     def sizes(self) -> Sizes:
@@ -101,51 +94,46 @@ _TRANSFORMER = "Zhou et al. 2023, arXiv:2209.15425"
 _SHD = "Cramer et al. 2020, doi:10.1109/TNNLS.2020.3044364"
 _DELAYS = "after Hammouamri et al. 2023, arXiv:2306.17670"
 _OURS = "snnkit"
+_TORCHVISION = "num_params of github.com/pytorch/vision, torchvision/models/"
+_SPIKINGFORMER = "Zhou et al. 2026, arXiv:2304.11954v5"
+_DELREC = "Queant et al. 2025, arXiv:2509.24852"
 
 _NMNIST, _DVS, _IMAGE = (2, 34, 34), (2, 128, 128), (3, 224, 224)
 _WIDE = {"grid": 7, "hidden": 4096}
-_LEAN_PLIF = {"input_shape": (2, 8, 8), "channels": 2, "blocks": 1, "hidden": 4, "votes": 1}
-_LEAN_VGG = {"input_shape": (3, 8, 8), "depth": 5, "grid": 1, "hidden": 4, "num_classes": 2}
-_LEAN_RESNET = {"input_shape": (3, 8, 8), "depth": 18, "width": 1, "num_classes": 2}
 _DELAYED = {"recurrent": False, "decay_syn": None, "norm": True, "max_delay": 25, "dropout": 0.4}
 
 _ALL = (
     Architecture("conv", ConvClassifier, _NMNIST, 10, _OURS),
     Architecture("crossbar", CrossbarClassifier, _NMNIST, 10, _OURS),
     Architecture("dense", DenseClassifier, _NMNIST, 10, _OURS),
-    Architecture("plif-nmnist", PLIFNet, _NMNIST, 10, _PLIF, lean=_LEAN_PLIF),
-    Architecture("plif-cifar10dvs", PLIFNet, _DVS, 10, _PLIF, {"blocks": 4, "hidden": 512},
-                 lean=_LEAN_PLIF),
-    Architecture("plif-gesture", PLIFNet, _DVS, 11, _PLIF, {"blocks": 5, "hidden": 512},
-                 lean=_LEAN_PLIF),
+    Architecture("plif-nmnist", PLIFNet, _NMNIST, 10, _PLIF),
+    Architecture("plif-cifar10dvs", PLIFNet, _DVS, 10, _PLIF, {"blocks": 4, "hidden": 512}),
+    Architecture("plif-gesture", PLIFNet, _DVS, 11, _PLIF, {"blocks": 5, "hidden": 512}),
     Architecture("plif-gesture-lean", PLIFNet, (2, 32, 32), 11, f"{_OURS}, after {_PLIF}",
                  {"channels": 32, "blocks": 3, "hidden": 128, "votes": 4}),
     Architecture("vgg-small", SpikingVGG, _NMNIST, 10, _OURS),
-    Architecture("vgg11", SpikingVGG, _IMAGE, 1000, _VGG, {"depth": 11, **_WIDE}, "133 M",
-                 lean=_LEAN_VGG),
-    Architecture("vgg13", SpikingVGG, _IMAGE, 1000, _VGG, {"depth": 13, **_WIDE}, "133 M",
-                 lean=_LEAN_VGG),
-    Architecture("vgg16", SpikingVGG, _IMAGE, 1000, _VGG, {"depth": 16, **_WIDE}, "138 M",
-                 lean=_LEAN_VGG),
-    Architecture("sew-resnet18", SEWResNet, _IMAGE, 1000, _SEW, lean=_LEAN_RESNET),
+    Architecture("vgg11", SpikingVGG, _IMAGE, 1000, _VGG, {"depth": 11, **_WIDE}, f"132.86 M ({_TORCHVISION}vgg.py)"),
+    Architecture("vgg13", SpikingVGG, _IMAGE, 1000, _VGG, {"depth": 13, **_WIDE}, f"133.05 M ({_TORCHVISION}vgg.py)"),
+    Architecture("vgg16", SpikingVGG, _IMAGE, 1000, _VGG, {"depth": 16, **_WIDE}, f"138.36 M ({_TORCHVISION}vgg.py)"),
+    Architecture("sew-resnet18", SEWResNet, _IMAGE, 1000, _SEW),
     Architecture("sew-resnet34", SEWResNet, _IMAGE, 1000, _SEW, {"depth": 34},
-                 "21.79 M (Zhou et al. 2023, arXiv:2209.15425, table 2)", lean=_LEAN_RESNET),
+                 f"21.79 M ({_SPIKINGFORMER}, table 2)"),
     Architecture("sew-resnet18-small", SEWResNet, _NMNIST, 10, f"{_OURS}, after {_SEW}",
                  {"width": 8, "stem": "small", "join": "iand"}),
-    Architecture("ms-resnet18", MSResNet, _IMAGE, 1000, _MS, lean=_LEAN_RESNET),
-    Architecture("ms-resnet34", MSResNet, _IMAGE, 1000, _MS, {"depth": 34}, lean=_LEAN_RESNET),
+    Architecture("ms-resnet18", MSResNet, _IMAGE, 1000, _MS),
+    Architecture("ms-resnet34", MSResNet, _IMAGE, 1000, _MS, {"depth": 34}),
     Architecture("ms-resnet18-small", MSResNet, _NMNIST, 10, f"{_OURS}, after {_MS}", {"width": 8, "stem": "small"}),
-    Architecture("spikformer-2-256", Spikformer, _DVS, 10, _TRANSFORMER, {}, "2.57 M"),
+    Architecture("spikformer-2-256", Spikformer, _DVS, 10, _TRANSFORMER, {}, f"2.57 M ({_SPIKINGFORMER}, table 3)"),
     Architecture("spikformer-4-256", Spikformer, (3, 32, 32), 10, _TRANSFORMER,
-                 {"depth": 4, "heads": 8, "pools": 2}, "4.15 M"),
+                 {"depth": 4, "heads": 8, "pools": 2},
+                 "4.15 M (Spikingformer of this size: github.com/zhouchenlin2096/Spikingformer, README.md at 0435d86)"),
     Architecture("spikformer-4-384", Spikformer, (3, 32, 32), 10, _TRANSFORMER,
-                 {"dim": 384, "depth": 4, "heads": 12, "pools": 2}, "9.32 M"),
+                 {"dim": 384, "depth": 4, "heads": 12, "pools": 2}, f"9.32 M ({_SPIKINGFORMER}, table 3)"),
     Architecture("recurrent-shd", RecurrentClassifier, (700,), 20, _SHD),
     Architecture("recurrent-ssc", RecurrentClassifier, (700,), 35, _SHD),
     Architecture("delays-shd", RecurrentClassifier, (140,), 20, _DELAYS, {**_DELAYED, "hidden": (256, 256)},
-                 "0.2 M, half of them delays"),
-    Architecture("delays-ssc", RecurrentClassifier, (140,), 35, _DELAYS, {**_DELAYED, "hidden": (512, 512)},
-                 "0.7 M, half of them delays"),
+                 f"0.22 M, half of them delays ({_DELREC}, table 2)"),
+    Architecture("delays-ssc", RecurrentClassifier, (140,), 35, _DELAYS, {**_DELAYED, "hidden": (512, 512)}),
     Architecture("recurrent-delays-shd", RecurrentClassifier, (140,), 20, f"{_OURS}, after both of the above",
                  {"hidden": (128,), "max_delay": 25, "norm": True, "dropout": 0.4}),
 )  # fmt: skip

@@ -3,8 +3,9 @@
     for row in survey([find("vgg-small")], registry.resolve("all")):
         print(row.architecture.name, [(v.target, v.fits, v.reason) for v in row.verdicts])
 
-Weights are random: what a chip refuses is a matter of the network's structure. A network of more synapses than `limit`
-is not mapped; it is only tried whether a lean one of the same kinds of layers is refused whatever its size.
+Weights are random: what a chip refuses is a matter of the network's structure. Chips that count synapses from the
+layers' geometry (`Capabilities.counted`) answer for networks of any size; others map them, up to `limit` synapses, and
+of larger ones only say what they refuse without mapping.
 """
 
 from __future__ import annotations
@@ -22,15 +23,7 @@ from snnkit.targets.base import Target
 from snnkit.validation.pipeline import check_graph
 
 LIMIT = 20_000_000
-"""Synapses up to which a network is mapped: some seconds a chip; larger ones take minutes and gigabytes."""
-
-WHATEVER_SIZE = frozenset(
-    {
-        "ATTENTION", "DECAY", "DELAY_RANGE", "GATE_NOT_BINARY", "LI_NOT_READOUT", "LI_READOUT", "MAXPOOL_NOT_BINARY",
-        "NEURON", "REFRACTORY", "SUBTRACT_RESET",
-    }
-)  # fmt: skip
-"""Findings about kinds of layers, which a lean network of the same layers has as well."""
+"""Synapses up to which a network is mapped on a chip that does not count: some seconds; larger ones take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +32,12 @@ class Verdict:
 
     Attributes:
         fits: None where it was not found out. code, reason: the first one why not, or why unknown.
-        stand_in: the network itself was not mapped: a lean one of the same kinds of layers was asked in its place, and
-            a "no" is about a kind of layer. Whether the whole one would fit otherwise is not known.
     """
 
     target: str
     fits: bool | None
     code: str = ""
     reason: str = ""
-    stand_in: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +68,7 @@ def survey(architectures: Iterable[Architecture], targets: Sequence[Target], lim
 
     Args:
         architectures: of `snnkit.models.CATALOG`. targets: the chips; none for the sizes alone.
-        limit: the most synapses of a network that is mapped.
+        limit: the most synapses of a network that is mapped on a chip that does not count.
     """
     for architecture in architectures:
         yield Row(architecture, verdicts(architecture, targets, limit) if targets else ())
@@ -86,32 +76,29 @@ def survey(architectures: Iterable[Architecture], targets: Sequence[Target], lim
 
 def verdicts(architecture: Architecture, targets: Sequence[Target], limit: int = LIMIT) -> tuple[Verdict, ...]:
     """Every chip's verdict on one architecture."""
-    synapses = architecture.sizes.synapses
-    whole = synapses <= limit
-    graph, findings = _graph(architecture, whole)
+    graph, findings = _graph(architecture)
     found: list[Verdict] = []
     for target in targets:
-        said = errors(findings) if graph is None else errors(check_graph(graph, target))
-        if not whole:
-            said = [f for f in said if f.code in WHATEVER_SIZE]
+        whole = target.capabilities.counted or architecture.sizes.synapses <= limit
+        said = errors(findings if graph is None else check_graph(graph, target, resources=whole))
         if said:
-            found.append(Verdict(target.name, False, said[0].code, f"{said[0].where}: {said[0].what}", not whole))
+            found.append(Verdict(target.name, False, said[0].code, f"{said[0].where}: {said[0].what}"))
         elif whole:
             found.append(Verdict(target.name, True))
         else:
-            why = f"{synapses:,} synapses, mapped up to {limit:,}; its kinds of layers are no hindrance"
-            found.append(Verdict(target.name, None, "NOT_MAPPED", why, True))
+            why = f"{architecture.sizes.synapses:,} synapses, mapped up to {limit:,}; nothing else is a hindrance"
+            found.append(Verdict(target.name, None, "NOT_MAPPED", why))
     return tuple(found)
 
 
-def _graph(architecture: Architecture, whole: bool) -> tuple[Graph | None, list[Finding]]:
-    """The float graph of the architecture, or of its lean one, with random weights."""
+def _graph(architecture: Architecture) -> tuple[Graph | None, list[Finding]]:
+    """The float graph of the architecture with random weights."""
     from snnkit.export import to_graph  # needs torch's tracer
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net, shape = (architecture.build(), architecture.input_shape) if whole else architecture.build_lean()
+        net = architecture.build()
     for module in net.modules():  # gains that start at 0 would leave synapses out
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and not bool(module.weight.any()):
             torch.nn.init.ones_(module.weight)
-    return to_graph(net.eval(), shape, steps=10, name=architecture.name, strict=False)
+    return to_graph(net.eval(), architecture.input_shape, steps=10, name=architecture.name, strict=False)

@@ -154,19 +154,22 @@ def check_model(
     return graph, findings
 
 
-def check_graph(graph: Graph, target: Target | str, *, bias: Bias = "gated", host: Sequence[str] = ()) -> list[Finding]:
+def check_graph(
+    graph: Graph, target: Target | str, *, bias: Bias = "gated", host: Sequence[str] = (), resources: bool = True
+) -> list[Finding]:
     """Every finding about a float graph and a chip at once, as `check_model` gives them about a model.
 
     Args:
         graph: on the model's timeline, such as `snnkit.export.nir.read` gives.
         target, bias, host: as in `check_model`.
+        resources: also cut the network into cores, or count what these would need.
     """
     try:
         graph = split_host(graph, host).chip
     except GraphError as error:
         return [Finding("HOST", ", ".join(host), error.what, remedy=error.fix)]
     loops = loop_findings(graph)
-    found = resolve(target).check(graph if loops else chip_timeline(graph, bias))
+    found = resolve(target).check(graph if loops else chip_timeline(graph, bias), resources=resources)
     return [*found, *([] if has_errors(found) else loops)]
 
 

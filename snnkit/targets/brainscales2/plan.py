@@ -6,7 +6,7 @@ part if it fits, a population without a loop also in pieces over several parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from snnkit.graph.findings import Finding
+from snnkit.graph.geometry import fan_in
 from snnkit.graph.model import Connection, Graph, Population
 from snnkit.targets.brainscales2 import spec
 from snnkit.targets.brainscales2.allocate import JOINED, Allocation, Item, allocate
@@ -24,6 +25,8 @@ Array = np.ndarray[Any, Any]
 
 WAYS = ((0, 1), (1, 1), (JOINED, 1), (JOINED, 2), (JOINED, 4), (JOINED, 8))
 """(mode, columns), the cheapest first."""
+FAN_IN = spec.HALVES * spec.DRIVERS * spec.JOIN_COLUMNS_MAX
+"""The most sources that joined circuits hear."""
 TRIES = 48
 """Ways to join the populations of a loop that are tried."""
 
@@ -66,8 +69,11 @@ class Plan:
     findings: tuple[Finding, ...]
 
 
-def number_sources(graph: Graph, ignore: Sequence[str] = ()) -> Sources:
-    """Number the sources of a graph in real time; connections named in `ignore` are left out."""
+def number_sources(graph: Graph, ignore: Sequence[str] = (), only: Collection[str] | None = None) -> Sources:
+    """Number the sources of a graph in real time; connections named in `ignore` are left out.
+
+    `only`: populations whose synapses are wanted; None for all.
+    """
     blocks: dict[tuple[str, int, int], int] = {}
     found: dict[str, list[tuple[int, sp.csr_matrix]]] = {p.name: [] for p in graph.populations}
     total = 0
@@ -82,9 +88,12 @@ def number_sources(graph: Graph, ignore: Sequence[str] = ()) -> Sources:
             if (c.src, delay, copy) not in blocks:
                 blocks[c.src, delay, copy] = total
                 total += graph.node(c.src).n
-            found[p.name].append((blocks[c.src, delay, copy], sp.csr_matrix(c.synapse.matrix())))
+            if only is None or p.name in only:
+                found[p.name].append((blocks[c.src, delay, copy], sp.csr_matrix(c.synapse.matrix())))
     matrices = {}
     for p in graph.populations:
+        if only is not None and p.name not in only:
+            continue
         whole = sp.csr_matrix((p.n, total))
         for first, m in found[p.name]:
             m = m.tocoo()
@@ -114,9 +123,46 @@ def plan(graph: Graph, *, ignore: Sequence[str] = (), parts: int | None = None) 
     return Plan(tuple(made), planner.sources, tuple(planner.findings))
 
 
+def refused(graph: Graph, *, ignore: Sequence[str] = ()) -> list[Finding]:
+    """The findings of `plan`, which cuts nothing for them: they need only counts and, of loops, the synapses.
+
+    A population without a loop is cut down to single neurons where it must, and one alone in a part fits if its joined
+    circuits hear all its sources; those that feed back must fit a part of their own.
+    """
+    units = list(_units(graph))
+    loops = _loops(graph)
+    looped = {p.name for unit in units if len(unit) > 1 or unit[0].name in loops for p in unit}
+    planner = _Planner(graph, number_sources(graph, ignore, looped))
+    for unit in units:
+        if unit[0].name in looped:
+            planner.parts = [PartPlan()]
+            planner.add(unit)
+            continue
+        wires = [c.synapse for c in graph.incoming(unit[0].name) if c.name not in ignore]
+        count = sum((fan_in(s) for s in wires), np.zeros(unit[0].n, np.int64))
+        if count.max(initial=0) > FAN_IN:
+            planner.findings.append(too_many(unit[0], count))
+    return planner.findings
+
+
+def too_many(p: Population, count: Array) -> Finding:
+    """A population whose neurons have more sources, `count` [n], than joined circuits hear."""
+    return Finding(
+        "FAN_IN", f"{p.name}[{int(count.argmax()) if count.size else 0}]",
+        f"{int(count.max(initial=0))} sources of one neuron; a circuit hears {spec.SIGNED_INPUTS} signed inputs, "
+        f"joined ones up to {FAN_IN}", resource="signed inputs", needed=int(count.max(initial=0)), available=FAN_IN,
+        remedy="reduce the input (pool or bin it coarser), or make the connection sparse",
+    )  # fmt: skip
+
+
 def _acting(graph: Graph) -> list[Connection]:
     """Connections with a weight that is not zero."""
-    return [c for c in graph.connections if np.any(c.synapse.matrix().data)]
+    return [c for c in graph.connections if fan_in(c.synapse).any()]
+
+
+def _loops(graph: Graph) -> set[str]:
+    """Populations that feed themselves."""
+    return {c.src for c in _acting(graph) if c.src == c.dst}
 
 
 def _units(graph: Graph) -> Iterator[list[Population]]:
@@ -146,7 +192,7 @@ class _Planner:
         self.graph, self.sources = graph, sources
         self.parts = [PartPlan()]
         self.findings: list[Finding] = []
-        self.loops = {c.src for c in _acting(graph) if c.src == c.dst}
+        self.loops = _loops(graph)
 
     def add(self, unit: list[Population]) -> None:
         if len(unit) > 1 or unit[0].name in self.loops:
@@ -209,7 +255,7 @@ class _Planner:
                     self.parts.append(PartPlan())
                     best, size = other, more
             if size == 0 or best is None:
-                self._fan_in(p)
+                self.findings.append(too_many(p, np.diff(self.sources.matrices[p.name].indptr)))
                 return
             self.parts[-1] = best
             rest = rest[size:]
@@ -234,16 +280,3 @@ class _Planner:
             if best[1] == len(rest):
                 break
         return best
-
-    def _fan_in(self, p: Population) -> None:
-        count = np.diff(self.sources.matrices[p.name].indptr)
-        most = int(count.max(initial=0))
-        limit = spec.HALVES * spec.DRIVERS * spec.JOIN_COLUMNS_MAX
-        self.findings.append(
-            Finding(
-                "FAN_IN", f"{p.name}[{int(count.argmax()) if count.size else 0}]",
-                f"{most} sources of one neuron; a circuit hears {spec.SIGNED_INPUTS} signed inputs, joined ones up to "
-                f"{limit}", resource="signed inputs", needed=most, available=limit,
-                remedy="reduce the input (pool or bin it coarser), or make the connection sparse",
-            )
-        )  # fmt: skip

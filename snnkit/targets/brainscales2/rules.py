@@ -66,9 +66,9 @@ def check(graph: Graph, *, resources: bool = True, chip: int | None = None, **op
     for c in graph.connections:
         findings += _connection(graph, c, quantised)
     if resources and graph.timeline == "chip":
-        from snnkit.targets.brainscales2.plan import plan
+        from snnkit.targets.brainscales2.plan import refused
 
-        findings += plan(graph if quantised else real_time(graph), ignore=() if quantised else _folded(graph)).findings
+        findings += refused(graph if quantised else real_time(graph), ignore=() if quantised else _folded(graph))
     return findings
 
 

@@ -90,6 +90,7 @@ CAPABILITIES = Capabilities(
     exactness="tolerance",
     rounding=0.15,
     virtual_chips=CHIP_SEEDS,
+    counted=True,
 )
 
 _HALCO = "halco vx/{synapse,synram,neuron,padi,event,routing_crossbar}.h"

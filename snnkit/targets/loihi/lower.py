@@ -17,9 +17,10 @@ from snnkit.graph.model import Graph
 from snnkit.graph.neurons import LoihiNeuron
 from snnkit.targets import lowered
 from snnkit.targets.loihi import rules, spec
-from snnkit.targets.loihi.encode import AxonGroup, delay_of, mantissa_of
+from snnkit.targets.loihi.encode import AxonGroup
 from snnkit.targets.loihi.plan import LIMITS, CoreImage, Layer, Plan, plan
 from snnkit.targets.loihi.schema import PLACEMENT, POINTER_COLUMNS, LoihiSection, SynapseFormat, encode_synapses
+from snnkit.targets.loihi.wires import delay_of, mantissa_of
 
 Array = np.ndarray[Any, Any]
 

@@ -1,7 +1,8 @@
 """Decide which neurons share a core, with everything a core has in view: the bridge from `mapping` to Loihi.
 
-Each population gets cores of its own. What a core needs is measured by encoding its synapses in full; the axons that
-leave it depend on how their targets are cut, so populations whose cores need too many output slots are cut again.
+Each population gets cores of its own. What a core needs is measured by encoding its synapses in full, or counted from
+the layers' geometry (`counted`); the axons that leave it depend on how their targets are cut, so populations whose
+cores need too many output slots are cut again.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import numpy as np
 from snnkit.graph.findings import Finding
 from snnkit.graph.model import Graph, Population
 from snnkit.graph.neurons import LoihiNeuron
-from snnkit.mapping import Over, Partition, Site, fan_out, partition, place
+from snnkit.mapping import Over, Partition, Site, fan_out, over, partition, place
 from snnkit.targets.loihi import spec
-from snnkit.targets.loihi.encode import AxonGroup, Wires, encode, prepare
+from snnkit.targets.loihi.axons import AxonCount
+from snnkit.targets.loihi.count import alike, count
+from snnkit.targets.loihi.encode import AxonGroup, encode
 from snnkit.targets.loihi.schema import SynapseFormat
+from snnkit.targets.loihi.wires import Wires, prepare
 
 Array = np.ndarray[Any, Any]
 
@@ -49,12 +53,17 @@ _ROUNDS = 24
 
 @dataclass(frozen=True, eq=False)
 class CoreImage:
-    """One core: its neurons in the order of their compartments, and the axons that reach them."""
+    """One core: its neurons in the order of their compartments, and the axons that reach them, encoded or counted."""
 
     neurons: Array
-    groups: tuple[AxonGroup, ...]
+    axons: tuple[AxonCount, ...]
     formats: tuple[SynapseFormat, ...]
     usage: dict[str, int]
+
+    @property
+    def groups(self) -> tuple[AxonGroup, ...]:
+        """The axons with their lists; none where they were only counted."""
+        return tuple(g for g in self.axons if isinstance(g, AxonGroup))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +118,11 @@ class _Cutter:
         return self.kept[key]
 
     def _encode(self, neurons: Array, *, uniform: bool) -> CoreImage:
-        groups, left = [], spec.POP16_AXONS
+        groups: list[AxonCount] = []
+        left = spec.POP16_AXONS
         for wires in self.wires:
-            group = encode(wires, neurons, pop16_left=left, uniform=uniform)
+            measured = count if wires.codes is None else encode
+            group = measured(wires, neurons, pop16_left=left, uniform=uniform)
             if group is not None:
                 left -= group.n_axons if group.kind == spec.POP16 else 0
                 groups.append(group)
@@ -132,6 +143,15 @@ class _Cutter:
     def measure(self, neurons: Array) -> dict[str, int]:
         return {**self.image(neurons).usage, "output_axons": int(self.slots[neurons].sum())}
 
+    def alone(self) -> Partition | None:
+        """The first neuron that no core takes, if there is one, by one neuron of each kind."""
+        _, first = np.unique(alike(self.population, self.wires), return_index=True)
+        for k in sorted(first.tolist()):
+            unfit = over(self.measure(np.array([k])), LIMITS)
+            if unfit:
+                return Partition((), k, unfit)
+        return None
+
     def cut(self) -> Partition:
         many = (
             self.profile.max(initial=0) >= LIMITS["compartment_profiles"]
@@ -146,6 +166,7 @@ def plan(
     *,
     as_dense: bool = False,
     share: bool = False,
+    counted: bool = False,
     max_chips: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
@@ -154,21 +175,30 @@ def plan(
     Args:
         as_dense: encode every connection as nengo-loihi encodes a weight matrix: one axon per source, dense lists.
         share: use population axons for convolutions wherever possible, not only where they save memory.
+        counted: count synapses, whose weights may then be real numbers, and encode none: the cuts and findings are
+            those of integers that are 0 where these are, and differ from tap to tap of a kernel. Where a neuron alone
+            does not fit, nothing is cut.
         max_chips: what the board has; default what the chip's mesh can address.
         progress: called with the name of each population before it is cut.
     """
     hosts = {i.name for i in graph.inputs}
     cutters: dict[str, _Cutter] = {}
     wires = {
-        c.name: prepare(k, c, c.src in hosts, as_dense=as_dense, share=share) for k, c in enumerate(graph.connections)
+        c.name: prepare(k, c, c.src in hosts, as_dense=as_dense, share=share, counted=counted)
+        for k, c in enumerate(graph.connections)
     }
     findings: list[Finding] = []
     parts: dict[str, tuple[CoreImage, ...]] = {}
     for p in graph.populations:
-        if progress is not None:
-            progress(p.name)
         mine = tuple(wires[c.name] for c in graph.incoming(p.name))
         cutters[p.name] = _Cutter(p, mine, np.zeros(p.n, np.int64))
+        if counted and p.n and (unfit := cutters[p.name].alone()) is not None:
+            findings.extend(_unfit(p.name, unfit.neuron, o) for o in unfit.over)
+    if findings:
+        return Plan((), (), tuple(findings))
+    for p in graph.populations:
+        if progress is not None:
+            progress(p.name)
         parts[p.name] = _apply(cutters[p.name], findings)
     for _ in range(_ROUNDS):
         if findings:
@@ -192,12 +222,12 @@ def plan(
     sites = tuple(place([(x.population.name, len(x.cores)) for x in layers], spec.CORES_PER_CHIP))
     result = Plan(layers, sites, tuple(findings))
     available = spec.MAX_CHIPS if max_chips is None else max_chips
-    if result.n_chips > available:
+    if not findings and result.n_chips > available:  # what was not cut has no cores to count
         finding = Finding(
             "CHIPS", graph.name, f"the network needs {len(sites)} cores", resource="chips", needed=result.n_chips,
             available=available, remedy="use a larger board, or narrower layers",
         )  # fmt: skip
-        result = Plan(layers, sites, (*findings, finding))
+        result = Plan(layers, sites, (finding,))
     return result
 
 
@@ -216,7 +246,7 @@ def _slots(population: Population, parts: dict[str, tuple[CoreImage, ...]]) -> A
         (g.sources, spec.AXON_SLOTS[g.kind])
         for cores in parts.values()
         for core in cores
-        for g in core.groups
+        for g in core.axons
         if g.wires.connection.src == population.name
     ]
     return fan_out(population.n, reached)
@@ -224,7 +254,7 @@ def _slots(population: Population, parts: dict[str, tuple[CoreImage, ...]]) -> A
 
 def _with_outputs(core: CoreImage, slots: Array) -> CoreImage:
     usage = {**core.usage, "output_axons": int(slots[core.neurons].sum())}
-    return CoreImage(core.neurons, core.groups, core.formats, usage)
+    return CoreImage(core.neurons, core.axons, core.formats, usage)
 
 
 def _unfit(name: str, neuron: int | None, what: Over) -> Finding:

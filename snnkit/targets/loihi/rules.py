@@ -22,7 +22,7 @@
     COMPARTMENTS          one neuron alone needs more than a core has                        both
     CHIPS                 more chips than the board has                                      both
 
-Float graphs are checked for resources on a stand-in with the same synapses and parameters of no meaning.
+The synapses of float graphs are counted, see `plan`: of a weight it only matters whether it is 0.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ import numpy as np
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import Connection, Graph, Population
 from snnkit.graph.neurons import LI, LIF, CubaLIF, LoihiNeuron
-from snnkit.graph.synapses import Conv, Dense, LoihiWeightFormat, Sparse
+from snnkit.graph.synapses import Conv, Dense, LoihiWeightFormat
 from snnkit.targets import checks
 from snnkit.targets.loihi import spec
 
@@ -61,7 +61,7 @@ def check(graph: Graph, *, max_chips: int | None = None, resources: bool = True)
     if resources and not has_errors([f for f in findings if f.code in ("GRAPH", "NEURON", "DELAY_RANGE")]):
         from snnkit.targets.loihi.plan import plan
 
-        findings.extend(plan(_stand_in(graph), max_chips=max_chips).findings)
+        findings.extend(plan(_countable(graph), counted=True, max_chips=max_chips).findings)
     return findings
 
 
@@ -87,25 +87,14 @@ def _delay(graph: Graph, c: Connection, *, late_by: int) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _stand_in(graph: Graph) -> Graph:
-    """An integer graph with the same synapses, to be cut into cores. Parameters keep what is equal and what differs."""
+def _countable(graph: Graph) -> Graph:
+    """The graph as `plan` counts it: on the chip timeline, with parameters of no meaning that are equal everywhere."""
     fmt = LoihiWeightFormat()
     hosts = {i.name for i in graph.inputs}
 
     def connection(c: Connection) -> Connection:
-        synapse = c.synapse
-        if isinstance(synapse, Conv):
-            kernel = np.full(synapse.weight.shape, 2, np.int32)
-            kernel.reshape(-1)[: 2 * 127 : 2] = np.arange(2, 256, 2)[: kernel.reshape(-1)[: 2 * 127 : 2].size]
-            synapse = Conv(kernel, synapse.in_shape, synapse.stride, synapse.padding, synapse.dilation, synapse.groups)
-        elif isinstance(synapse, Dense):
-            synapse = Dense(np.where(synapse.weight != 0, 2, 0).astype(np.int32))
-        else:
-            matrix = synapse.matrix().copy()
-            matrix.data = np.full(matrix.data.shape, 2, np.int32)
-            synapse = Sparse(matrix)
         delay = np.maximum(c.delay, 0 if c.src in hosts else 1)
-        return Connection(c.name, c.src, c.dst, synapse, delay if delay.ndim else int(delay), fmt)
+        return Connection(c.name, c.src, c.dst, c.synapse, delay if delay.ndim else int(delay), fmt)
 
     def population(p: Population) -> Population:
         zero, one = np.zeros(p.n, np.int32), np.ones(p.n, np.int32)

@@ -91,6 +91,7 @@ CAPABILITIES = Capabilities(
     readouts=("count", "first", "mean", "max", "last"),
     rounding=0.01,
     variants=({"as_dense": True}, {"share": True}),
+    counted=True,
 )
 
 SOURCES: dict[str, str] = {

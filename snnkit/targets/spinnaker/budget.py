@@ -6,6 +6,7 @@ from snnkit.graph.findings import Finding
 from snnkit.targets.spinnaker import spec, words
 from snnkit.targets.spinnaker.machine import Chip
 from snnkit.targets.spinnaker.network import Network, PlacedCore
+from snnkit.targets.spinnaker.sizes import table_words
 
 LIMITS: dict[str, int] = {
     "neurons": spec.NEURONS_PER_CORE,
@@ -18,15 +19,16 @@ LIMITS: dict[str, int] = {
 
 def usage(core: PlacedCore) -> dict[str, int]:
     """What one core needs. SDRAM: rows, population table and parameters. DTCM: an estimate, see `dtcm_bytes`."""
-    regions = core.regions()
-    sdram = sum(4 * len(r) for r in regions.values())
     if core.binary == spec.SOURCE:
         return {"neurons": 0, "ring_slots": 0, "dtcm_bytes": 0, "sdram_bytes": 4 * core.n}
+    blocks = core.counts()
+    table = table_words(blocks)
+    size = table + sum(b.words for b in blocks) + sum(len(r) for r in core.parameters().values())
     return {
         "neurons": core.n,
         "ring_slots": ring_slots(core.most, core.delay_bits),
-        "dtcm_bytes": dtcm_bytes(core.n, core.most, core.delay_bits, len(regions["population_table"]), len(core.stdp)),
-        "sdram_bytes": sdram,
+        "dtcm_bytes": dtcm_bytes(core.n, core.most, core.delay_bits, table, len(core.stdp)),
+        "sdram_bytes": 4 * size,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from snnkit.targets.spinnaker import spec, words
+from snnkit.targets.spinnaker import sizes, spec, words
 from snnkit.targets.spinnaker.machine import Chip
 from snnkit.targets.spinnaker.schema import PLACEMENT, REGIONS, SpinnakerSection
 
@@ -21,7 +21,8 @@ class PlacedCore:
 
     `most`: neurons of the largest core of its population, which fixes the width of its indices. `raw`: parameters by
     name, int64 [n]. `key`: of neuron 0, or None if it sends nothing; `colour`: bits
-    below the neuron in it. `stdp`: words of that region.
+    below the neuron in it. `stdp`: words of that region. `counted`: what its blocks take, where there are none because
+    synapses were only counted.
     """
 
     chip: Chip
@@ -37,27 +38,34 @@ class PlacedCore:
     colour: int = spec.COLOUR_BITS
     blocks: list[words.Block] = field(default_factory=list)
     stdp: Array = field(default_factory=lambda: np.zeros(0, np.uint32))
+    counted: list[sizes.BlockCount] = field(default_factory=list)
 
     @property
     def n(self) -> int:
         """Neurons, or lines of a source."""
         return len(self.neurons)
 
-    def regions(self) -> dict[str, Array]:
-        """The words of each region."""
-        empty = np.zeros(0, np.uint32)
-        if self.binary == spec.SOURCE:
-            return dict.fromkeys(REGIONS, empty)
+    def counts(self) -> list[sizes.BlockCount]:
+        """What its blocks take."""
+        return [*self.counted, *(b.count for b in self.blocks)]
+
+    def parameters(self) -> dict[str, Array]:
+        """The words of each region but those of synapses."""
         keys = None if self.key is None else self.key + (np.arange(self.n) << self.colour)
-        table, matrix = words.encode_table(self.blocks, words.bits_for(self.most))
         return {
             "core_params": words.core_params(self.n, self.most, keys, self.shift, self.colour),
             "neuron_params": words.neuron_params(self.raw, self.binary != spec.DELTA),
             "synapse_params": words.synapse_params(self.n, self.most, self.delay_bits, self.shift),
-            "population_table": table,
-            "synaptic_matrix": matrix,
             "stdp_params": self.stdp,
         }
+
+    def regions(self) -> dict[str, Array]:
+        """The words of each region."""
+        if self.binary == spec.SOURCE:
+            return dict.fromkeys(REGIONS, np.zeros(0, np.uint32))
+        table, matrix = words.encode_table(self.blocks, words.bits_for(self.most))
+        mine = {**self.parameters(), "population_table": table, "synaptic_matrix": matrix}
+        return {name: mine[name] for name in REGIONS}
 
 
 @dataclass(eq=False)

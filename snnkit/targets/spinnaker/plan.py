@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from snnkit.errors import did_you_mean
 from snnkit.graph.findings import Finding
+from snnkit.graph.geometry import by_source
 from snnkit.graph.model import Connection, Graph, Population
 from snnkit.graph.neurons import SpinnakerNeuron
 from snnkit.graph.synapses import SpinnakerPair, SpinnakerWeightFormat
 from snnkit.targets.spinnaker import spec, words
-from snnkit.targets.spinnaker.budget import LIMITS, dtcm_bytes, over_budget, usage
-from snnkit.targets.spinnaker.machine import Chip, chips_of, cores_of
+from snnkit.targets.spinnaker.budget import LIMITS, over_budget, usage
+from snnkit.targets.spinnaker.machine import Chip
 from snnkit.targets.spinnaker.network import Network, PlacedCore
+from snnkit.targets.spinnaker.nodes import Node, cut, delay_bits, give_keys, options, sites_of
 from snnkit.targets.spinnaker.pair_rule import PairRule
 from snnkit.targets.spinnaker.routes import Stream, build_routes
+from snnkit.targets.spinnaker.sizes import BlockCount
 
 Array = np.ndarray[Any, Any]
 
@@ -26,49 +27,23 @@ PLASTIC_ROW_MAX = 252
 """Synapses of a row of which some learn: two words of state, a weight and a control of half a word each."""
 
 
-@dataclass(eq=False)
-class _Node:
-    """A port or population cut into cores of at most `most` neurons, with the space of its keys."""
-
-    name: str
-    n: int
-    most: int
-    population: Population | None
-    places: list[tuple[Chip, int]] = field(default_factory=list)
-    key: int = 0
-
-    @property
-    def count(self) -> int:
-        return -(-self.n // self.most)
-
-    @property
-    def shift(self) -> int:
-        """Where the number of the core begins in a key."""
-        return words.bits_for(self.most) + spec.COLOUR_BITS
-
-    @property
-    def core_bits(self) -> int:
-        return (self.count - 1).bit_length()
-
-    @property
-    def mask(self) -> int:
-        return 0xFFFFFFFF & ~((1 << (self.shift + self.core_bits)) - 1)
-
-    def slice_of(self, core: int) -> Array:
-        return np.arange(core * self.most, min((core + 1) * self.most, self.n))
-
-
 def place(
-    graph: Graph, *, board: str | None = None, neurons_per_core: int | None = None
+    graph: Graph, *, board: str | None = None, neurons_per_core: int | None = None, counted: bool = False
 ) -> tuple[Network | None, list[Finding]]:
-    """Cut, place, give keys and route. Without errors among the findings there is a network."""
-    findings = _options(board, neurons_per_core)
+    """Cut, place, give keys and route. Without errors among the findings there is a network.
+
+    Args:
+        graph: an integer graph on the chip timeline.
+        board: None for the smallest with enough cores. neurons_per_core: at most so many.
+        counted: count synapses, whose weights may then be real numbers, and write no rows: what cores, chips and
+            routers need is the same.
+    """
+    findings = options(board, neurons_per_core)
     if findings:
         return None, findings
-    nodes, findings = _cut(graph, neurons_per_core)
-    board, more = _sites(nodes, board)
-    findings += more
-    findings += _keys(nodes)
+    nodes = cut(graph, neurons_per_core)
+    board, findings = sites_of(nodes, board)
+    findings += give_keys(nodes)
     if findings:
         return None, findings
     assert board is not None
@@ -81,7 +56,10 @@ def place(
     reached: dict[tuple[str, int], list[tuple[Chip, int]]] = {}
     for p in graph.populations:
         mine = cores[first[p.name] : first[p.name] + by_name[p.name].count]
-        findings += _synapses(graph, p, mine, by_name, reached)
+        if counted:
+            _count(graph, p, mine, by_name, reached)
+        else:
+            findings += _synapses(graph, p, mine, by_name, reached)
     streams = [
         Stream(node.places[k][0], node.key | k << node.shift, 0xFFFFFFFF & ~((1 << node.shift) - 1),
                tuple(reached.get((node.name, k), ())))
@@ -94,45 +72,6 @@ def place(
     host = _host_keys(graph, by_name, first, reached)
     network = Network(board, cores, host, routes, {p.name: p.n for p in graph.populations})
     return network, findings + over_budget(network)
-
-
-def _options(board: str | None, neurons_per_core: int | None) -> list[Finding]:
-    findings = []
-    if board is not None and board not in spec.BOARDS:
-        findings.append(
-            Finding("BOARD", "the network", f"there is no board {board!r}{did_you_mean(board, spec.BOARDS)}",
-                    resource="board", remedy=f"use {', '.join(spec.BOARDS)}, or none for the smallest that is enough")
-        )  # fmt: skip
-    if neurons_per_core is not None and not 1 <= neurons_per_core <= spec.NEURONS_PER_CORE:
-        findings.append(
-            Finding("NEURONS", "the network", f"{neurons_per_core} neurons on a core", resource="neurons per core",
-                    needed=neurons_per_core, available=spec.NEURONS_PER_CORE,
-                    remedy=f"use 1 to {spec.NEURONS_PER_CORE}")
-        )  # fmt: skip
-    return findings
-
-
-def _cut(graph: Graph, neurons_per_core: int | None) -> tuple[list[_Node], list[Finding]]:
-    findings: list[Finding] = []
-    nodes = [
-        _Node(i.name, i.n, min(neurons_per_core or spec.SOURCE_LINES, spec.SOURCE_LINES, i.n), None)
-        for i in graph.inputs
-    ]
-    for p in graph.populations:
-        bits = delay_bits(graph, p)
-        most = min(neurons_per_core or spec.NEURONS_PER_CORE, spec.NEURONS_PER_CORE, p.n)
-        most = min(most, 1 << max(spec.INDEX_BITS_MAX - spec.RECEPTOR_BITS - bits, 0))
-        while most > 1 and dtcm_bytes(most, most, bits, 1024, 0) > spec.DTCM_BYTES:
-            most //= 2
-        nodes.append(_Node(p.name, p.n, most, p))
-    return nodes, findings
-
-
-def delay_bits(graph: Graph, p: Population) -> int:
-    """Bits of the ring buffer that holds the longest delay into a population."""
-    assert isinstance(p.neuron, SpinnakerNeuron)
-    longest = max((c.max_delay for c in graph.incoming(p.name)), default=1)
-    return max(words.bits_for(max(longest, 1)), p.neuron.delay_bits)
 
 
 def pair_of(c: Connection) -> SpinnakerPair | None:
@@ -155,37 +94,7 @@ def _region(pair: SpinnakerPair | None) -> Array:
     return PairRule(tables, lengths, pair.shifts, np.array(pair.limits, np.int64), back, form).region()
 
 
-def _sites(nodes: Sequence[_Node], board: str | None) -> tuple[str | None, list[Finding]]:
-    """Give every core a place, chip after chip, on the smallest board that has enough."""
-    need = sum(node.count for node in nodes)
-    for name in [board] if board else list(spec.BOARDS):
-        sites = [(chip, p) for chip in chips_of(name) for p in cores_of(name, chip)]
-        if len(sites) >= need:
-            free = iter(sites)
-            for node in nodes:
-                node.places = [next(free) for _ in range(node.count)]
-            return name, []
-    return None, [
-        Finding("CORES", "the network", f"{need} cores", resource="cores", needed=need, available=len(sites),
-                remedy="use a larger board, or more neurons per core, or a smaller network")
-    ]  # fmt: skip
-
-
-def _keys(nodes: Sequence[_Node]) -> list[Finding]:
-    at = 0
-    for node in sorted(nodes, key=lambda m: -(m.shift + m.core_bits)):
-        size = 1 << (node.shift + node.core_bits)
-        node.key = at
-        at += size
-    if at > 1 << 32:
-        return [
-            Finding("KEYS", "the network", "its neurons have more keys than 32 bits hold", resource="keys", needed=at,
-                    available=1 << 32, remedy="a smaller network")
-        ]  # fmt: skip
-    return []
-
-
-def _cores(graph: Graph, node: _Node) -> list[PlacedCore]:
+def _cores(graph: Graph, node: Node) -> list[PlacedCore]:
     sends = bool(graph.outgoing(node.name))
     made = []
     for k, (chip, p) in enumerate(node.places):
@@ -210,7 +119,7 @@ def _cores(graph: Graph, node: _Node) -> list[PlacedCore]:
 
 
 def _synapses(
-    graph: Graph, p: Population, cores: Sequence[PlacedCore], nodes: Mapping[str, _Node],
+    graph: Graph, p: Population, cores: Sequence[PlacedCore], nodes: Mapping[str, Node],
     reached: dict[tuple[str, int], list[tuple[Chip, int]]],
 ) -> list[Finding]:  # fmt: skip
     """Blocks of every core of a population: one per source, excitatory and inhibitory synapses in one row."""
@@ -243,6 +152,23 @@ def _synapses(
     return findings
 
 
+def _count(
+    graph: Graph, p: Population, cores: Sequence[PlacedCore], nodes: Mapping[str, Node],
+    reached: dict[tuple[str, int], list[tuple[Chip, int]]],
+) -> None:  # fmt: skip
+    """What `_synapses` would write for every core of a population that does not learn."""
+    sources = dict.fromkeys(c.src for c in graph.incoming(p.name))
+    for src in sources:
+        node, mine = nodes[src], [c.synapse for c in graph.incoming(p.name) if c.src == src]
+        for core in cores:
+            row = sum((by_source(s, core.neurons) for s in mine), np.zeros(node.n, np.int64))
+            for first in range(0, int(row.max(initial=0)), spec.ROW_WORDS_MAX):
+                length = min(int(row.max()) - first, spec.ROW_WORDS_MAX)
+                core.counted.append(BlockCount(node.key, node.mask, node.n, length))
+            for k in np.unique(np.flatnonzero(row) // node.most):
+                reached.setdefault((src, int(k)), []).append((core.chip, core.p))
+
+
 def _table(connections: Sequence[Connection]) -> tuple[Array, ...]:
     """(source, target, word, delay, receptor, plastic) of all synapses that learn or are not zero, by target."""
     parts = []
@@ -262,7 +188,7 @@ def _table(connections: Sequence[Connection]) -> tuple[Array, ...]:
 
 
 def _host_keys(
-    graph: Graph, nodes: Mapping[str, _Node], first: Mapping[str, int],
+    graph: Graph, nodes: Mapping[str, Node], first: Mapping[str, int],
     reached: Mapping[tuple[str, int], Sequence[tuple[Chip, int]]],
 ) -> Array:  # fmt: skip
     """(port, line, core, key) of every line whose core reaches a neuron."""

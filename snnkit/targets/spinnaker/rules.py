@@ -34,7 +34,7 @@ import numpy as np
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import Connection, Graph, Population
 from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF, SpinnakerNeuron
-from snnkit.graph.synapses import Sparse, SpinnakerWeightFormat
+from snnkit.graph.synapses import SpinnakerWeightFormat
 from snnkit.targets import checks
 from snnkit.targets.spinnaker import spec, throughput
 from snnkit.targets.spinnaker.rules_learning import check_pairs
@@ -68,7 +68,7 @@ def check(
     if resources and not has_errors([f for f in findings if f.code in ("GRAPH", "NEURON", "DELAY_RANGE")]):
         from snnkit.targets.spinnaker.plan import place
 
-        findings.extend(place(_stand_in(graph), board=board, neurons_per_core=neurons_per_core)[1])
+        findings += place(_countable(graph), board=board, neurons_per_core=neurons_per_core, counted=True)[1]
         findings.extend(throughput.findings(graph, rates, neurons_per_core))
     return findings
 
@@ -94,16 +94,14 @@ def _delay(c: Connection) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _stand_in(graph: Graph) -> Graph:
-    """An integer graph with the same synapses, to be placed; its parameters have no meaning."""
+def _countable(graph: Graph) -> Graph:
+    """The graph as `place` counts it: on the chip timeline, with parameters of no meaning."""
     late = 1 if _min_input_delay(graph) == 0 else 0
     hosts = {i.name for i in graph.inputs}
 
     def connection(c: Connection) -> Connection:
-        matrix = c.synapse.matrix().copy()
-        matrix.data = np.where(matrix.data != 0, 1, 0).astype(np.int32)
         delay = np.max(np.maximum(np.asarray(c.delay) + (late if c.src in hosts else 0), 1), initial=1)
-        return Connection(c.name, c.src, c.dst, Sparse(matrix), int(delay), SpinnakerWeightFormat())
+        return Connection(c.name, c.src, c.dst, c.synapse, int(delay), SpinnakerWeightFormat())
 
     def population(p: Population) -> Population:
         one = np.full(p.n, spec.ONE, np.int32)

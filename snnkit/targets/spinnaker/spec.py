@@ -82,6 +82,7 @@ CAPABILITIES = Capabilities(
     readouts=("count", "first", "mean", "max", "last"),
     rounding=0.002,  # 0 to 0.03 % of the neuron-steps of 40 random networks at a time, 440 in all, were measured
     variants=({"neurons_per_core": 7}, {"board": "SpiNN-5"}),
+    counted=True,
 )
 
 SOURCES: dict[str, str] = {

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from snnkit.graph.findings import Finding
+from snnkit.graph.geometry import fan_in
 from snnkit.graph.model import Graph, Population
 from snnkit.targets.spinnaker import spec, words
 
@@ -48,11 +49,13 @@ def _load(graph: Graph, p: Population, rates: Mapping[str, Array], neurons_per_c
     gates = {i.name for i in graph.inputs if i.gate_from is not None}
     each = np.zeros(p.n)
     for c in graph.incoming(p.name):
+        rate = rates.get(c.src)
+        if rate is None:
+            each += fan_in(c.synapse) * (1.0 if c.src in gates else spec.ASSUMED_RATE)
+            continue
         m = sp.csr_matrix(c.synapse.matrix())
         used = sp.csr_matrix(((m.data != 0).astype(np.float64), m.indices, m.indptr), shape=m.shape)
-        assumed = np.full(m.shape[1], 1.0 if c.src in gates else spec.ASSUMED_RATE)
-        rate = rates.get(c.src)
-        each += used @ (assumed if rate is None else np.asarray(rate, np.float64).reshape(-1))
+        each += used @ np.asarray(rate, np.float64).reshape(-1)
     longest = max((c.max_delay for c in graph.incoming(p.name)), default=1)
     slots = 1 << max(spec.INDEX_BITS_MAX - spec.RECEPTOR_BITS - words.bits_for(max(longest, 1)), 0)
     most = max(min(neurons_per_core or spec.NEURONS_PER_CORE, spec.NEURONS_PER_CORE, p.n, slots), 1)
@@ -60,7 +63,8 @@ def _load(graph: Graph, p: Population, rates: Mapping[str, Array], neurons_per_c
 
 
 def _busiest(each: Array, per_core: int) -> float:
-    return float(max((each[k : k + per_core].sum() for k in range(0, len(each), per_core)), default=0.0))
+    cores = np.pad(each, (0, -len(each) % per_core)).reshape(-1, per_core)
+    return float(cores.sum(axis=1).max(initial=0.0))
 
 
 def findings(

@@ -18,7 +18,7 @@ import numpy as np
 from snnkit.emulator.rows import ragged
 from snnkit.errors import DescriptorError
 from snnkit.targets.images import FIX
-from snnkit.targets.spinnaker import spec
+from snnkit.targets.spinnaker import sizes, spec
 
 Array = np.ndarray[Any, Any]
 
@@ -60,6 +60,14 @@ class Block:
     synapses: Synapses
     colour_bits: int = spec.COLOUR_BITS
 
+    @property
+    def count(self) -> sizes.BlockCount:
+        """What it takes."""
+        learns = self.synapses.plastic.astype(bool)
+        plastic, fixed = (np.bincount(self.synapses.row[w], minlength=self.n_rows) for w in (learns, ~learns))
+        length = int(sizes.row_lengths(plastic, fixed).max(initial=0))
+        return sizes.BlockCount(self.key, self.mask, self.n_rows, length)
+
 
 # ---------------------------------------------------------------------------------------------------------------- rows
 def encode_rows(block: Block, target_bits: int) -> tuple[Array, int]:
@@ -69,10 +77,8 @@ def encode_rows(block: Block, target_bits: int) -> tuple[Array, int]:
     plastic = s.plastic.astype(bool)
     count_p = np.bincount(s.row[plastic], minlength=n)
     count_f = np.bincount(s.row[~plastic], minlength=n)
-    words_p = np.where(count_p > 0, 2 + (count_p + 1) // 2, 0)
-    words_c = (count_p + 1) // 2
-    length = int((words_p + count_f + words_c).max(initial=0))
-    stride = max(length, 1) + spec.ROW_HEADER_WORDS
+    words_p = sizes.plastic_words(count_p)
+    stride = sizes.stride(int(sizes.row_lengths(count_p, count_f).max(initial=0)))
     out = np.zeros(n * stride, np.int64)
     start = np.arange(n) * stride
     out[start] = words_p
