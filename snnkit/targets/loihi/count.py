@@ -2,7 +2,7 @@
 
 A tile of a convolution is a box of channels, rows and columns. Which source pixels reach it, with how many synapses and
 from which slot to which, is a product over the axes; pixels share a population axon's list where the same taps reach
-the same places. Weights are taken to be other than zero, and those of different taps to differ.
+the same places. No weight of a kernel is taken to be zero, and no two of them equal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from snnkit.targets.loihi.axons import (
     population_base,
 )
 from snnkit.targets.loihi.encode import encode
-from snnkit.targets.loihi.wires import TAP_MANTISSAS, Wires
+from snnkit.targets.loihi.wires import Wires
 
 Array = np.ndarray[Any, Any]
 
@@ -39,7 +39,7 @@ def count(
     synapse = wires.connection.synapse
     if isinstance(synapse, Dense):
         return _dense(wires, synapse, neurons, uniform)
-    if isinstance(synapse, Conv) and int(np.prod(synapse.weight.shape[2:])) <= len(TAP_MANTISSAS):
+    if isinstance(synapse, Conv):
         box = _box(neurons, synapse.out_shape)
         if box is not None:
             return _conv(wires, synapse, box, pop16_left, uniform)
@@ -112,7 +112,7 @@ class _Reach(NamedTuple):
     source: Array
     first: Array
     last: Array
-    count: Array
+    number: Array
     taps: Array
 
 
@@ -146,7 +146,7 @@ def _conv(wires: Wires, conv: Conv, box: _Box, pop16_left: int, uniform: bool) -
         return channel[:, None, None] * plane + row[None, :, None] * width + column[None, None, :]
 
     first, last = slots(begin, y.first, x.first), slots(end - 1, y.last, x.last)
-    number = (end - begin)[:, None, None] * (y.count[:, None] * x.count)[None]
+    number = (end - begin)[:, None, None] * (y.number[:, None] * x.number)[None]
     delay = int(wires.register)
     lists = discrete_lists(
         wires, first.reshape(-1), last.reshape(-1), number.reshape(-1), delay, uniform=uniform, core=size

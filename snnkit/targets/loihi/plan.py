@@ -176,8 +176,8 @@ def plan(
         as_dense: encode every connection as nengo-loihi encodes a weight matrix: one axon per source, dense lists.
         share: use population axons for convolutions wherever possible, not only where they save memory.
         counted: count synapses, whose weights may then be real numbers, and encode none: the cuts and findings are
-            those of integers that are 0 where these are, and differ from tap to tap of a kernel. Where a neuron alone
-            does not fit, nothing is cut.
+            those of integers that are 0 where these are (in kernels nowhere), if no two of a kernel are equal. Where
+            a neuron alone does not fit, nothing is cut.
         max_chips: what the board has; default what the chip's mesh can address.
         progress: called with the name of each population before it is cut.
     """

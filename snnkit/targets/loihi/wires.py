@@ -17,8 +17,7 @@ Array = np.ndarray[Any, Any]
 
 CODE_SHIFT = 10  # a synapse as one number: delay register above the mantissa plus an offset
 CODE_OFFSET = 1 << (CODE_SHIFT - 1)
-TAP_MANTISSAS = np.concatenate([np.arange(2, 256, 2), np.arange(-256, 0, 2)])
-"""Mantissas of a kernel of which only the shape is known: those that 8 bits tell apart, without 0."""
+WEIGHT_SHIFT = 16  # above delay and mantissa, the number of a weight that is only counted
 
 
 def stored_mantissa(mantissa: Array, fmt: LoihiWeightFormat) -> Array:
@@ -65,19 +64,18 @@ class Wires:
 
 
 def _counted(wires: Wires, neurons: Array) -> sp.csr_matrix:
-    """Codes of a few neurons of a connection that is only counted: a kernel's taps differ, other weights are equal."""
+    """Codes of a few neurons of a connection that is only counted: no two weights of a kernel are taken to be equal."""
     synapse, delay = wires.connection.synapse, wires.register
     if isinstance(synapse, Conv):
         index, source, place = conv_rows(synapse, neurons)
-        tap = index % int(np.prod(synapse.weight.shape[2:]))
-        code = _code(TAP_MANTISSAS[tap % len(TAP_MANTISSAS)], delay)
+        code = (index + 1) << WEIGHT_SHIFT | _code(np.ones(len(index), np.int64), delay)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=len(neurons)))])
         return sp.csr_matrix((code, source, indptr), shape=(len(neurons), synapse.n_src))
     matrix = rows_of(synapse, neurons)
     if isinstance(delay, np.ndarray):
         place = np.repeat(np.arange(len(neurons)), np.diff(matrix.indptr))
         delay = delay[neurons][place, matrix.indices]
-    code = _code(np.full(matrix.nnz, TAP_MANTISSAS[0]), delay)
+    code = _code(np.ones(matrix.nnz, np.int64), delay)
     return sp.csr_matrix((code, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
@@ -99,7 +97,7 @@ def prepare(
     if isinstance(synapse, Conv) and not as_dense:
         grid = (synapse.in_shape[0], synapse.in_shape[1] * synapse.in_shape[2])
     if counted:
-        return Wires(number, connection, from_host, None, grid)
+        return Wires(number, connection, from_host, None, grid, as_dense, share)
     if isinstance(synapse, Dense):
         mantissa = stored_mantissa(synapse.weight, fmt)
         delay = np.broadcast_to(np.asarray(connection.delay, np.int64) - late, mantissa.shape)
@@ -124,4 +122,4 @@ def mantissa_of(code: Array) -> Array:
 
 
 def delay_of(code: Array) -> Array:
-    return code >> CODE_SHIFT
+    return (code & ((1 << WEIGHT_SHIFT) - 1)) >> CODE_SHIFT
