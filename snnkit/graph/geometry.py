@@ -37,6 +37,12 @@ class Axis:
         """The source pixel of each output position and tap [len(out), taps]; outside 0..size-1 there is padding."""
         return out[:, None] * self.stride + np.arange(self.taps)[None, :] * self.dilation - self.before
 
+    def alike(self, begin: int, end: int) -> tuple[int, int, int]:
+        """Equal for ranges of output positions that see the source alike, up to a shift."""
+        low = begin * self.stride - self.before
+        high = (end - 1) * self.stride + (self.taps - 1) * self.dilation - self.before
+        return end - begin, begin if low < 0 else -1, end if high >= self.size else -1
+
     def valid(self, out: Array) -> Array:
         """Which taps of each output position lie inside the source [len(out), taps]."""
         at = self.source(out)

@@ -7,7 +7,7 @@ profiles than a core has, into runs of neurons sorted by parameters. The search 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ def partition(
     *,
     order: Array | None = None,
     slots: str = "compartments",
+    each: Mapping[str, Array] | None = None,
 ) -> Partition:
     """Tiles that fit.
 
@@ -50,19 +51,24 @@ def partition(
         limits: what a core has.
         order: all neurons in an order in which neighbours go well together; default by number.
         slots: the resource that counts neurons, checked before `measure` is asked.
+        each: resources that add up over neurons, by what each needs [n]; `measure` gives them too, but later.
     """
     n = int(np.prod(shape))
     natural = np.arange(n, dtype=np.int64)
     most = int(limits.get(slots, n))
 
+    def possible(neurons: Array) -> bool:
+        return len(neurons) <= most and all(need[neurons].sum() <= limits[name] for name, need in (each or {}).items())
+
     def feasible(neurons: Array) -> bool:
-        return len(neurons) <= most and fits(measure(neurons), limits)
+        return possible(neurons) and fits(measure(neurons), limits)
 
     if n == 0:
         return Partition(())
     if feasible(natural):
         return Partition((natural,))
-    grid = _grid(shape, feasible, measure, limits, most) if len(shape) == 3 else None
+    least = max((-(-int(need.sum()) // max(limits[name], 1)) for name, need in (each or {}).items()), default=0)
+    grid = _grid(shape, possible, feasible, measure, limits, most, least) if len(shape) == 3 else None
     if grid is not None and order is None:
         return Partition(grid)
     runs = _runs(natural if order is None else order, feasible, most)
@@ -97,22 +103,26 @@ def _runs(order: Array, feasible: Callable[[Array], bool], most: int) -> tuple[A
 
 
 def _grid(
-    shape: tuple[int, ...], feasible: Callable[[Array], bool], measure: Measure, limits: Usage, most: int
-) -> tuple[Array, ...] | None:
-    """The smallest grid of equal tiles that fits; among equal numbers the one whose tiles need the least of a core."""
+    shape: tuple[int, ...], possible: Callable[[Array], bool], feasible: Callable[[Array], bool], measure: Measure,
+    limits: Usage, most: int, least: int,
+) -> tuple[Array, ...] | None:  # fmt: skip
+    """The smallest grid of equal tiles that fits; among equal numbers the one whose tiles need the least of a core.
+
+    Fewer than `least` tiles cannot fit.
+    """
     c, h, w = shape
     fewest = -(-(c * h * w) // most)
-    for count in range(fewest, max(MORE_TILES * fewest, 2 * MORE_TILES) + 1):
+    for count in range(max(fewest, least), max(MORE_TILES * fewest, 2 * MORE_TILES) + 1):
         ranked: list[tuple[float, tuple[int, int, int]]] = []
         for cuts in _factors(count, (c, h, w)):
             tile = _tile(shape, cuts, tuple(k // 2 for k in cuts))
-            if len(tile) <= most:
+            if possible(tile):
                 usage = measure(tile)
                 if fits(usage, limits):
                     ranked.append((sum(usage.get(k, 0) / max(v, 1) for k, v in limits.items()), cuts))
         for _, cuts in sorted(ranked)[:RANKED]:
             tiles = tuple(_tile(shape, cuts, index) for index in np.ndindex(*cuts))
-            if all(feasible(t) for t in tiles):
+            if all(possible(t) for t in tiles) and all(feasible(t) for t in tiles):
                 return tiles
     return None
 
@@ -130,5 +140,11 @@ def _factors(count: int, limits: tuple[int, int, int]) -> list[tuple[int, int, i
 
 def _tile(shape: tuple[int, ...], cuts: tuple[int, ...], index: tuple[int, ...]) -> Array:
     """Neuron numbers of one tile of a grid, channels first."""
-    axes = [np.array_split(np.arange(size), k)[i] for size, k, i in zip(shape, cuts, index)]
-    return np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), shape).ravel().astype(np.int64)
+    c, y, x = (np.arange(*_piece(size, k, i), dtype=np.int64) for size, k, i in zip(shape, cuts, index))
+    return ((c[:, None, None] * shape[1] + y[:, None]) * shape[2] + x).reshape(-1)
+
+
+def _piece(size: int, pieces: int, k: int) -> tuple[int, int]:
+    """Begin and end of piece k of nearly equal ones, the longer first."""
+    each, longer = divmod(size, pieces)
+    return k * each + min(k, longer), (k + 1) * each + min(k + 1, longer)

@@ -12,7 +12,10 @@ Array = np.ndarray[Any, Any]
 
 def fan_out(n: int, reached: Iterable[tuple[Array, int]]) -> Array:
     """Output slots of n source neurons [n], from (source neurons, slots each) per target core and axon group."""
-    slots = np.zeros(n, np.int64)
+    by_slots: dict[int, list[Array]] = {}
     for sources, each in reached:
-        np.add.at(slots, sources, each)
+        by_slots.setdefault(each, []).append(sources)
+    slots = np.zeros(n, np.int64)
+    for each, parts in by_slots.items():
+        slots += each * np.bincount(np.concatenate(parts), minlength=n)
     return slots

@@ -7,6 +7,7 @@ the same places. No weight of a kernel is taken to be zero, and no two of them e
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -135,6 +136,19 @@ def _conv(wires: Wires, conv: Conv, box: _Box, pop16_left: int, uniform: bool) -
     y, x = _reach(rows, *box.rows), _reach(columns, *box.columns)
     if not y.source.size or not x.source.size:
         return None
+    key = (box.channels, rows.alike(*box.rows), columns.alike(*box.columns), pop16_left, uniform)
+    if key not in wires.known:
+        wires.known[key] = _box_count(wires, conv, box, y, x, pop16_left, uniform)
+    per_out, per_in = conv.out_shape[0] // conv.groups, conv.in_shape[0] // conv.groups
+    low, high = box.channels[0] // per_out, (box.channels[1] - 1) // per_out + 1
+    channel = np.arange(low * per_in, high * per_in)
+    _, h, w = conv.in_shape
+    sources = ((channel[:, None, None] * h + y.source[None, :, None]) * w + x.source[None, None, :]).reshape(-1)
+    return replace(wires.known[key], sources=sources)
+
+
+def _box_count(wires: Wires, conv: Conv, box: _Box, y: _Reach, x: _Reach, pop16_left: int, uniform: bool) -> AxonCount:
+    """What a box needs; its sources are left out."""
     width = box.columns[1] - box.columns[0]
     plane = width * (box.rows[1] - box.rows[0])
     (low, high), size = box.channels, plane * (box.channels[1] - box.channels[0])
@@ -147,26 +161,22 @@ def _conv(wires: Wires, conv: Conv, box: _Box, pop16_left: int, uniform: bool) -
 
     first, last = slots(begin, y.first, x.first), slots(end - 1, y.last, x.last)
     number = (end - begin)[:, None, None] * (y.number[:, None] * x.number)[None]
-    delay = int(wires.register)
+    delay, none = int(wires.register), np.zeros(0, np.int64)
     lists = discrete_lists(
         wires, first.reshape(-1), last.reshape(-1), number.reshape(-1), delay, uniform=uniform, core=size
     )
-    channel = np.arange(groups[0] * per_in, (groups[-1] + 1) * per_in)
-    _, h, w = conv.in_shape
-    sources = ((channel[:, None, None] * h + y.source[None, :, None]) * w + x.source[None, None, :]).reshape(-1)
-    discrete = AxonCount(
-        wires, spec.DISCRETE, len(sources), lists.words * per_in, lists.formats, delay, sources
-    )  # all channels of a group look alike
+    channels = len(groups) * per_in  # those of a group look alike
+    words = lists.words * per_in
+    discrete = AxonCount(wires, spec.DISCRETE, number.size * per_in, words, lists.formats, delay, none)
 
     def population(kind: int) -> AxonCount | None:
-        if len(channel) > atoms_max(kind) or (number != number[:1]).any():
+        if channels > atoms_max(kind) or (number != number[:1]).any():
             return None
         base = population_base(first[0], kind)
         fmt = list_format(wires, delay, spec.SPARSE, int((last[-1] - base).max()))
         taps = y.taps[:, None] * (int(x.taps.max()) + 1) + x.taps[None, :]
-        look = np.stack([taps.reshape(-1), (first[0] - base).reshape(-1)], 1)
-        _, shown = np.unique(look, axis=0, return_index=True)
-        length = len(channel) * number[0].reshape(-1)[shown]
-        return AxonCount(wires, kind, number[0].size, int(list_words(fmt, length).sum()), (fmt,), delay, sources)
+        _, shown = np.unique((taps * (size + 1) + first[0] - base).reshape(-1), return_index=True)
+        length = channels * number[0].reshape(-1)[shown]
+        return AxonCount(wires, kind, number[0].size, int(list_words(fmt, length).sum()), (fmt,), delay, none)
 
     return cheapest(discrete, (population(kind) for kind in POPULATION), wires.share, pop16_left)

@@ -158,7 +158,7 @@ class _Cutter:
             or self.threshold.max(initial=0) >= LIMITS["threshold_profiles"]
         )
         order = np.lexsort((np.arange(self.population.n), self.profile, self.threshold)) if many else None
-        return partition(self.population.shape, self.measure, LIMITS, order=order)
+        return partition(self.population.shape, self.measure, LIMITS, order=order, each={"output_axons": self.slots})
 
 
 def plan(
@@ -203,20 +203,21 @@ def plan(
     for _ in range(_ROUNDS):
         if findings:
             break
+        slots = _slots(graph, parts)
         again = []
         for p in graph.populations:
-            slots = _slots(p, parts)
-            if any(slots[core.neurons].sum() > LIMITS["output_axons"] for core in parts[p.name]):
+            if any(slots[p.name][core.neurons].sum() > LIMITS["output_axons"] for core in parts[p.name]):
                 again.append(p.name)
-                cutters[p.name].slots = slots
+                cutters[p.name].slots = slots[p.name]
         if not again:
             break
         for name in again:
             parts[name] = _apply(cutters[name], findings)
     else:
         findings.append(_no_routes(graph, parts))
+    slots = _slots(graph, parts)
     layers = tuple(
-        Layer(p, cutters[p.name].wires, tuple(_with_outputs(c, _slots(p, parts)) for c in parts[p.name]))
+        Layer(p, cutters[p.name].wires, tuple(_with_outputs(c, slots[p.name]) for c in parts[p.name]))
         for p in graph.populations
     )
     sites = tuple(place([(x.population.name, len(x.cores)) for x in layers], spec.CORES_PER_CHIP))
@@ -240,16 +241,15 @@ def _apply(cutter: _Cutter, findings: list[Finding]) -> tuple[CoreImage, ...]:
     return images
 
 
-def _slots(population: Population, parts: dict[str, tuple[CoreImage, ...]]) -> Array:
-    """Output slots that each neuron of a population needs."""
-    reached = [
-        (g.sources, spec.AXON_SLOTS[g.kind])
-        for cores in parts.values()
-        for core in cores
-        for g in core.axons
-        if g.wires.connection.src == population.name
-    ]
-    return fan_out(population.n, reached)
+def _slots(graph: Graph, parts: dict[str, tuple[CoreImage, ...]]) -> dict[str, Array]:
+    """Output slots that each neuron needs, by population [n]."""
+    reached: dict[str, list[tuple[Array, int]]] = {p.name: [] for p in graph.populations}
+    for cores in parts.values():
+        for core in cores:
+            for g in core.axons:
+                if g.wires.connection.src in reached:
+                    reached[g.wires.connection.src].append((g.sources, spec.AXON_SLOTS[g.kind]))
+    return {p.name: fan_out(p.n, reached[p.name]) for p in graph.populations}
 
 
 def _with_outputs(core: CoreImage, slots: Array) -> CoreImage:
@@ -271,8 +271,9 @@ def _unfit(name: str, neuron: int | None, what: Over) -> Finding:
 
 
 def _no_routes(graph: Graph, parts: dict[str, tuple[CoreImage, ...]]) -> Finding:
+    slots = _slots(graph, parts)
     worst = max(
-        ((int(_slots(p, parts)[c.neurons].sum()), p.name) for p in graph.populations for c in parts[p.name]),
+        ((int(slots[p.name][c.neurons].sum()), p.name) for p in graph.populations for c in parts[p.name]),
         default=(0, graph.name),
     )
     code, remedy = _CODES["output_axons"]

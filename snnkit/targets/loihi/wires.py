@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,8 @@ class Wires:
     `grid` is (channels, pixels) of the source if population axons are possible. `as_dense`: every source gets a dense
     list over the whole core, zeros included, as nengo-loihi does for a weight matrix. `share`: use population axons
     where possible, not only where they need less memory. `codes` is None where synapses are only counted
-    (see `count`): their weights are real numbers, of which it only matters which are zero.
+    (see `count`): their weights are real numbers, of which it only matters which are zero. `known`: counts of tiles
+    that are alike.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Wires:
     grid: tuple[int, int] | None
     as_dense: bool = False
     share: bool = False
+    known: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def format(self) -> LoihiWeightFormat:
