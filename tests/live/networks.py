@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,7 +29,9 @@ def events(n: int, us: int, side: int = SIDE, seed: int = 0, start: int = 0) -> 
     return made
 
 
-def write(path: Path, target: str = "loihi", convolution: bool = True, steps: int = 6, rule: str = "last") -> Path:
+def write(
+    path: Path, target: str = "loihi", convolution: bool = True, steps: int = 6, rule: Literal["count", "last"] = "last"
+) -> Path:
     """A descriptor: events of 9 x 9 pixels in steps of 1 ms, four classes."""
     rng = np.random.default_rng(1)
     size = 2 * SIDE * SIDE

@@ -48,9 +48,9 @@ def live(**options: Any) -> Stepper:
     return Stepper((SIDE, SIDE), Fraction(1000), **{"lateness": 2000, "speed": 1.0, **options})
 
 
-def taken(stepper: Stepper) -> list[tuple[int, int]]:
+def taken(stepper: Stepper) -> list[tuple[Any, int]]:
     """(step, events) of all steps that are closed; ("anew", 0) where the network begins anew."""
-    found: list[Any] = []
+    found: list[tuple[Any, int]] = []
     while (closed := stepper.take(7)) is not None:
         found += [("anew", 0)] if closed.restart else enumerate(closed.events.tolist(), closed.first)
     return found
@@ -128,8 +128,9 @@ def test_late_depends_on_arrivals_only(delays: list[int], ticks: list[int], late
     newest, last = -1, 0
     for arrival, t in came:
         first = (t - 10_000) // 1000 if first is None else first
-        silent = best is not None and arrival - last >= lateness
-        edge = max(first, (arrival + best - lateness) // 1000) if silent else first
+        edge = first
+        if best is not None and arrival - last >= lateness:  # silence
+            edge = max(first, (arrival + best - lateness) // 1000)
         first = max(edge, first)
         late += t // 1000 < first
         if t // 1000 >= first and t > newest:
@@ -173,9 +174,9 @@ def test_a_clock() -> None:
     assert fast.time(START + MS) == 5000
 
 
-def play(stepper: Stepper, ms: range, showed: int) -> list[tuple[int, int]]:
+def play(stepper: Stepper, ms: range, showed: int) -> list[tuple[Any, int]]:
     """An event every ms, of a sensor whose clock shows `showed` ms at the first."""
-    steps: list[tuple[int, int]] = []
+    steps: list[tuple[Any, int]] = []
     for k, m in enumerate(ms):
         stepper.push(tick(m))
         stepper.push(sent([(showed + k) * 1000], m))

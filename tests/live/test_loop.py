@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_a_model_streams_as_in_one_batch(trained: Path, chunk: int, size: int) -
 @pytest.mark.parametrize("target", ["loihi", "truenorth", "spinnaker"])
 @pytest.mark.parametrize("reset", ["none", "window"])
 def test_an_emulator_streams_as_in_one_batch(target: str, reset: Any, tmp_path: Path) -> None:
-    rule = "count" if target == "truenorth" else "last"
+    rule: Literal["count", "last"] = "count" if target == "truenorth" else "last"
     path = write(tmp_path / "a.snnx", target, convolution=target == "loihi", rule=rule)
     recording = events(3000, 30_000)
     recorded, seen = Recorded(open_network(path)), Seen()
@@ -204,7 +204,9 @@ def test_every_event_is_accounted_for(
 class Failing:
     """A source that fails after its first chunk."""
 
-    name, sensor_size, live, speed = "failing", None, False, None
+    name, live = "failing", False
+    sensor_size: tuple[int, int] | None = None
+    speed: float | None = None
 
     def __init__(self) -> None:
         self.malformed, self.closed = Malformed(), False

@@ -49,7 +49,7 @@ def count(
 
 def alike(population: Population, wires: tuple[Wires, ...]) -> Array:
     """A number per neuron [n], equal only where neurons alone on a core need the same of it."""
-    kinds = [np.zeros(population.n, np.int64)]
+    kinds = []
     for w in wires:
         synapse = w.connection.synapse
         if isinstance(synapse, Conv):
@@ -64,8 +64,10 @@ def alike(population: Population, wires: tuple[Wires, ...]) -> Array:
         else:
             matrix = synapse.matrix().tocsr()
             kinds.append(np.diff(matrix.indptr))
-    _, number = np.unique(np.stack(kinds, 1), axis=0, return_inverse=True)
-    return np.asarray(number.reshape(-1))
+    number = np.zeros(population.n, np.int64)
+    for kind in kinds:
+        _, number = np.unique(number * (int(kind.max(initial=0)) + 1) + kind, return_inverse=True)
+    return number.reshape(-1)
 
 
 # -------------------------------------------------------------------------------------------------------------- dense
