@@ -121,6 +121,13 @@ class Leaves(Windows):
             return linear_leak(m, each)
         if kind is snn.LI:
             return LI(each(m.decay))
+        if kind is snn.ALIF:
+            self.error(
+                "ADAPTIVE_THRESHOLD", path, "its threshold rises with its spikes, and no chip here has such a neuron",
+                "train with snn.LIF or snn.CubaLIF in its place (a Recurrent of them remembers, too), or run the "
+                "model in torch",
+            )  # fmt: skip
+            return None
         if isinstance(m, OwnNeuron):
             self.error("OWN_NEURON", path, f"its step {name_of(m.function)} ({where_defined(m.function)}) is "
                         "a neuron of your own, and no chip computes it",

@@ -41,6 +41,19 @@ def test_branch_and_call_are_found_together_with_file_and_line() -> None:
         to_graph(Branching(), (4,))
 
 
+@pytest.mark.parametrize(
+    ("layer", "where"), [(snn.ALIF(), "1"), (snn.Recurrent(snn.ALIF(), snn.Linear(3, 3)), "1.neuron")]
+)
+def test_an_adaptive_threshold_is_refused_by_name_with_what_to_use_instead(layer: nn.Module, where: str) -> None:
+    model = snn.Sequential(snn.Linear(4, 3), layer, snn.Linear(3, 2), snn.LI()).eval()
+    graph, findings = to_graph(model, (4,), strict=False)
+    assert graph is None
+    assert [(f.code, f.where, f.severity) for f in findings] == [("ADAPTIVE_THRESHOLD", where, "error")]
+    assert "snn.LIF or snn.CubaLIF" in findings[0].remedy
+    with pytest.raises(FindingsError, match=f"ADAPTIVE_THRESHOLD.*{where}"):
+        to_graph(model, (4,))
+
+
 class Looping(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.stack(list(x))
