@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,22 +16,36 @@ from snnkit.errors import FindingsError, GraphError, UsageError
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import Graph
 from snnkit.graph.neurons import CubaLIF
-from snnkit.graph.run import Trace, run
+from snnkit.graph.run import run
 from snnkit.passes import add_lag, gate_bias, loop_findings
 from snnkit.passes.split_host import Split, split_host
 from snnkit.targets import registry
 from snnkit.targets.base import Target
 from snnkit.targets.host import lower_host
 from snnkit.targets.manifest import build_manifest
+from snnkit.validation.chip_graph import Array, Bias, ChipGraph, Progress, Samples, WholeTrace, rasters
 
 if TYPE_CHECKING:
     import torch
 
-Array = np.ndarray[Any, Any]
-Progress = Callable[[str, int, int], None]
-Bias = Literal["gated", "register"]
-Samples = Array | Mapping[str, Array]
-"""Frames [T, B, features…] of the one input, or by input name."""
+__all__ = [
+    "BINNING",
+    "HOST_PARTS",
+    "Bias",
+    "ChipGraph",
+    "Progress",
+    "Samples",
+    "WholeTrace",
+    "check_graph",
+    "check_model",
+    "check_place",
+    "chip_timeline",
+    "graph_to_chip",
+    "rasters",
+    "resolve",
+    "to_chip",
+    "write_descriptor",
+]
 
 BINNING = "cut the recording into T bins and send one spike per pixel and polarity that saw an event in the bin"
 HOST_PARTS = (
@@ -44,73 +57,6 @@ HOST_PARTS = (
 def resolve(target: Target | str) -> Target:
     """A target, or the target of that name."""
     return registry.get(target) if isinstance(target, str) else target
-
-
-@dataclass(frozen=True)
-class ChipGraph:
-    """A model in the chip's integers, with everything that was said on the way.
-
-    `float_graph` is the whole on the model's timeline, `graph` holds the integers of the chip's part on the chip's
-    timeline; `split` has what the host runs, None where the chip runs everything.
-    """
-
-    float_graph: Graph
-    graph: Graph
-    report: list[dict[str, Any]] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    split: Split | None = None
-
-    @property
-    def layers(self) -> list[str]:
-        """All layers in the order of evaluation, those on the host included."""
-        host = self.split or Split(None, self.graph, None)
-        parts = (host.before, self.graph, host.after)
-        return [p.name for part in parts if part is not None for p in part.populations]
-
-    def run(self, samples: Samples, *, record: Sequence[str] = (), progress: Progress | None = None) -> WholeTrace:
-        """The integers and the host's part by `graph/run.py`, on samples [T, B, …]; the second opinion."""
-        inputs = rasters(self.float_graph, samples)
-        split = self.split or Split(None, self.graph, None)
-        parts: list[Trace] = []
-        rows: dict[str, Array] = dict(inputs)
-        for part in (split.before, self.graph, split.after):
-            if part is None:
-                continue
-            tick = None if progress is None else (lambda done, of: progress("vectors", done, of))
-            mine = {i.name: rows[i.name] for i in part.inputs if i.gate_from is None}
-            parts.append(run(part, mine, record=record, progress=tick))
-            rows |= {p.name: parts[-1].aligned(p.name) for p in part.populations}
-        return WholeTrace(inputs, tuple(parts))
-
-
-@dataclass(frozen=True, eq=False)
-class WholeTrace:
-    """What `ChipGraph.run` did: inputs [T, B, n], and the traces of the parts, host, chip, host."""
-
-    inputs: dict[str, Array]
-    parts: tuple[Trace, ...]
-
-    @property
-    def ticks(self) -> int:
-        """The longest part."""
-        return max(p.ticks for p in self.parts)
-
-    def spikes(self) -> dict[str, Array]:
-        """By layer [ticks, B, n]; the host's are silent behind the sample."""
-        return {n: _longer(s, self.ticks) for p in self.parts for n, s in p.spikes.items()}
-
-    def aligned(self, what: Literal["s", "v"] = "s") -> dict[str, Array]:
-        """By layer [T, B, n], each on its own steps."""
-        return {q.name: p.aligned(q.name, what) for p in self.parts for q in p.graph.populations}
-
-    def answer(self) -> Array | None:
-        """The class per sample, of the last part that reads one out."""
-        found = [p for p in self.parts if p.graph.readout is not None]
-        return found[-1].answer() if found else None
-
-
-def _longer(trace: Array, ticks: int) -> Array:
-    return np.concatenate([trace, np.zeros((ticks - len(trace), *trace.shape[1:]), trace.dtype)])
 
 
 def chip_timeline(graph: Graph, bias: Bias = "gated") -> Graph:
@@ -264,36 +210,6 @@ def _rates(graph: Graph, inputs: Mapping[str, Array], progress: Progress | None)
     rates = {name: s.mean(axis=(0, 1)) for name, s in {**trace.spikes, **inputs}.items()}
     rates |= {i.name: np.ones(i.n) for i in graph.inputs if i.gate_from is not None}
     return rates
-
-
-def rasters(graph: Graph, samples: Samples) -> dict[str, Array]:
-    """Samples [T, B, features…] as uint8 rasters [T, B, n] by input name.
-
-    Raises:
-        UsageError: one array for several inputs, an input without samples, or values that no host could send.
-    """
-    data = {i.name: i for i in graph.inputs if i.gate_from is None}
-    names = list(data)
-    if not isinstance(samples, Mapping):
-        if len(names) != 1:
-            raise UsageError(f"the model has the inputs {', '.join(names)}", fix="give a dict of samples by input name")
-        samples = {names[0]: samples}
-    missing = [n for n in names if n not in samples]
-    if missing:
-        raise UsageError(f"no samples for the input {missing[0]!r}")
-    return {n: _raster(n, np.asarray(samples[n]), i.max_count) for n, i in data.items()}
-
-
-def _raster(name: str, samples: Array, most: int) -> Array:
-    out = samples.reshape(*samples.shape[:2], -1).astype(np.uint8)
-    if samples.dtype not in (np.bool_, np.uint8) and not np.array_equal(out, samples.reshape(out.shape)):
-        raise UsageError(
-            f"the samples of {name!r} are no whole numbers from 0 to {most}", fix="bin the events as counts"
-        )
-    if out.size and out.max() > most:
-        raise UsageError(f"the samples of {name!r} go up to {out.max()}, the network takes up to {most}",
-                         fix="bin the events as binary frames")  # fmt: skip
-    return out
 
 
 def check_place(path: str | Path) -> Path:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from snnkit.targets import _template, register, registry, unregister
 from snnkit.targets.base import Target
-from snnkit.validation.conformance import SHARE, Outcome, damaged_files, hostile_images, try_random
+from snnkit.validation.bad_files import damaged_files, hostile_images
+from snnkit.validation.conformance import SHARE, Outcome, try_random
 from snnkit.validation.random_graphs import EVERYTHING
 
 

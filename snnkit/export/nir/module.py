@@ -7,7 +7,7 @@ loops run step by step in a `Loop`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ from torch import nn
 from snnkit import nn as snn
 from snnkit.errors import GraphError
 from snnkit.export.nir import loops, synapses
-from snnkit.export.nir.kernels import kernel_of
-from snnkit.export.nir.layers import Loop, Network, Part, Reshape
+from snnkit.export.nir.layers import Loop, Network, Part
 from snnkit.export.nir.model import Array
 from snnkit.export.nir.reader import read
 from snnkit.export.nir.synapses import Shape
+from snnkit.export.nir.torch_layers import layers_of, one_to_one, reshaped, set_values
 from snnkit.graph.model import Connection, Graph, Population
 from snnkit.graph.neurons import LI, LIF, CubaLI, CubaLIF, Neuron
-from snnkit.graph.synapses import Conv, Dense, Pool
+from snnkit.graph.synapses import Dense
 from snnkit.surrogate import Surrogate
 
 MOST_INPUTS = 4
@@ -202,9 +202,9 @@ class _Maker:
             source = self.graph.inputs[0]
             linear = snn.Linear(source.n, p.n)
             nn.init.zeros_(linear.weight)
-            _set(linear.bias, bias)
+            set_values(linear.bias, bias)
             flat: list[nn.Module] = [snn.Flatten()] if len(self.shapes[source.name]) > 1 else []
-            made = [*flat, linear, *_reshaped((p.n,), self.shapes[p.name])]
+            made = [*flat, linear, *reshaped((p.n,), self.shapes[p.name])]
             ways.append((source.name, tuple(self.put(f"synapses.{_word(p.name)}_bias", m) for m in made)))
         return ways
 
@@ -214,11 +214,11 @@ class _Maker:
         shape, goal = self.shapes[c.src], self.shapes[c.dst]
         ops = [op for op in synapses.operators(c.synapse) if not synapses.is_identity(op)]
         for k, op in enumerate(ops):
-            more, shape = _layer(op, shape, bias if k == len(ops) - 1 else None)
+            more, shape = layers_of(op, shape, bias if k == len(ops) - 1 else None)
             made += more
-        made += _reshaped(shape, goal)
+        made += reshaped(shape, goal)
         if bias is not None and not any(getattr(m, "bias", None) is not None for m in made):
-            made.append(_one_to_one(np.ones(int(np.prod(goal))), goal, bias))
+            made.append(one_to_one(np.ones(int(np.prod(goal))), goal, bias))
         return made
 
 
@@ -235,70 +235,3 @@ def _by_delay(c: Connection) -> list[tuple[int, Connection]]:
     return [
         (int(d), Connection(c.name, c.src, c.dst, Dense(np.where(c.delay == d, weight, 0)))) for d in np.unique(c.delay)
     ]
-
-
-def _set(parameter: Any, value: Array) -> None:
-    with torch.no_grad():
-        parameter.copy_(torch.from_numpy(np.ascontiguousarray(value, np.float32).reshape(tuple(parameter.shape))))
-
-
-def _reshaped(shape: Shape, goal: Shape) -> list[nn.Module]:
-    if shape == goal:
-        return []
-    return [snn.Flatten()] if len(goal) == 1 else [Reshape(goal)]
-
-
-def _one_to_one(factor: Array, shape: Shape, bias: Array | None) -> nn.Module:
-    layer = snn.OneToOne(shape, bias=bias is not None)
-    _set(layer.weight, factor)
-    if bias is not None:
-        _set(layer.bias, bias)
-    return layer
-
-
-def _layer(op: synapses.Op, shape: Shape, bias: Array | None) -> tuple[list[nn.Module], Shape]:
-    """The layers of an operator on features of this shape, and the features that they give."""
-    if synapses.is_diagonal(op):
-        return [_one_to_one(synapses.diagonal(op), shape, bias)], shape
-    if isinstance(op, Conv | Pool):
-        before: list[nn.Module] = []
-        if not synapses.spatial(op, shape):
-            before, shape = [Reshape(op.in_shape)], op.in_shape
-        layers, out = _convolution(op, shape, bias)
-        return [*before, *layers], out
-    flat: list[nn.Module] = [snn.Flatten()] if len(shape) > 1 else []
-    linear = snn.Linear(op.n_src, op.n_dst, bias=bias is not None)
-    _set(linear.weight, op.weight if isinstance(op, Dense) else op.matrix().toarray())
-    if bias is not None:
-        _set(linear.bias, bias)
-    return [*flat, linear], (op.n_dst,)
-
-
-def _convolution(op: Conv | Pool, shape: Shape, bias: Array | None) -> tuple[list[nn.Module], Shape]:
-    flat = len(shape) == 2
-    channels, height, width = op.out_shape
-    out = (channels, width) if flat else (channels, height, width)
-    top, bottom, left, right = op.padding
-    even = top == bottom >= 0 and left == right >= 0
-    if isinstance(op, Pool) and even:
-        kind: Callable[..., nn.Module] = snn.AvgPool2d if op.average else snn.SumPool2d
-        return [kind(op.kernel, op.stride, (top, left))], out
-    conv = op.as_conv() if isinstance(op, Pool) else op
-    weight, padding, dilation, groups = conv.weight, (top, left), conv.dilation, conv.groups
-    if not even:
-        kernel = kernel_of(conv, flat)
-        weight, padding, dilation, groups = kernel.weight, kernel.padding, kernel.dilation, 1
-    table = None if bias is None else bias.reshape(channels, -1)
-    whole = table is not None and bool(np.all(table == table[:, :1]))
-    size, stride = weight.shape[2:], conv.stride
-    arguments = (weight.shape[1] * groups, channels)
-    if flat:
-        layer: Any = snn.Conv1d(*arguments, size[1], stride[1], padding[1], dilation[1], groups, bias=whole)
-    else:
-        layer = snn.Conv2d(*arguments, size, stride, padding, dilation, groups, bias=whole)
-    _set(layer.weight, weight)
-    if whole:
-        assert table is not None
-        _set(layer.bias, table[:, 0])
-    more = [] if bias is None or whole else [_one_to_one(np.ones(bias.size), out, bias)]
-    return [layer, *more], out

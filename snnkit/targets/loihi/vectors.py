@@ -21,9 +21,10 @@ import numpy as np
 from snnkit.errors import ReplayFormatError, SnnkitError
 from snnkit.graph.model import Connection, Graph, Input, Population
 from snnkit.graph.neurons import LoihiNeuron
-from snnkit.graph.synapses import Conv, Dense, LoihiWeightFormat, Synapse
+from snnkit.graph.synapses import Dense, LoihiWeightFormat
 from snnkit.targets.loihi import spec as chip
-from snnkit.targets.vector_file import VectorFile, read_arrays, take_json
+from snnkit.targets.loihi.vector_kernels import LoihiFile, convolutions, whole
+from snnkit.targets.vector_file import read_arrays, take_json
 
 Array = np.ndarray[Any, Any]
 
@@ -68,17 +69,6 @@ class ReplayCase:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass(eq=False)
-class _File(VectorFile):
-    spec: dict[str, Any]
-
-    def take(self, name: str, shape: tuple[int, ...] | None = None, what: str = "") -> Array:
-        """As for every file; a single number is spread over a row of registers."""
-        if shape is not None and len(shape) == 1 and self.has(name) and self.arrays[name].size == 1:
-            return np.broadcast_to(super().take(name, None, what).reshape(-1), shape)
-        return super().take(name, shape, what)
-
-
 def recognise(path: str | os.PathLike[str]) -> bool:
     """True if the file's fields are those of this format, whatever its name."""
     try:
@@ -100,12 +90,12 @@ def _known(spec: Mapping[str, Any]) -> bool:
     )
 
 
-def _open(path: str | os.PathLike[str]) -> _File:
+def _open(path: str | os.PathLike[str]) -> LoihiFile:
     arrays = read_arrays(path)
     spec = take_json(arrays, "spec")
     if spec is None:
         raise ReplayFormatError(f"{path}: has no JSON description in a field `spec`", fix="see the format's page")
-    return _File(Path(path), arrays, spec)
+    return LoihiFile(Path(path), arrays, spec)
 
 
 def load(path: str | os.PathLike[str]) -> ReplayCase:
@@ -128,7 +118,7 @@ def load(path: str | os.PathLike[str]) -> ReplayCase:
     sizes = {h.name: h.n for h in hosts} | {p.name: p.n for p in populations}
     steps = _steps(file, hosts, populations)
     connections = _connections(file, sizes, {h.name for h in hosts}, unknown)
-    convs = _convolutions(file, connections, sizes, remarks)
+    convs = convolutions(file, connections, sizes, remarks)
     plain = tuple(c for c, _ in connections.values())
     shared = tuple(convs.get(k, c) for k, (c, _) in connections.items())
     name = str(file.spec.get("name") or file.path.stem)
@@ -169,17 +159,11 @@ def load(path: str | os.PathLike[str]) -> ReplayCase:
     )  # fmt: skip
 
 
-def _int(file: _File, where: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise file.fail(f"{where} is {value!r}, expected a whole number")
-    return value
-
-
-def _populations(file: _File, unknown: list[str]) -> tuple[list[Input], list[Population]]:
+def _populations(file: LoihiFile, unknown: list[str]) -> tuple[list[Input], list[Population]]:
     hosts: list[Input] = []
     populations: list[Population] = []
     for p in file.spec["populations"]:
-        name, n = str(p["name"]), _int(file, f"n of population {p['name']!r}", p["n"])
+        name, n = str(p["name"]), whole(file, f"n of population {p['name']!r}", p["n"])
         if n < 1:
             raise file.fail(f"population {name!r} has {n} neurons")
         unknown += [f"spec.populations.{name}.{k}" for k in p if k not in _POPULATION_KEYS]
@@ -195,7 +179,7 @@ def _populations(file: _File, unknown: list[str]) -> tuple[list[Input], list[Pop
                 for key, default in _REGISTERS.items()
             }
             settings: dict[str, Any] = {
-                key: _int(file, f"{key} of population {name!r}", p.get(key, default))
+                key: whole(file, f"{key} of population {name!r}", p.get(key, default))
                 for key, default in (
                     ("ds_offset", 1),
                     ("vmin", chip.vmin(23)),
@@ -209,9 +193,9 @@ def _populations(file: _File, unknown: list[str]) -> tuple[list[Input], list[Pop
     return hosts, populations
 
 
-def _steps(file: _File, hosts: list[Input], populations: list[Population]) -> int:
+def _steps(file: LoihiFile, hosts: list[Input], populations: list[Population]) -> int:
     if "T" in file.spec:
-        return _int(file, "T", file.spec["T"])
+        return whole(file, "T", file.spec["T"])
     for key in (*(f"in_{h.name}" for h in hosts), *(f"s_{p.name}" for p in populations)):
         if file.has(key):
             return len(file.arrays[key])
@@ -219,12 +203,12 @@ def _steps(file: _File, hosts: list[Input], populations: list[Population]) -> in
 
 
 def _connections(
-    file: _File, sizes: Mapping[str, int], hosts: set[str], unknown: list[str]
+    file: LoihiFile, sizes: Mapping[str, int], hosts: set[str], unknown: list[str]
 ) -> dict[int, tuple[Connection, int]]:
     """Connections by their id, with their position."""
     result: dict[int, tuple[Connection, int]] = {}
     for position, c in enumerate(file.spec["connections"]):
-        k = _int(file, "id of a connection", c.get("id", position))
+        k = whole(file, "id of a connection", c.get("id", position))
         unknown += [f"spec.connections.{k}.{key}" for key in c if key not in _CONNECTION_KEYS]
         for end in ("src", "dst"):
             if c[end] not in sizes:
@@ -235,14 +219,14 @@ def _connections(
         if file.has(f"W{k}") or not _has_kernel(file, k):
             weight = file.take(f"W{k}", shape, "weight mantissas").T.astype(np.int32)
         else:
-            weight = np.zeros((0, 0), np.int32)  # given by its kernel alone, see `_convolutions`
+            weight = np.zeros((0, 0), np.int32)  # given by its kernel alone, see `convolutions`
         late = 0 if c["src"] in hosts else 1
         delay: int | Array = late
         if c.get("has_delay", file.has(f"D{k}")):
             delay = file.take(f"D{k}", shape, "delays").T.astype(np.int64) + late
         fmt = LoihiWeightFormat(
             *(
-                _int(file, f"{key} of connection {k}", c.get(key, default))
+                whole(file, f"{key} of connection {k}", c.get(key, default))
                 for key, default in (("wgt_exp", 0), ("sign_mode", chip.MIXED), ("num_weight_bits", 8))
             )
         )
@@ -250,85 +234,12 @@ def _connections(
     return result
 
 
-def _has_kernel(file: _File, k: int) -> bool:
+def _has_kernel(file: LoihiFile, k: int) -> bool:
     return any(isinstance(c, dict) and c.get("conn") == k for c in file.spec.get("conv", []))
 
 
-def _convolutions(
-    file: _File, connections: dict[int, tuple[Connection, int]], sizes: Mapping[str, int], remarks: list[str]
-) -> dict[int, Connection]:
-    """Connections that are convolutions, as such, if their kernel gives exactly the file's matrix."""
-    result: dict[int, Connection] = {}
-    for entry in file.spec.get("conv", []):
-        k = _int(file, "conn of a convolution", entry.get("conn"))
-        if k not in connections:
-            raise file.fail(f"a convolution names the unknown connection {k}")
-        c, position = connections[k]
-        assert isinstance(c.synapse, Dense)
-        known = c.synapse.weight.size > 0
-        candidates = [s for s in _candidates(file, entry, k) if (s.n_dst, s.n_src) == (sizes[c.dst], sizes[c.src])]
-        fitting = [s for s in candidates if not known or np.array_equal(s.matrix().toarray(), c.synapse.weight)]
-        if not fitting:
-            if not known:
-                raise file.fail(f"connection {k} has no array W{k}, and its kernel does not fit the populations")
-            remarks.append(f"the kernel of connection {k} does not give W{k}; it is placed as a matrix only")
-            continue
-        if not known:
-            dense: Synapse = Dense(fitting[0].matrix().toarray().astype(np.int32))
-            c = Connection(c.name, c.src, c.dst, dense, c.delay, c.format)
-            connections[k] = (c, position)
-        delay = np.unique(c.delay)
-        if delay.size == 1:
-            result[k] = Connection(c.name, c.src, c.dst, fitting[0], int(delay[0]), c.format)
-        else:
-            remarks.append(f"connection {k} has a delay per synapse; its kernel is not shared")
-    return result
-
-
-def _candidates(file: _File, entry: Mapping[str, Any], k: int) -> list[Conv]:
-    """Readings of a convolution's fields: as stated, or with the paddings that its shapes allow."""
-    name = str(entry.get("kernel", f"K{k}"))
-    if not file.has(name) or file.arrays[name].ndim not in (3, 4):
-        raise file.fail(f"the kernel {name!r} of connection {k} is missing or has no shape [cin, cout, kh, kw]")
-    file.used.add(name)
-    kernel = file.arrays[name]
-    in_shape, out_shape = tuple(entry.get("in_shape", ())), tuple(entry.get("out_shape", ()))
-    if kernel.ndim == 3:
-        kernel = kernel[:, :, None]
-    if len(in_shape) == 2:
-        in_shape, out_shape = (in_shape[0], 1, in_shape[1]), (out_shape[0], 1, *out_shape[1:])
-    if len(in_shape) != 3 or len(out_shape) != 3:
-        raise file.fail(
-            f"the convolution of connection {k} needs `in_shape` and `out_shape` as [channels, rows, columns]"
-        )
-    stride, dilation = _pair(entry.get("stride", 1)), _pair(entry.get("dilation", 1))
-    weight = np.ascontiguousarray(np.swapaxes(kernel, 0, 1)).astype(np.int32)
-    axes = []
-    for axis in (0, 1):
-        reach = (out_shape[axis + 1] - 1) * stride[axis] + (kernel.shape[axis + 2] - 1) * dilation[axis] + 1
-        total = reach - in_shape[axis + 1]
-        sides = {(total // 2, total - total // 2), (total - total // 2, total // 2), (0, total), (total, 0)}
-        stated = entry.get("padding")
-        if isinstance(stated, int | list) and not isinstance(stated, bool):
-            side = _pair(stated)[axis]
-            sides.add((side, total - side))
-        axes.append(sorted(s for s in sides if total >= 0 or s == (0, total)))
-    groups = int(entry.get("groups", 1))
-    return [
-        Conv(w, (int(in_shape[0]), int(in_shape[1]), int(in_shape[2])), stride, (*rows, *columns), dilation, groups)
-        for w in (weight, np.ascontiguousarray(weight[:, :, ::-1, ::-1]))
-        for rows in axes[0]
-        for columns in axes[1]
-    ]
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    first, *rest = value if isinstance(value, list | tuple) else [value]
-    return int(first), int(rest[0] if rest else first)
-
-
 def _expected(
-    file: _File, populations: list[Population], connections: Mapping[int, tuple[Connection, int]], steps: int
+    file: LoihiFile, populations: list[Population], connections: Mapping[int, tuple[Connection, int]], steps: int
 ) -> dict[str, Array]:
     expected = {
         f"{what}_{p.name}": file.take(f"{what}_{p.name}", (steps, p.n), "expected trace")
@@ -345,7 +256,7 @@ def _expected(
 
 
 def _alternatives(
-    file: _File, populations: list[Population], connections: Mapping[int, tuple[Connection, int]]
+    file: LoihiFile, populations: list[Population], connections: Mapping[int, tuple[Connection, int]]
 ) -> dict[str, dict[str, Array]]:
     """`alt_<reference>_<array>` by reference; the array's name is the longest that fits, names may hold `_`."""
     known = [f"{w}_{p.name}" for p in populations for w in "suv"] + [f"Weff{k}" for k in connections]
@@ -361,7 +272,7 @@ def _alternatives(
     return result
 
 
-def _util(file: _File, key: str) -> dict[str, dict[str, int]]:
+def _util(file: LoihiFile, key: str) -> dict[str, dict[str, int]]:
     """nengo-loihi's counts; (used, available) pairs are read as used."""
     table = file.spec.get(key)
     if not isinstance(table, dict):
