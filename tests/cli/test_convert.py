@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -104,6 +105,23 @@ def test_a_cut_recording(recording: Path, tmp_path: Path, capsys: pytest.Capture
     assert main(["convert", str(cut), str(tmp_path / "b.npz"), "--partial"]) == 0
     assert "1 bytes at the end" in capsys.readouterr().out
     assert len(files.read(tmp_path / "b.npz")) == 499
+
+
+def test_a_disk_that_fills(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says so, and neither a part of the new file nor a loss of the old one is left."""
+    out = tmp_path / "out.npz"
+    out.write_bytes(b"mine")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(out))
+
+    monkeypatch.setattr("os.replace", full)
+    assert main(["convert", str(recording), str(out), "--force"]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert out.read_bytes() == b"mine"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.raw", "out.npz"]
 
 
 def test_help_needs_no_numpy() -> None:
