@@ -35,8 +35,8 @@ class Capabilities:
         rounding: the share of spikes that rounding may change in random networks; what they compute must survive.
         virtual_chips: seeds of virtual chips, with the mismatch of an analogue chip, that `draws=SEED` of the emulator
             runs; 0 for none.
-        counted: checks of float graphs count synapses from the layers' geometry and build none, whatever their number.
         variants: other arguments of `lower.LowerOptions` under which every network must give the same spikes.
+        counted: checks of float graphs count synapses from the layers' geometry and build none, whatever their number.
     """
 
     neurons: tuple[str, ...]
@@ -56,5 +56,5 @@ class Capabilities:
     exactness: Exactness = "integer"
     rounding: float = 0.02
     virtual_chips: int = 0
-    counted: bool = False
     variants: tuple[Mapping[str, Any], ...] = ()
+    counted: bool = False

@@ -115,7 +115,8 @@ def check_graph(
     except GraphError as error:
         return [Finding("HOST", ", ".join(host), error.what, remedy=error.fix)]
     loops = loop_findings(graph)
-    found = resolve(target).check(graph if loops else chip_timeline(graph, bias), resources=resources)
+    less = {} if resources else {"resources": False}
+    found = resolve(target).check(graph if loops else chip_timeline(graph, bias), **less)
     return [*found, *([] if has_errors(found) else loops)]
 
 
