@@ -73,6 +73,7 @@ def test_a_chip_that_does_not_count_is_not_asked_to_map_large_ones() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_those_of_their_papers_sizes() -> None:
     """Up to 15 billion synapses, in the memory that their weights take."""
     found = {

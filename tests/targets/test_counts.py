@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from snnkit.graph.findings import errors
 from snnkit.graph.geometry import by_source, fan_in, rows_of
-from snnkit.graph.model import Connection, Graph, Input, Population
-from snnkit.graph.neurons import BrainScales2Neuron, SpinnakerNeuron
+from snnkit.graph.model import Connection, Graph, Input, Population, Readout
+from snnkit.graph.neurons import LIF, BrainScales2Neuron, SpinnakerNeuron
 from snnkit.graph.synapses import Conv, Dense, IntegerFormat, LoihiWeightFormat, Sparse, SpinnakerWeightFormat, Synapse
+from snnkit.targets import registry
 from snnkit.targets.brainscales2 import plan as brainscales2
 from snnkit.targets.loihi import plan as loihi
 from snnkit.targets.spinnaker import budget, plan, spec
+from snnkit.validation.pipeline import chip_timeline
 from tests.targets.brainscales2.networks import neuron as analogue
 from tests.targets.loihi.networks import neuron as compartments
 
@@ -132,6 +135,7 @@ def test_loihi(graph: Graph, data: st.DataObject) -> None:
         whole = loihi.plan(graph, share=share, max_chips=chips)
         counted = loihi.plan(graph, share=share, max_chips=chips, counted=True)
     assert counted.findings == whole.findings
+    event(whole.findings[0].code if whole.findings else f"{min(len(whole.sites), 9)} cores")
     if not whole.findings:
         for a, b in zip(whole.layers, counted.layers, strict=True):
             for x, y in zip(a.cores, b.cores, strict=True):
@@ -160,6 +164,7 @@ def test_spinnaker(graph: Graph, data: st.DataObject) -> None:
         whole, said = plan.place(graph)
         counted, also = plan.place(graph, counted=True)
         assert also == said
+        event(said[0].code if said else "fits")
         if whole is None or counted is None:
             assert whole is counted
             return
@@ -188,7 +193,9 @@ def test_brainscales2(graph: Graph, data: st.DataObject) -> None:
 
     graph = for_chip(graph, cell, IntegerFormat(7), delay=0)
     ignore = ("bias",) if data.draw(st.booleans()) else ()
-    assert brainscales2.refused(graph, ignore=ignore) == list(brainscales2.plan(graph, ignore=ignore).findings)
+    found = brainscales2.refused(graph, ignore=ignore)
+    event(found[0].code if found else "fits")
+    assert found == list(brainscales2.plan(graph, ignore=ignore).findings)
 
 
 def test_a_loop_too_large_is_refused_alike() -> None:
@@ -203,3 +210,47 @@ def test_a_loop_too_large_is_refused_alike() -> None:
     found = brainscales2.refused(graph)
     assert [f.code for f in found] == ["LOOP_TOO_LARGE"]
     assert found == list(brainscales2.plan(graph).findings)
+
+
+# --------------------------------------------------------------------------------------------- checks of float graphs
+def real(graph: Graph) -> Graph:
+    """The network with LIF neurons and the weights as dyadic real numbers, which every quantiser keeps apart from 0."""
+
+    def synapse(c: Connection) -> Synapse:
+        s = c.synapse
+        if isinstance(s, Sparse):
+            return Sparse(sp.csr_matrix(s.weight / 256.0))
+        return replace(s, weight=s.weight / 256.0)
+
+    return graph.with_(
+        populations=tuple(
+            replace(p, neuron=LIF(np.full(p.n, 0.5, np.float32), np.ones(p.n, np.float32))) for p in graph.populations
+        ),
+        connections=tuple(replace(c, synapse=synapse(c), delay=0 if c.src != c.dst else 1) for c in graph.connections),
+        timeline="model", readout=Readout(graph.populations[-1].name, "count"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["loihi", "spinnaker", "brainscales2"])
+@settings(max_examples=25)
+@given(networks(), st.data())
+def test_a_check_of_real_weights_says_what_lowering_will_say(name: str, graph: Graph, data: st.DataObject) -> None:
+    """The road of an export: check the float graph; quantise, map and lower it anyway."""
+    target = registry.get(name)
+    graph = chip_timeline(real(graph))
+    with pytest.MonkeyPatch.context() as patch:
+        if name == "loihi" and data.draw(st.booleans()):
+            patch.setitem(loihi.LIMITS, "input_axons", data.draw(st.integers(3, 40)))
+        if name == "spinnaker":
+            patch.setattr(spec, "NEURONS_PER_CORE", data.draw(st.integers(2, 30)))
+            patch.setattr(spec, "BOARDS", {"SpiNN-3": (2, 2)})
+            patch.setattr(spec, "SDRAM_BYTES", data.draw(st.integers(500, 60_000)))
+            patch.setattr(spec, "ROUTER_ENTRIES", data.draw(st.integers(0, 12)))
+        said = [f for f in errors(target.check(graph)) if f.resource]
+        made = target.quantize(graph)
+        assert not errors(made.findings)
+        event(said[0].code if said else "fits")
+        lowered = [f for f in errors(target.lower(made.graph).findings) if f.resource]
+    assert [(f.code, f.where, f.needed, f.available) for f in said] == [
+        (f.code, f.where, f.needed, f.available) for f in lowered
+    ]
