@@ -13,11 +13,13 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
 
+from snnkit.kernels.address import at
+
 _HALF, _WHOLE, _NUMBER = ir.IntType(16), ir.IntType(32), ir.FloatType()
 
 
 def _low(values: Any) -> bool:
-    """Whether a row, or a number of it, is the bits of bfloat16."""
+    """Whether a row, an array or a number of it is the bits of bfloat16."""
     return isinstance(getattr(values, "dtype", values), types.Integer)
 
 
@@ -67,12 +69,12 @@ def held(typing_context, row, value):
 
 
 def read(x: Any, t: int, lo: int, n: int, room: Any) -> Any:
-    """x[t, lo : lo + n] as a row of numbers, in `room` where it has to be converted."""
+    """The row x[t, lo : lo + n] as numbers, in `room` where it has to be converted. Rows are addresses."""
     raise NotImplementedError
 
 
-def target(x: Any, t: int, lo: int, n: int, room: Any) -> Any:
-    """A row to compute x[t, lo : lo + n] in; `write` brings it there."""
+def target(x: Any, t: int, lo: int, room: Any) -> Any:
+    """A row to compute x[t, lo : …] in; `write` brings it there."""
     raise NotImplementedError
 
 
@@ -82,18 +84,22 @@ def write(source: Any, x: Any, t: int, lo: int, n: int) -> None:
 
 
 def _here(x, t, lo, n, room):
-    return x[t, lo : lo + n]
+    return at(x, t, lo)
 
 
 def _widen(x, t, lo, n, room):
-    half = x[t, lo : lo + n]
+    half = at(x, t, lo)
     for i in range(n):
         room[i] = wide(half[i])
-    return room[:n]
+    return room
 
 
-def _room(x, t, lo, n, room):
-    return room[:n]
+def _itself(x, t, lo, room):
+    return at(x, t, lo)
+
+
+def _room(x, t, lo, room):
+    return room
 
 
 def _nothing(source, x, t, lo, n):
@@ -101,7 +107,7 @@ def _nothing(source, x, t, lo, n):
 
 
 def _round(source, x, t, lo, n):
-    half = x[t, lo : lo + n]
+    half = at(x, t, lo)
     for i in range(n):
         half[i] = narrow(half, source[i])
 
@@ -112,8 +118,8 @@ def _read(x, t, lo, n, room):
 
 
 @overload(target)
-def _target(x, t, lo, n, room):
-    return _room if _low(x) else _here
+def _target(x, t, lo, room):
+    return _room if _low(x) else _itself
 
 
 @overload(write)
