@@ -1,16 +1,15 @@
-"""The pieces around a neuron in its kernel where nothing is around it. `norm_lif.around` has those of a norm and a pool.
+"""The pieces around a neuron in its kernel where nothing is around it; `norm_lif.around` has those of norm and pool.
 
-The body of the kernel gets them as arguments, with `around`, what they need to know: here nothing. It calls them for
+The body of the kernel takes them by the type of `around`, which is what they need to know: here None. It calls them for
 every block, n elements of x [T, M] from `lo` on, which become m neurons from `first` on and k outputs from `to` on; and
 for every step of it. `rows` is memory of the body's, whose first ROWS rows are theirs.
 """
 
-# mypy: disable-error-code="no-untyped-def,call-arg"
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 from snnkit.kernels.address import at
 from snnkit.kernels.bfloat16 import read, target, write
-from snnkit.kernels.cache import row
 
 ROWS = 7
 

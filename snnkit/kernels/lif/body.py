@@ -7,7 +7,7 @@ The pieces `elements`, `place`, `enter`, `room` and `leave` are those of `lif.al
 around the neurons there.
 """
 
-# mypy: disable-error-code="no-untyped-def,call-arg"
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 import importlib
@@ -17,8 +17,8 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from snnkit.kernels.address import allocate, at, release
-from snnkit.kernels.cache import PIECE, row
+from snnkit.kernels.address import allocate, at, release, take
+from snnkit.kernels.cache import piece, piece_options
 from snnkit.kernels.lif.alone import ROWS
 from snnkit.kernels.prefetch import ask_down, ask_up
 from snnkit.kernels.rows import (
@@ -52,7 +52,7 @@ def _piece(name: str) -> Any:
         place = "snnkit.kernels.lif.alone" if around is types.none else around.instance_class.__module__
         return getattr(importlib.import_module(place), name)
 
-    overload(stub, strict=False, jit_options=PIECE)(choose)
+    overload(stub, strict=False, jit_options=piece_options())(choose)
     return stub
 
 
@@ -60,7 +60,7 @@ elements, place, enter, room, leave = map(_piece, ("elements", "place", "enter",
 enter_back, room_back, leave_back = map(_piece, ("enter_back", "room_back", "leave_back"))
 
 
-@row
+@piece
 def forward(
     around,
     first,
@@ -84,7 +84,7 @@ def forward(
     one = decay.dtype.type(1)
     size = elements(around, block)
     rows, waits = allocate(ROWS + 3, size, one), allocate(1, size, np.int32(0))
-    a, th, v, wait = at(rows, ROWS, 0), at(rows, ROWS + 1, 0), at(rows, ROWS + 2, 0), at(waits, 0, 0)
+    (a, th, v), wait = take(rows, ROWS, 3), at(waits, 0, 0)
     for b in range(first, last):
         lo, n, own, m, to, k = place(around, b, block, width, rows)
         fill(decay, decay_repeat, own, m, a)
@@ -108,7 +108,7 @@ def forward(
     release(waits)
 
 
-@row
+@piece
 def backward(
     around,
     first,
@@ -142,8 +142,7 @@ def backward(
     plain = detach and not masked and grad_threshold.shape[0] == 0  # the usual case, in fewer passes
     size = elements(around, block)
     rows, waits = allocate(ROWS + 7 + (2 if masked else 1) * steps, size, one), allocate(1, size, np.int32(0))
-    a, th, v, g = at(rows, ROWS, 0), at(rows, ROWS + 1, 0), at(rows, ROWS + 2, 0), at(rows, ROWS + 3, 0)
-    gv, ga, gth, wait = at(rows, ROWS + 4, 0), at(rows, ROWS + 5, 0), at(rows, ROWS + 6, 0), at(waits, 0, 0)
+    (a, th, v, g, gv, ga, gth), wait = take(rows, ROWS, 7), at(waits, 0, 0)
     us = ROWS + 7
     on = us + steps if masked else us
     for b in range(first, last):

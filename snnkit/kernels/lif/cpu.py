@@ -1,6 +1,6 @@
 """LIF on the CPU, alone: `body` with nothing around it."""
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 from snnkit.kernels.cache import kernel

@@ -1,13 +1,13 @@
 """A batch norm in front of a neuron and an average pool behind it or between them: the pieces that `lif.body` calls."""
 
-# mypy: disable-error-code="no-untyped-def,call-arg"
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 from snnkit.kernels.address import at
 from snnkit.kernels.bfloat16 import read, target, write
-from snnkit.kernels.cache import row
+from snnkit.kernels.cache import piece
 from snnkit.kernels.norm_lif.rows import affine, pool, settle, spread
 from snnkit.kernels.rows import fill
 
@@ -51,17 +51,17 @@ def place(around, b, block, width, rows):
     return lo, n, lo, n, to, k
 
 
-@row
+@piece
 def _pooled(around):
     return around.height * around.width > 1
 
 
-@row
+@piece
 def _after(around):
     return _pooled(around) and not around.before
 
 
-@row
+@piece
 def _between(around):
     return _pooled(around) and around.before
 

@@ -4,7 +4,7 @@ A block is some rows of pooling windows (some elements where nothing is pooled) 
 gives, the membranes and the spikes never leave the cache. The backward pass recomputes them from the norm's input.
 """
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 import numpy as np

@@ -7,11 +7,11 @@ from numba.extending import intrinsic
 
 from snnkit.kernels.address import beyond
 from snnkit.kernels.bfloat16 import held, narrow, wide
-from snnkit.kernels.cache import row
+from snnkit.kernels.cache import piece, row
 
 
 @intrinsic
-def _fma(typing_context, a, b, c):
+def fused_multiply_add(typing_context, a, b, c):
     """a·b + c, rounded once."""
 
     def generate(context, builder, signature, args):
@@ -21,24 +21,18 @@ def _fma(typing_context, a, b, c):
 
 
 @row
-def fused_multiply_add(a, b, c):
-    """a·b + c, rounded once."""
-    return _fma(a, b, c)
-
-
-@row
 def affine(x, scale, shift, contract, y, n):
     """y = scale·x + shift; rounded once where `contract`, as torch's batch norm does where it is built so, and then to
     what x can hold."""
     if contract:
         for i in range(n):
-            y[i] = narrow(y, held(x, _fma(wide(x[i]), scale[i], shift[i])))
+            y[i] = narrow(y, held(x, fused_multiply_add(wide(x[i]), scale[i], shift[i])))
     else:
         for i in range(n):
             y[i] = narrow(y, held(x, wide(x[i]) * scale[i] + shift[i]))
 
 
-@row
+@piece
 def _count(n, one):
     """n in the type of `one`. (A product with an integer would be float64.)"""
     total = one - one
