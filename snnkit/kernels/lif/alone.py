@@ -26,7 +26,7 @@ def place(around, b, block, width, rows):
     return lo, n, lo, n, lo, n
 
 
-def enter(around, x, t, lo, n, rows, one):
+def enter(around, x, t, lo, n, rows):
     """The row that the neurons get in step t."""
     return read(x, t, lo, n, at(rows, 0, 0))
 
@@ -36,12 +36,12 @@ def room(around, s, t, to, rows):
     return target(s, t, to, at(rows, 1, 0))
 
 
-def leave(around, spikes, s, t, to, k, rows, one):
+def leave(around, spikes, s, t, to, k, rows):
     """That row to s [T, …]."""
     write(spikes, s, t, to, k)
 
 
-def enter_back(around, grad_s, t, to, k, rows, one):
+def enter_back(around, grad_s, t, to, k, rows):
     """The row of the spikes' gradient in step t, from that of s."""
     return read(grad_s, t, to, k, at(rows, 0, 0))
 
@@ -51,6 +51,6 @@ def room_back(around, grad_x, t, lo, rows):
     return target(grad_x, t, lo, at(rows, 1, 0))
 
 
-def leave_back(around, grad, grad_x, t, lo, n, m, rows, one):
+def leave_back(around, grad, grad_x, t, lo, n, m, rows):
     """That row to grad_x [T, M]."""
     write(grad, grad_x, t, lo, n)

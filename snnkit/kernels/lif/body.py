@@ -3,8 +3,8 @@
 Time runs inside a block, so what a block needs never leaves the cache. The backward pass keeps only the input and
 recomputes the membrane: 20 bytes of traffic per float32 element where nothing is around, both directions together.
 
-The pieces `elements`, `place`, `enter`, `room` and `leave` are those of `lif.alone`, or of another room for what is
-around the neurons there.
+What is around the neurons is up to the pieces `elements`, `place`, `enter`, `room` and `leave`, and their like for the
+way back: those of `lif.alone`, or of the module that the type of `around` is from.
 """
 
 # mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
@@ -61,7 +61,7 @@ enter_back, room_back, leave_back = map(_piece, ("enter_back", "room_back", "lea
 
 
 @piece
-def forward(
+def run(
     around,
     first,
     last,
@@ -94,13 +94,13 @@ def forward(
             load(wait0, own, m, wait)
         for t in range(steps):
             ask_down(x, t, lo, n)
-            now = enter(around, x, t, lo, n, rows, one)
+            now = enter(around, x, t, lo, n, rows)
             out = room(around, s, t, to, rows)
             if refractory == 0:
                 fire(now, a, th, to_zero, v, out, m, one)
             else:
                 fire_refractory(now, a, th, to_zero, refractory, v, wait, out, m, one)
-            leave(around, out, s, t, to, k, rows, one)
+            leave(around, out, s, t, to, k, rows)
         if refractory > 0:
             store(wait, own, m, wait_end)
         store(v, own, m, v_end)
@@ -109,7 +109,7 @@ def forward(
 
 
 @piece
-def backward(
+def run_back(
     around,
     first,
     last,
@@ -134,7 +134,7 @@ def backward(
     grad_decay,
     grad_threshold,
 ):
-    """Gradients of `forward`, grad_x [T, M] with respect to what `enter` gives; grad_v0, grad_decay and grad_threshold
+    """Gradients of `run`, grad_x [T, M] with respect to what `enter` gives; grad_v0, grad_decay and grad_threshold
     of the neurons are left out where empty."""
     steps, width = x.shape
     one = decay.dtype.type(1)
@@ -154,7 +154,7 @@ def backward(
             load(wait0, own, m, wait)
         for t in range(steps):
             ask_down(x, t, lo, n)
-            now, u = enter(around, x, t, lo, n, rows, one), at(rows, us + t, 0)
+            now, u = enter(around, x, t, lo, n, rows), at(rows, us + t, 0)
             if masked:
                 retrace_refractory(now, a, th, to_zero, refractory, v, wait, u, at(rows, on + t, 0), m, one)
             else:
@@ -170,7 +170,7 @@ def backward(
             u, act = at(rows, us + t, 0), at(rows, on + t, 0)
             ask_up(grad_s, t, to, k)
             ask_up(grad_x, t, lo, n)
-            gs, gx = enter_back(around, grad_s, t, to, k, rows, one), room_back(around, grad_x, t, lo, rows)
+            gs, gx = enter_back(around, grad_s, t, to, k, rows), room_back(around, grad_x, t, lo, rows)
             if plain:
                 detached_gradient(kind, peak, scale, gs, u, th, a, to_zero, gv, gx, m, one)
             else:
@@ -188,7 +188,7 @@ def backward(
                 else:
                     after_reset(at(rows, us + t - 1, 0), th, at(rows, on + t - 1, 0), masked, to_zero, v, m, one)
                 add_product(gx, v, ga, m)
-            leave_back(around, gx, grad_x, t, lo, n, m, rows, one)
+            leave_back(around, gx, grad_x, t, lo, n, m, rows)
         store(gv, own, m, grad_v0)
         store(ga, own, m, grad_decay)
         store(gth, own, m, grad_threshold)
