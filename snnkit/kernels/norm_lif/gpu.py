@@ -39,16 +39,13 @@ def _first_pixel(p, short, inner, HIGH: tl.constexpr, ACROSS: tl.constexpr, NARR
     memory, None where pixels are."""
     if HIGH * ACROSS == 1:
         return p
-    else:
-        row, rest = _divide(p, short, NARROW)
-        if ACROSS == 1:
-            along = rest
-        elif inner is None:
-            along = rest * ACROSS
-        else:
-            column, channel = _divide(rest, inner, NARROW)
-            along = column * ACROSS * inner + channel
-        return row * (short * ACROSS * HIGH) + along
+    elif inner is None:
+        row, column = _divide(p, short, NARROW)
+        return row * (short * ACROSS * HIGH) + column * ACROSS
+    else:  # p itself is divided, since the compiler sees neighbours in what is left of neighbours, but no further
+        window, channel = _divide(p, inner, NARROW)
+        row, column = _divide(window, short // inner, NARROW)
+        return row * (short * ACROSS * HIGH) + column * (ACROSS * inner) + channel
 
 
 @triton.jit
@@ -61,15 +58,13 @@ def _first_pixels(p, short, HIGH: tl.constexpr, NARROW: tl.constexpr):
 @triton.jit
 def _window(m, short, inner, HIGH: tl.constexpr, ACROSS: tl.constexpr, NARROW: tl.constexpr):
     """The window of pixel m, by offsets."""
-    row, rest = _divide(m, short * ACROSS, NARROW)
-    if ACROSS == 1:
-        along = rest
-    elif inner is None:
-        along = rest // ACROSS
+    if inner is None:
+        row, column = _divide(m, short * ACROSS, NARROW)
+        return row // HIGH * short + column // ACROSS
     else:
-        column, channel = _divide(rest, inner, NARROW)
-        along = column // ACROSS * inner + channel
-    return row // HIGH * short + along
+        pixel, channel = _divide(m, inner, NARROW)
+        row, column = _divide(pixel, short // inner * ACROSS, NARROW)
+        return row // HIGH * short + column // ACROSS * inner + channel
 
 
 @triton.jit
@@ -215,8 +210,11 @@ def forward(
         at = _first_pixel(p, short, inner, HIGH, ACROSS, NARROW)
     line = 0 if short is None else short * ACROSS
     step = 1 if inner is None else inner
-    scale = _spread(scale_ptr, channels, repeat, at, inside, NARROW)
-    shift = _spread(shift_ptr, channels, repeat, at, inside, NARROW)
+    first = _first_pixel(p, short, inner, HIGH, ACROSS, NARROW)
+    scale = _spread(scale_ptr, channels, repeat, first, whole, NARROW)
+    shift = _spread(shift_ptr, channels, repeat, first, whole, NARROW)
+    if PAIRS:
+        scale, shift = tl.interleave(scale, scale), tl.interleave(shift, shift)
     if BEFORE:
         decay = parameter(decay_ptr, decay_count, decay_repeat, p, whole, NARROW)
         threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, p, whole, NARROW)
@@ -339,7 +337,7 @@ def backward(
     if BEFORE:
         pixels = width * SIZE
     else:
-        pooled = width // SIZE
+        pooled = groups.to(tl.int64) // SIZE * WIDE  # a row of windows is a multiple of WIDE
     if BEFORE and PAIRS:
         at = tl.program_id(0).to(tl.int64) * TILE + tl.arange(0, TILE)
         there = at < 2 * width

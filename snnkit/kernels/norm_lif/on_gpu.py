@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from snnkit.kernels.norm_lif.op import Plan
 
 
+REGISTERS = 40
+"""Of a thread of the kernel forward, so that 12 warps of every quarter of a multiprocessor are in flight."""
+
+
 def terms(mean: Tensor, rate: Tensor, gain: Tensor | None, bias: Tensor | None, once: bool) -> tuple[Tensor, Tensor]:
     """(scale, shift) [C]; see `statistics.terms`."""
     scale, shift = torch.empty_like(rate), torch.empty_like(rate)
@@ -40,8 +44,8 @@ def forward(
     grid = _grid(about)
     launch(
         gpu.forward, x, *_inputs(about, scale, shift, *neuron), s, v, wait, *grid.lines, about.params.refractory,
-        over=about.out.width, wide=grid.wide, per=2 if grid.pairs and not about.before else 4, **_switches(about),
-        PAIRS=grid.pairs, EACH=_differs(about, *neuron[2:]),
+        over=about.out.width, wide=grid.wide, per=grid.per, PAIRS=grid.pairs, EACH=_differs(about, *neuron[2:]),
+        **_switches(about), **_registers(about, *neuron[2:]),
     )  # fmt: skip
     return s, v, wait
 
@@ -68,6 +72,7 @@ def backward(
     launch(
         gpu.backward, x, *_inputs(about, scale, shift, *neuron), *rooms, grad_s, grad_v, grad_y, *found, *grid.lines,
         params.refractory, *params.surrogate.coefficients(), over=state.shape[1], wide=grid.wide, PAIRS=grid.pairs,
+        per=grid.per if about.before else 4,
         KIND=params.surrogate.kind, DETACH=params.detach_reset, **way.options(), **_switches(about),
     )  # fmt: skip
     return grad_y, found[0], found[1], found[2]
@@ -81,6 +86,11 @@ class _Grid(NamedTuple):
     wide: int
     pairs: bool
     """Whether a window has two pixels side by side in memory."""
+
+    @property
+    def per(self) -> int:
+        """Windows of a thread at most, so that it reads rows of four pixels."""
+        return 2 if self.pairs else 4
 
 
 def _grid(about: Plan) -> _Grid:
@@ -107,6 +117,12 @@ def _differs(about: Plan, *parameters: Tensor | None) -> bool:
         value is not None and value.numel() > 1 and (value.numel(), repeat) != channel
         for value, repeat in zip(parameters, repeats)
     )
+
+
+def _registers(about: Plan, *parameters: Tensor | None) -> dict[str, int]:
+    """In the usual case the compiler is held to so many registers, which are enough, and takes more unless told so."""
+    usual = about.window[2] * about.window[3] <= 4 and about.params.refractory == 0
+    return {"maxnreg": REGISTERS} if usual and all(p is None or p.numel() == 1 for p in parameters) else {}
 
 
 def _inputs(
