@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel
-from snnkit.kernels.norm_lif.rows import affine, fused_multiply_add, pool, spread
+from snnkit.kernels.norm_lif.rows import affine, fused_multiply_add, pool, settle, spread
 from snnkit.kernels.prefetch import ask_down, ask_up
 from snnkit.kernels.rows import (
     add_product,
@@ -62,16 +63,17 @@ def forward(
     what the norm gives instead of the spikes. A block is `block` rows of windows.
     """
     steps, width = x.shape
-    one = x.dtype.type(1)
+    one = scale.dtype.type(1)
     columns, inner, high, wide = window
     group = columns * inner * high
     small = group // (high * wide)
     pooled = high * wide > 1
     after = pooled and not before
-    rows = np.empty((8, block * group), x.dtype)
+    rows = np.empty((8, block * group), scale.dtype)
     scales, shifts, y, a, th, v, means, spikes = (
         rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7],
     )  # fmt: skip
+    room = np.empty(inner, scale.dtype)
     wait = np.empty(block * group, np.int32)
     for b in range(first, last):
         groups = min(block, width // group - b * block)
@@ -90,15 +92,17 @@ def forward(
             affine(x[t, lo : lo + n], scales, shifts, contract, y, n)
             current = y
             if before and pooled:
-                pool(y, groups, columns, inner, high, wide, means, one)
+                pool(y, groups, columns, inner, high, wide, room, x, means, one)
                 current = means
-            out = spikes if after else s[t, at : at + m]
+            out = spikes if after else target(s, t, at, m, spikes)
             if refractory == 0:
                 fire(current, a, th, to_zero, v, out, m, one)
             else:
                 fire_refractory(current, a, th, to_zero, refractory, v, wait, out, m, one)
             if after:
-                pool(spikes, groups, columns, inner, high, wide, s[t, small_lo : small_lo + small_n], one)
+                pool(spikes, groups, columns, inner, high, wide, room, x, s[t, small_lo : small_lo + small_n], one)
+            else:
+                write(out, s, t, at, m)
         if refractory > 0:
             store(wait, at, m, wait_end)
         store(v, at, m, v_end)
@@ -138,7 +142,7 @@ def backward(
     """Gradients of `forward` with respect to what the norm gives, grad_y [T, M], and to state and parameters of the
     neuron; grad_v0, grad_decay and grad_threshold are left out where empty."""
     steps, width = x.shape
-    one = x.dtype.type(1)
+    one = scale.dtype.type(1)
     columns, inner, high, wide = window
     group = columns * inner * high
     small = group // (high * wide)
@@ -146,12 +150,13 @@ def backward(
     after = pooled and not before
     masked = refractory > 0
     plain = detach and not masked and grad_threshold.shape[0] == 0  # the usual case, in fewer passes
-    rows = np.empty((12, block * group), x.dtype)
+    rows = np.empty((12, block * group), scale.dtype)
     scales, shifts, y, means, a, th, v, g, gv, ga, gth, wider = (
         rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9], rows[10], rows[11],
     )  # fmt: skip
-    us = np.empty((steps, block * group), x.dtype)
-    on = np.empty((steps if masked else 1, block * group), x.dtype)
+    room = np.empty(inner, scale.dtype)
+    us = np.empty((steps, block * group), scale.dtype)
+    on = np.empty((steps if masked else 1, block * group), scale.dtype)
     wait = np.empty(block * group, np.int32)
     for b in range(first, last):
         groups = min(block, width // group - b * block)
@@ -171,7 +176,7 @@ def backward(
             affine(x[t, lo : lo + n], scales, shifts, contract, y, n)
             current = y
             if before and pooled:
-                pool(y, groups, columns, inner, high, wide, means, one)
+                pool(y, groups, columns, inner, high, wide, room, x, means, one)
                 current = means
             if masked:
                 retrace_refractory(current, a, th, to_zero, refractory, v, wait, us[t], on[t], m, one)
@@ -186,12 +191,12 @@ def backward(
             u = us[t]
             act = on[t if masked else 0]
             ask_up(grad_y, grad_y, t, lo, n)
-            gs = grad_s[t, out_lo : out_lo + out_n]
             if after:
-                spread(gs, groups, columns, inner, high, wide, wider, one)
+                spread(grad_s[t, out_lo : out_lo + out_n], groups, columns, inner, high, wide, x, wider, one)
                 gs = wider
-            gy = grad_y[t, lo : lo + n]
-            gu = wider if before and pooled else gy
+            else:
+                gs = read(grad_s, t, out_lo, out_n, wider)
+            gu = means if before and pooled else target(grad_y, t, lo, n, y)
             if plain:
                 detached_gradient(kind, peak, scaling, gs, u, th, a, to_zero, gv, gu, m, one)
             else:
@@ -210,7 +215,10 @@ def backward(
                     after_reset(us[t - 1], th, on[t - 1 if masked else 0], masked, to_zero, v, m, one)
                 add_product(gu, v, ga, m)
             if before and pooled:
-                spread(wider, groups, columns, inner, high, wide, gy, one)
+                settle(x, means, m)
+                spread(means, groups, columns, inner, high, wide, x, grad_y[t, lo : lo + n], one)
+            else:
+                write(gu, grad_y, t, lo, n)
         store(gv, at, m, grad_v0)
         store(ga, at, m, grad_decay)
         store(gth, at, m, grad_threshold)
@@ -261,7 +269,7 @@ def terms(mean, rate, gain, bias, contract, scale, shift):
 def apply(x, scale, shift, contract, y):
     """y = scale·x + shift for x, y [N, C, S]."""
     samples, channels, size = x.shape
-    a, b = np.empty(size, x.dtype), np.empty(size, x.dtype)
+    a, b = np.empty(size, scale.dtype), np.empty(size, scale.dtype)
     for c in range(channels):
         a[:], b[:] = scale[c], shift[c]
         for k in range(samples):

@@ -2,6 +2,9 @@
 
 On the CPU what torch's separate operators give, bit for bit, spikes, states and gradients; on a GPU the same, from the
 same scale and shift. The backward pass recomputes from the norm's input; the norm's own part of it is torch's operator.
+
+In low precision everything is computed in float32, parameters and states are float32, and what one of the layers would
+hand to the next is rounded: behind the norm and behind the pool, and on the way back behind the pool and the neuron.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from snnkit.kernels.layout import Layout, prepare, reduce_to
 from snnkit.kernels.lif.reference import LIFParams, LIFState
 from snnkit.kernels.norm_lif.statistics import Norm, kernels_for, terms
 from snnkit.kernels.operator import refuse_second
-from snnkit.kernels.state import idle
+from snnkit.kernels.state import idle, state_dtype
 
 MOST_PIXELS = 16
 """Of a window on a GPU, where the states of its neurons are held in registers."""
@@ -159,8 +162,7 @@ def sequence(
         once: as `statistics.rounds_once`.
         want_state: whether the final state is wanted.
     """
-    flat, layout = prepare(x.detach())
-    del flat
+    layout = prepare(x.detach(), low=True)[1]
     small = layout if pool is None else Layout(layout.order, tuple(pool.shape(x)[d] for d in layout.order))
     before = pool is not None and pool.before
     neurons = small if before else layout
@@ -185,7 +187,7 @@ def sequence(
         x,
         gain,
         bias,
-        None if state is None else neurons.flatten_state(state.v),
+        None if state is None else neurons.flatten_state(state.v.to(state_dtype(x))),
         neurons.flatten_state(state.wait) if state is not None and counting else None,
         decay,
         threshold,
