@@ -35,7 +35,7 @@ NORM = {
     "before": (False, True),
     "order": ("first", "last"),
     "once": (True, False),
-    "size": ((3, 2, 3, 6, 6), (5, 1, 4, 6, 12), (9, 2, 2, 12, 6), (1, 3, 1, 6, 18)),
+    "size": ((3, 1, 3, 6, 6), (5, 1, 4, 6, 12), (7, 2, 2, 6, 6), (1, 3, 1, 6, 18)),
 }
 """Norm, LIF and pool: options with their values. Sizes are [T, B, C, H, W]."""
 

@@ -43,7 +43,7 @@ launched: Counter[str] = Counter()
 
 def install() -> None:
     """Make the operators' CPU implementations those of the GPU, low precision included."""
-    from snnkit.kernels import on_gpu, recurrence
+    from snnkit.kernels import on_gpu, recurrence, tiles
     from snnkit.kernels.recurrent import on_gpu as recurrent
     from snnkit.kernels.recurrent.layer import OPERATORS
 
@@ -57,6 +57,7 @@ def install() -> None:
             library.impl(name, partial(module.forward, recurrence_), "CPU", allow_override=True)
             library.impl(f"{name}_backward", partial(module.backward, recurrence_), "CPU", allow_override=True)
     recurrence.prepare = _prepare
+    tiles.FEW = 100  # so that larger cases have programs of four warps, and fewer of them
     InterpretedFunction.run = _counting(InterpretedFunction.run)
     InterpreterBuilder.create_fma = _multiply_add
     interpreter._convert_float = _convert(interpreter._convert_float)
