@@ -6,7 +6,9 @@ each kernel was launched. It is a process of its own, because Triton looks at TR
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 import json
 import math
 import os
@@ -61,6 +63,7 @@ def install() -> None:
     InterpretedFunction.run = _counting(InterpretedFunction.run)
     InterpreterBuilder.create_fma = _multiply_add
     interpreter._convert_float = _convert(interpreter._convert_float)
+    interpreter._patch_builtin = _patch_builtin
     globals()["_library"] = library  # it takes its implementations with it
 
 
@@ -71,6 +74,19 @@ def _counting(run: Callable[..., None]) -> Callable[..., None]:
         run(self, *args, **options)
 
     return count
+
+
+@functools.cache
+def _builtins(package: Any) -> list[str]:
+    return [name for name, member in inspect.getmembers(package) if tl.core.is_builtin(member)]
+
+
+def _patch_builtin(package: Any, *rest: Any) -> None:
+    """As the interpreter's own, which lists all members of a package anew at each call: a third of its time."""
+    for name in _builtins(package):
+        member = getattr(package, name)
+        if tl.core.is_builtin(member):
+            interpreter._patch_attr(package, name, member, *rest)
 
 
 def _multiply_add(self: Any, x: Any, y: Any, z: Any) -> TensorHandle:

@@ -55,8 +55,8 @@ def compiled_recurrent(name: str, capability: int = 90, **options: Any) -> dict[
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("pool", [None, (2, 2)])
 def test_the_usual_norm(pool: Any, last: bool) -> None:
-    """sm_90, float32, both orders of memory: 128 bits per load and store of the large operands; few registers; scale and
-    shift are rounded once, and nothing else."""
+    """sm_90, float32, both orders of memory: 128 bits per load and store of the large operands; few registers; the
+    product with the scale and the sum with the shift are rounded once, and nothing else is."""
     forward, backward = (compiled_norm(way, pool=pool, last=last) for way in ("forward", "backward"))
     pixels = 1 if pool is None else 4 if last else 2  # loads of a thread, of 4 pixels each
     assert_sound(forward, fused=4 * pixels)
@@ -121,9 +121,7 @@ def test_the_usual_recurrent_layers(name: str) -> None:
         forward["STG.128"] = 2 + states
     assert accesses(machines["forward"]) == forward
     found = accesses(machines["backward"])
-    read = {"lif": 4, "cubalif": 5, "alif": 6, "li": 3}[
-        name
-    ]  # of the output twice, the membrane, the states' gradients
+    read = {"lif": 4, "cubalif": 5, "alif": 6, "li": 3}[name]  # the output's gradients, the membrane, the states'
     assert found == {"LDG.128": read, "STG.128": 1 + states, "LDG.32": NEURONS[name]}
 
 
@@ -165,7 +163,7 @@ def test_norms_with_any_options(capability: int) -> None:
             "last": last,
             "where": where,
             "refractory": wait,
-            "state": wait > 0,
+            "state": True,
             "learn": True,
         }
         for pool, before in ((None, False), ((2, 2), False), ((2, 2), True), ((3, 3), False), ((4, 4), False))
