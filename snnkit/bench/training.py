@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from snnkit import nn as snn
 from snnkit.bench.rounds import available_memory, bandwidth, peak_memory
 from snnkit.surrogate import Arctan
+from snnkit.training.precision import in_format
 
 DECAY, CHANNELS, CLASSES = 0.9, 32, 11
 FLOOR_BYTES = 14
@@ -45,6 +46,12 @@ class Entry(NamedTuple):
     first: nn.Module | None
     settings: str = ""
     autocast: bool = False
+    memory_format: str = "channels_first"
+
+    def run(self) -> Any:
+        """The forward pass as in training."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+            return self.model(in_format(self.x, self.memory_format))
 
 
 class PerStep(nn.Module):
@@ -133,9 +140,7 @@ def _step(entry: Entry, y: Tensor, steps: int) -> Callable[[], float]:
 
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=entry.autocast):
-            out = entry.model(entry.x)
-        out = out.float().reshape(steps, -1, CLASSES).mean(0)
+        out = entry.run().float().reshape(steps, -1, CLASSES).mean(0)
         loss = nn.functional.cross_entropy(out, y)
         loss.backward()
         optimizer.step()
@@ -155,8 +160,8 @@ def _spikes(entry: Entry) -> Tensor | None:
         seen.append((output[0] if isinstance(output, tuple) else output).detach().bool().flatten())
 
     handle = entry.first.register_forward_hook(see)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=entry.autocast):
-        entry.model(entry.x)
+    with torch.no_grad():
+        entry.run()
     handle.remove()
     entry.model.load_state_dict(kept)
     return torch.cat(seen)

@@ -31,14 +31,14 @@ OPERATORS: dict[type[Any], Recurrent] = {
 def takes(x: Tensor, weight: Tensor, params: Any) -> bool:
     """Whether the operator runs x [T, B, N] through a neuron of these parameters with this matrix.
 
-    Otherwise the reference does: for surrogates without a compiled form, other devices than CPUs, mixed dtypes.
+    Otherwise the reference does: for surrogates without a compiled form, devices without kernels, mixed dtypes.
     """
     operators = OPERATORS.get(type(params))
     return (
         operators is not None
         and operators.recurrence.given(params) is not None
-        and runs_fused(x)
-        and not torch.is_autocast_enabled("cpu")
+        and runs_fused(x, on_gpu=True)
+        and not torch.is_autocast_enabled(x.device.type)
         and x.dim() == 3
         and weight.shape == (x.shape[2], x.shape[2])
         and weight.dtype == state_dtype(x)
