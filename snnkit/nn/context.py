@@ -179,7 +179,7 @@ def once_more(recorded: bool) -> Iterator[None]:
         recorded: whether somebody recorded then, which may have decided how layers run.
     """
     _count(1)
-    tokens = [
+    tokens: list[tuple[ContextVar[Any], Any]] = [
         (_again, _again.set(True)),
         (_recorders, _recorders.set((_Nobody(),) if recorded else ())),
         (_learners, _learners.set(())),
@@ -188,7 +188,7 @@ def once_more(recorded: bool) -> Iterator[None]:
         yield
     finally:
         for variable, token in tokens:
-            variable.reset(token)  # type: ignore[arg-type]
+            variable.reset(token)
         _count(-1)
 
 
