@@ -19,11 +19,17 @@ WORKS = {
 }
 
 
+ON_GPU = ("neurons", "training")
+"""Works that can be measured on a GPU."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "\n".join(f"{k:<10} {v}" for k, v in WORKS.items())
     parser.add_argument("work", choices=tuple(WORKS), help="what to measure")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of neurons: where to measure")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="of neurons and training: where to measure"
+    )
     parser.add_argument("--quick", action="store_true", help="smaller sizes, under 50 s")
 
 
@@ -31,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from snnkit.cli.common import print_json, print_table
 
     options = {} if args.device == "cpu" else {"device": args.device}
-    if options and args.work != "neurons":
+    if options and args.work not in ON_GPU:
         raise UsageError(f"bench {args.work} runs on the CPU only", fix="leave --device out")
     rows = importlib.import_module(f"snnkit.bench.{args.work}").run(quick=args.quick, **options)
     if args.json:
