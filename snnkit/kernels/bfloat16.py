@@ -13,11 +13,14 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
 
+from snnkit.kernels.address import at
+from snnkit.kernels.cache import piece_options, row
+
 _HALF, _WHOLE, _NUMBER = ir.IntType(16), ir.IntType(32), ir.FloatType()
 
 
 def _low(values: Any) -> bool:
-    """Whether a row, or a number of it, is the bits of bfloat16."""
+    """Whether a row, an array or a number of it is the bits of bfloat16."""
     return isinstance(getattr(values, "dtype", values), types.Integer)
 
 
@@ -67,12 +70,12 @@ def held(typing_context, row, value):
 
 
 def read(x: Any, t: int, lo: int, n: int, room: Any) -> Any:
-    """x[t, lo : lo + n] as a row of numbers, in `room` where it has to be converted."""
+    """The row x[t, lo : lo + n] as numbers, in `room` where it has to be converted. Rows are addresses."""
     raise NotImplementedError
 
 
-def target(x: Any, t: int, lo: int, n: int, room: Any) -> Any:
-    """A row to compute x[t, lo : lo + n] in; `write` brings it there."""
+def target(x: Any, t: int, lo: int, room: Any) -> Any:
+    """A row to compute x[t, lo : …] in; `write` brings it there."""
     raise NotImplementedError
 
 
@@ -81,41 +84,53 @@ def write(source: Any, x: Any, t: int, lo: int, n: int) -> None:
     raise NotImplementedError
 
 
-def _here(x, t, lo, n, room):
-    return x[t, lo : lo + n]
-
-
-def _widen(x, t, lo, n, room):
-    half = x[t, lo : lo + n]
+@row
+def _widen(half, whole, n):
     for i in range(n):
-        room[i] = wide(half[i])
-    return room[:n]
+        whole[i] = wide(half[i])
 
 
-def _room(x, t, lo, n, room):
-    return room[:n]
+@row
+def _round(whole, half, n):
+    for i in range(n):
+        half[i] = narrow(half, whole[i])
+
+
+def _here(x, t, lo, n, room):
+    return at(x, t, lo)
+
+
+def _widened(x, t, lo, n, room):
+    _widen(at(x, t, lo), room, n)
+    return room
+
+
+def _itself(x, t, lo, room):
+    return at(x, t, lo)
+
+
+def _room(x, t, lo, room):
+    return room
 
 
 def _nothing(source, x, t, lo, n):
     pass
 
 
-def _round(source, x, t, lo, n):
-    half = x[t, lo : lo + n]
-    for i in range(n):
-        half[i] = narrow(half, source[i])
+def _rounded(source, x, t, lo, n):
+    _round(source, at(x, t, lo), n)
 
 
-@overload(read)
+@overload(read, jit_options=piece_options())
 def _read(x, t, lo, n, room):
-    return _widen if _low(x) else _here
+    return _widened if _low(x) else _here
 
 
-@overload(target)
-def _target(x, t, lo, n, room):
-    return _room if _low(x) else _here
+@overload(target, jit_options=piece_options())
+def _target(x, t, lo, room):
+    return _room if _low(x) else _itself
 
 
-@overload(write)
+@overload(write, jit_options=piece_options())
 def _write(source, x, t, lo, n):
-    return _round if _low(x) else _nothing
+    return _rounded if _low(x) else _nothing

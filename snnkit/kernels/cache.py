@@ -11,7 +11,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +121,53 @@ def kernel(function: Callable[..., Any]) -> Any:
     return compiled
 
 
+@cache
+def _piece_compiler(apart: bool) -> type[Any]:
+    """numba's compiler for pieces, which become machine code in the kernel they end up in, and not before on their own
+    as well; where they are `apart`, in one place of it, and nothing that they write overlaps another argument.
+    """
+    from numba.core.compiler import Compiler
+
+    class PieceCompiler(Compiler):
+        def define_pipelines(self) -> Any:
+            flags, state = self.state.flags, self.state
+            flags.noalias = apart
+            library = state.targetctx.codegen().create_library(state.func_id.func_qualname)
+            if hasattr(library, "_finalize_final_module"):
+                flags.no_compile = True
+                library._optimize_final_module = lambda: None
+                library._finalize_final_module = partial(setattr, library, "_finalized", True)
+                state.library = library
+            return super().define_pipelines()
+
+        def compile_extra(self, func: Any) -> Any:
+            result = super().compile_extra(func)
+            if result.entry_point is None:  # numba knows a function by what calls it, a built-in one; this one fails
+                result = result._replace(entry_point=[].index)
+                self.state.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
+            if apart:
+                result.library.get_function(result.fndesc.llvm_func_name).add_function_attribute("noinline")
+            return result
+
+    return PieceCompiler
+
+
 def row(function: Callable[..., Any]) -> Any:
-    """Decorator of a piece that only kernels call; it ends up in theirs."""
+    """Decorator of a loop over a row that only kernels call. Rows that it writes overlap no other."""
     _numba.choose_threads()
     import numba
 
-    return numba.njit(**_PIECE)(function)
+    return numba.njit(pipeline_class=_piece_compiler(True), **_PIECE)(function)
+
+
+def piece(function: Callable[..., Any]) -> Any:
+    """Decorator of another part of kernels, which becomes part of what calls it."""
+    _numba.choose_threads()
+    import numba
+
+    return numba.njit(**piece_options())(function)
+
+
+def piece_options() -> Any:
+    """numba's options for `piece`."""
+    return {"pipeline_class": _piece_compiler(False), **_PIECE}
