@@ -24,6 +24,11 @@ REGISTERS = 40
 """Of a thread of the kernel forward, so that 12 warps of every quarter of a multiprocessor are in flight."""
 
 
+BACK = 88
+"""Of one of the kernel backward where neurons can be refractory: left alone, the compiler saves on registers there, and
+puts values into memory."""
+
+
 def terms(mean: Tensor, rate: Tensor, gain: Tensor | None, bias: Tensor | None, once: bool) -> tuple[Tensor, Tensor]:
     """(scale, shift) [C]; see `statistics.terms`."""
     scale, shift = torch.empty_like(rate), torch.empty_like(rate)
@@ -76,6 +81,7 @@ def backward(
         params.refractory, *params.surrogate.coefficients(), over=state.shape[1], wide=grid.wide, PAIRS=grid.pairs,
         per=grid.per if about.before else 4,
         KIND=params.surrogate.kind, DETACH=params.detach_reset, **way.options(), **_switches(about),
+        **({"maxnreg": BACK} if params.refractory else {}),
     )  # fmt: skip
     return grad_y, found[0], found[1], found[2]
 
