@@ -11,7 +11,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 _IMPORT = re.compile(r"^[ \t]*(?:from (snnkit[\w.]*) import (\([^)]*\)|[^\n]*)|import (snnkit[\w.]*))", re.MULTILINE)
 
-_PIECE: dict[str, Any] = {
+PIECE: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": False,
     "nogil": True,
@@ -121,9 +121,37 @@ def kernel(function: Callable[..., Any]) -> Any:
     return compiled
 
 
+@cache
+def _inlined() -> type[Any]:
+    """numba's compiler for pieces: they are optimised in the kernel they end up in, and not before on their own as
+    well; and their arguments do not overlap, so that no loop has to ask."""
+    from numba.core.compiler import Compiler
+
+    class Inlined(Compiler):
+        def define_pipelines(self) -> Any:
+            flags, state = self.state.flags, self.state
+            flags.noalias = True
+            library = state.targetctx.codegen().create_library(state.func_id.func_qualname)
+            if hasattr(library, "_finalize_final_module"):
+                flags.no_compile = True
+                library._optimize_final_module = lambda: None
+                library._finalize_final_module = partial(setattr, library, "_finalized", True)
+                state.library = library
+            return super().define_pipelines()
+
+        def compile_extra(self, func: Any) -> Any:
+            result = super().compile_extra(func)
+            if result.entry_point is None:  # numba knows a function by what calls it, a built-in one; this one fails
+                result = result._replace(entry_point=[].index)
+                self.state.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
+            return result
+
+    return Inlined
+
+
 def row(function: Callable[..., Any]) -> Any:
-    """Decorator of a piece that only kernels call; it ends up in theirs."""
+    """Decorator of a piece that only kernels call; it ends up in theirs. Rows that it writes overlap no other."""
     _numba.choose_threads()
     import numba
 
-    return numba.njit(**_PIECE)(function)
+    return numba.njit(pipeline_class=_inlined(), **PIECE)(function)

@@ -2,6 +2,9 @@
 
 What torch's separate operators give, bit for bit, spikes, states and gradients. The backward pass recomputes from the
 norm's input; the norm's own part of it is torch's operator.
+
+In bfloat16 everything is computed in float32, parameters and states are float32, and what one of the layers would hand
+to the next is rounded: behind the norm and behind the pool, and on the way back behind the pool and behind the neuron.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from snnkit.kernels.lif.reference import LIFParams, LIFState
 from snnkit.kernels.memory import output, output_like
 from snnkit.kernels.norm_lif.statistics import Norm, terms
 from snnkit.kernels.operator import refuse_second
-from snnkit.kernels.state import idle
+from snnkit.kernels.state import idle, state_dtype
 from snnkit.kernels.threads import block_size, run_blocks
 
 
@@ -75,7 +78,7 @@ class _Plan(NamedTuple):
             self.once,
             self.window,
             self.before,
-            array(empty(x, 0) if v0 is None else v0),
+            array(empty(scale, 0) if v0 is None else v0),
             array(torch.empty(0, dtype=torch.int32) if wait0 is None else wait0),
             array(decay),
             self.decay_repeat,
@@ -128,7 +131,7 @@ class _NormLIF(torch.autograd.Function):
         scale, shift = terms(plan.norm, gain, bias, plan.once)
         s = output(flat, flat.shape[0], out.width)
         width = plan.neurons.width if plan.want_state else 0
-        v_end = empty(flat, width)
+        v_end = empty(scale, width)
         wait_end = torch.empty(width if plan.params.refractory else 0, dtype=torch.int32)
         steps, groups, block = plan.blocks(flat)
         run_blocks(
@@ -168,8 +171,8 @@ def _backward(
     given = torch.zeros(flat.shape[0], out.width, dtype=flat.dtype) if grad_s is None else out.flatten(grad_s)
     grad_y = output_like(flat)
     width = plan.neurons.width
-    grad_v0, grad_decay, grad_threshold = (empty(flat, width if want[k] else 0) for k in (3, 5, 6))
-    one = array(flat).dtype.type
+    grad_v0, grad_decay, grad_threshold = (empty(scale, width if want[k] else 0) for k in (3, 5, 6))
+    one = array(scale).dtype.type
     surrogate = plan.params.surrogate
     peak, scaling = surrogate.coefficients()
     steps, groups, block = plan.blocks(flat)
@@ -184,7 +187,7 @@ def _backward(
         one(peak),
         one(scaling),
         array(given.contiguous()),
-        array(empty(flat, 0) if grad_v is None else grad_v.contiguous()),
+        array(empty(scale, 0) if grad_v is None else grad_v.contiguous()),
         array(grad_y),
         array(grad_v0),
         array(grad_decay),
@@ -226,8 +229,7 @@ def sequence(
         once: as `statistics.rounds_once`.
         want_state: whether the final state is wanted.
     """
-    flat, layout = prepare(x.detach())
-    del flat
+    layout = prepare(x.detach(), low=True)[1]
     small = layout if pool is None else Layout(layout.order, tuple(pool.shape(x)[d] for d in layout.order))
     before = pool is not None and pool.before
     neurons = small if before else layout
@@ -252,7 +254,7 @@ def sequence(
         x,
         gain,
         bias,
-        None if state is None else neurons.flatten_state(state.v),
+        None if state is None else neurons.flatten_state(state.v.to(state_dtype(x))),
         neurons.flatten_state(state.wait) if state is not None and counting else None,
         decay,
         threshold,

@@ -55,7 +55,8 @@ def from_running(mean: Tensor, var: Tensor, eps: float) -> Norm:
 
 def _statistics(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float) -> tuple[Tensor, Tensor]:
     """(mean [C], variance [C]) over all but the channels, the variance divided by the count."""
-    if not x.is_contiguous() or x[0, 0].numel() == 1:  # torch sums these another way, which is fast
+    if not x.is_contiguous() or x[0, 0].numel() == 1 or x.dtype == torch.bfloat16:
+        # torch sums these another way, which is fast
         old = (None, None) if running is None else tuple(r.data for r in running)
         mean, var = torch.ops.aten.batch_norm_update_stats(x, *old, momentum)
         return mean, var
@@ -88,15 +89,17 @@ def terms(norm: Norm, gain: Tensor | None, bias: Tensor | None, once: bool) -> t
 
 
 @functools.cache
-def rounds_once() -> bool | None:
+def rounds_once(low: bool = False) -> bool | None:
     """Whether torch's batch norm rounds scale·x + shift once (True) or twice (False); None where it does neither.
 
-    That depends on the processor and on how torch was built. It is looked at once, on some numbers.
+    That depends on the processor and on how torch was built. It is looked at once, on some numbers. `low`: of an input
+    in bfloat16, where the result is rounded to that afterwards, so that it takes many numbers to see it.
     """
     from snnkit.kernels.norm_lif import cpu
 
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(4, 8, 37, generator=generator)
+    x = torch.randn(4, 8, 1 << 15 | 5 if low else 37, generator=generator)
+    x = x.bfloat16() if low else x
     gain, bias, mean = (torch.randn(8, generator=generator) for _ in range(3))
     var = torch.rand(8, generator=generator) + 0.1
     expected = F.batch_norm(x, mean, var, gain, bias, False, 0.0, 1e-5)
