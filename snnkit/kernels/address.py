@@ -3,7 +3,7 @@
 A kernel's own memory is some rows of one length, `allocate`d and `release`d by it. It raises nothing in between.
 """
 
-# mypy: disable-error-code="no-untyped-def,call-arg"
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 from llvmlite import ir
@@ -32,6 +32,23 @@ def at(typing_context, values, t, lo):
         return builder.gep(start, [builder.add(builder.mul(args[1], width), args[2])])
 
     return (types.CPointer(values.dtype) if array else values[0])(values, types.intp, types.intp), generate
+
+
+@intrinsic(prefer_literal=True)
+def take(typing_context, rows, first, count):
+    """`count` rows of what `allocate` gave, from the one numbered `first` on; `count` is a literal."""
+    if not isinstance(count, types.IntegerLiteral):
+        return None
+    pointers = types.UniTuple(rows[0], count.literal_value)
+
+    def generate(context, builder, signature, args):
+        start, size = cgutils.unpack_tuple(builder, args[0])
+        first_ = context.cast(builder, args[1], signature.args[1], types.intp)
+        begin = builder.gep(start, [builder.mul(first_, size)])
+        taken = [builder.gep(begin, [builder.mul(size, ir.Constant(_SIZE, k))]) for k in range(count.literal_value)]
+        return context.make_tuple(builder, pointers, taken)
+
+    return pointers(rows, first, count), generate
 
 
 @intrinsic

@@ -14,6 +14,7 @@ from numba.core import types
 from numba.extending import intrinsic, overload
 
 from snnkit.kernels.address import at
+from snnkit.kernels.cache import piece_options, row
 
 _HALF, _WHOLE, _NUMBER = ir.IntType(16), ir.IntType(32), ir.FloatType()
 
@@ -83,14 +84,24 @@ def write(source: Any, x: Any, t: int, lo: int, n: int) -> None:
     raise NotImplementedError
 
 
+@row
+def _widen(half, whole, n):
+    for i in range(n):
+        whole[i] = wide(half[i])
+
+
+@row
+def _round(whole, half, n):
+    for i in range(n):
+        half[i] = narrow(half, whole[i])
+
+
 def _here(x, t, lo, n, room):
     return at(x, t, lo)
 
 
-def _widen(x, t, lo, n, room):
-    half = at(x, t, lo)
-    for i in range(n):
-        room[i] = wide(half[i])
+def _widened(x, t, lo, n, room):
+    _widen(at(x, t, lo), room, n)
     return room
 
 
@@ -106,22 +117,20 @@ def _nothing(source, x, t, lo, n):
     pass
 
 
-def _round(source, x, t, lo, n):
-    half = at(x, t, lo)
-    for i in range(n):
-        half[i] = narrow(half, source[i])
+def _rounded(source, x, t, lo, n):
+    _round(source, at(x, t, lo), n)
 
 
-@overload(read)
+@overload(read, jit_options=piece_options())
 def _read(x, t, lo, n, room):
-    return _widen if _low(x) else _here
+    return _widened if _low(x) else _here
 
 
-@overload(target)
+@overload(target, jit_options=piece_options())
 def _target(x, t, lo, room):
     return _room if _low(x) else _itself
 
 
-@overload(write)
+@overload(write, jit_options=piece_options())
 def _write(source, x, t, lo, n):
-    return _round if _low(x) else _nothing
+    return _rounded if _low(x) else _nothing

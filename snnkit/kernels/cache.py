@@ -21,7 +21,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 _IMPORT = re.compile(r"^[ \t]*(?:from (snnkit[\w.]*) import (\([^)]*\)|[^\n]*)|import (snnkit[\w.]*))", re.MULTILINE)
 
-PIECE: dict[str, Any] = {
+_PIECE: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": False,
     "nogil": True,
@@ -122,15 +122,16 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 @cache
-def _inlined() -> type[Any]:
-    """numba's compiler for pieces: they are optimised in the kernel they end up in, and not before on their own as
-    well; and their arguments do not overlap, so that no loop has to ask."""
+def _piece_compiler(apart: bool) -> type[Any]:
+    """numba's compiler for pieces, which become machine code in the kernel they end up in, and not before on their own
+    as well; where they are `apart`, in one place of it, and nothing that they write overlaps another argument.
+    """
     from numba.core.compiler import Compiler
 
-    class Inlined(Compiler):
+    class PieceCompiler(Compiler):
         def define_pipelines(self) -> Any:
             flags, state = self.state.flags, self.state
-            flags.noalias = True
+            flags.noalias = apart
             library = state.targetctx.codegen().create_library(state.func_id.func_qualname)
             if hasattr(library, "_finalize_final_module"):
                 flags.no_compile = True
@@ -144,14 +145,29 @@ def _inlined() -> type[Any]:
             if result.entry_point is None:  # numba knows a function by what calls it, a built-in one; this one fails
                 result = result._replace(entry_point=[].index)
                 self.state.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
+            if apart:
+                result.library.get_function(result.fndesc.llvm_func_name).add_function_attribute("noinline")
             return result
 
-    return Inlined
+    return PieceCompiler
 
 
 def row(function: Callable[..., Any]) -> Any:
-    """Decorator of a piece that only kernels call; it ends up in theirs. Rows that it writes overlap no other."""
+    """Decorator of a loop over a row that only kernels call. Rows that it writes overlap no other."""
     _numba.choose_threads()
     import numba
 
-    return numba.njit(pipeline_class=_inlined(), **PIECE)(function)
+    return numba.njit(pipeline_class=_piece_compiler(True), **_PIECE)(function)
+
+
+def piece(function: Callable[..., Any]) -> Any:
+    """Decorator of another part of kernels, which becomes part of what calls it."""
+    _numba.choose_threads()
+    import numba
+
+    return numba.njit(**piece_options())(function)
+
+
+def piece_options() -> Any:
+    """numba's options for `piece`."""
+    return {"pipeline_class": _piece_compiler(False), **_PIECE}

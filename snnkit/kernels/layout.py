@@ -130,8 +130,7 @@ def prepare(x: Tensor, low: bool = False) -> tuple[Tensor, Layout]:
         if by_stride[:2] == (0, 1) and x.permute(by_stride).is_contiguous():
             order = by_stride
     layout = Layout(order, tuple(x.shape[d] for d in order))
-    flat = layout.flatten(x)
-    return flat if x.device.type == "cpu" else flat.contiguous(), layout
+    return layout.flatten(x).contiguous(), layout
 
 
 def array(x: Tensor) -> np.ndarray[Any, Any]:

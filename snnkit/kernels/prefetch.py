@@ -4,7 +4,7 @@ A kernel walks down the steps of a block, so each row lies far from the last, wh
 does not look. Asking a row ahead makes the backward pass of LIF a third faster on tensors beyond the cache.
 """
 
-# mypy: disable-error-code="no-untyped-def,call-arg"
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 from llvmlite import ir

@@ -3,11 +3,11 @@
 Time runs inside a block, so what a block needs never leaves the cache. The backward pass keeps only the input and
 recomputes the membrane: 20 bytes of traffic per float32 element where nothing is around, both directions together.
 
-The pieces `elements`, `place`, `enter`, `room` and `leave` are those of `lif.alone`, or of another room for what is
-around the neurons there.
+What is around the neurons is up to the pieces `elements`, `place`, `enter`, `room` and `leave`, and their like for the
+way back: those of `lif.alone`, or of the module that the type of `around` is from.
 """
 
-# mypy: disable-error-code="no-untyped-def,call-arg"
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 import importlib
@@ -17,8 +17,8 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from snnkit.kernels.address import allocate, at, release
-from snnkit.kernels.cache import PIECE, row
+from snnkit.kernels.address import allocate, at, release, take
+from snnkit.kernels.cache import piece, piece_options
 from snnkit.kernels.lif.alone import ROWS
 from snnkit.kernels.prefetch import ask_down, ask_up
 from snnkit.kernels.rows import (
@@ -50,9 +50,9 @@ def _piece(name: str) -> Any:
 
     def choose(around, *args):
         place = "snnkit.kernels.lif.alone" if around is types.none else around.instance_class.__module__
-        return getattr(importlib.import_module(place), name)
+        return getattr(importlib.import_module(place), name).py_func
 
-    overload(stub, strict=False, jit_options=PIECE)(choose)
+    overload(stub, strict=False, jit_options=piece_options())(choose)
     return stub
 
 
@@ -60,8 +60,8 @@ elements, place, enter, room, leave = map(_piece, ("elements", "place", "enter",
 enter_back, room_back, leave_back = map(_piece, ("enter_back", "room_back", "leave_back"))
 
 
-@row
-def forward(
+@piece
+def run(
     around,
     first,
     last,
@@ -84,7 +84,7 @@ def forward(
     one = decay.dtype.type(1)
     size = elements(around, block)
     rows, waits = allocate(ROWS + 3, size, one), allocate(1, size, np.int32(0))
-    a, th, v, wait = at(rows, ROWS, 0), at(rows, ROWS + 1, 0), at(rows, ROWS + 2, 0), at(waits, 0, 0)
+    (a, th, v), wait = take(rows, ROWS, 3), at(waits, 0, 0)
     for b in range(first, last):
         lo, n, own, m, to, k = place(around, b, block, width, rows)
         fill(decay, decay_repeat, own, m, a)
@@ -94,13 +94,13 @@ def forward(
             load(wait0, own, m, wait)
         for t in range(steps):
             ask_down(x, t, lo, n)
-            now = enter(around, x, t, lo, n, rows, one)
+            now = enter(around, x, t, lo, n, rows)
             out = room(around, s, t, to, rows)
             if refractory == 0:
                 fire(now, a, th, to_zero, v, out, m, one)
             else:
                 fire_refractory(now, a, th, to_zero, refractory, v, wait, out, m, one)
-            leave(around, out, s, t, to, k, rows, one)
+            leave(around, out, s, t, to, k, rows)
         if refractory > 0:
             store(wait, own, m, wait_end)
         store(v, own, m, v_end)
@@ -108,8 +108,8 @@ def forward(
     release(waits)
 
 
-@row
-def backward(
+@piece
+def run_back(
     around,
     first,
     last,
@@ -134,7 +134,7 @@ def backward(
     grad_decay,
     grad_threshold,
 ):
-    """Gradients of `forward`, grad_x [T, M] with respect to what `enter` gives; grad_v0, grad_decay and grad_threshold
+    """Gradients of `run`, grad_x [T, M] with respect to what `enter` gives; grad_v0, grad_decay and grad_threshold
     of the neurons are left out where empty."""
     steps, width = x.shape
     one = decay.dtype.type(1)
@@ -142,8 +142,7 @@ def backward(
     plain = detach and not masked and grad_threshold.shape[0] == 0  # the usual case, in fewer passes
     size = elements(around, block)
     rows, waits = allocate(ROWS + 7 + (2 if masked else 1) * steps, size, one), allocate(1, size, np.int32(0))
-    a, th, v, g = at(rows, ROWS, 0), at(rows, ROWS + 1, 0), at(rows, ROWS + 2, 0), at(rows, ROWS + 3, 0)
-    gv, ga, gth, wait = at(rows, ROWS + 4, 0), at(rows, ROWS + 5, 0), at(rows, ROWS + 6, 0), at(waits, 0, 0)
+    (a, th, v, g, gv, ga, gth), wait = take(rows, ROWS, 7), at(waits, 0, 0)
     us = ROWS + 7
     on = us + steps if masked else us
     for b in range(first, last):
@@ -155,7 +154,7 @@ def backward(
             load(wait0, own, m, wait)
         for t in range(steps):
             ask_down(x, t, lo, n)
-            now, u = enter(around, x, t, lo, n, rows, one), at(rows, us + t, 0)
+            now, u = enter(around, x, t, lo, n, rows), at(rows, us + t, 0)
             if masked:
                 retrace_refractory(now, a, th, to_zero, refractory, v, wait, u, at(rows, on + t, 0), m, one)
             else:
@@ -171,7 +170,7 @@ def backward(
             u, act = at(rows, us + t, 0), at(rows, on + t, 0)
             ask_up(grad_s, t, to, k)
             ask_up(grad_x, t, lo, n)
-            gs, gx = enter_back(around, grad_s, t, to, k, rows, one), room_back(around, grad_x, t, lo, rows)
+            gs, gx = enter_back(around, grad_s, t, to, k, rows), room_back(around, grad_x, t, lo, rows)
             if plain:
                 detached_gradient(kind, peak, scale, gs, u, th, a, to_zero, gv, gx, m, one)
             else:
@@ -189,7 +188,7 @@ def backward(
                 else:
                     after_reset(at(rows, us + t - 1, 0), th, at(rows, on + t - 1, 0), masked, to_zero, v, m, one)
                 add_product(gx, v, ga, m)
-            leave_back(around, gx, grad_x, t, lo, n, m, rows, one)
+            leave_back(around, gx, grad_x, t, lo, n, m, rows)
         store(gv, own, m, grad_v0)
         store(ga, own, m, grad_decay)
         store(gth, own, m, grad_threshold)

@@ -1,10 +1,10 @@
-"""LIF on the CPU, alone: `body` with nothing around it."""
+"""LIF on the CPU, alone: `lif.body` with nothing around it."""
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 from snnkit.kernels.cache import kernel
-from snnkit.kernels.lif import body
+from snnkit.kernels.lif.body import run, run_back
 
 
 @kernel
@@ -26,7 +26,7 @@ def forward(
     wait_end,
 ):
     """x [T, M] → s [T, M], final v_end and wait_end [M] (empty where not wanted); v0, wait0 [M], empty for zeros."""
-    body.forward(
+    run(
         None,
         first,
         last,
@@ -72,7 +72,7 @@ def backward(
     grad_threshold,
 ):
     """Gradients of `forward`; grad_v0, grad_decay and grad_threshold [M] are left out where empty."""
-    body.backward(
+    run_back(
         None,
         first,
         last,

@@ -4,14 +4,14 @@ A block is some rows of pooling windows (some elements where nothing is pooled) 
 gives, the membranes and the spikes never leave the cache. The backward pass recomputes them from the norm's input.
 """
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 import numpy as np
 
 from snnkit.kernels.cache import kernel
-from snnkit.kernels.lif import body
-from snnkit.kernels.norm_lif.around import Around
+from snnkit.kernels.lif.body import run, run_back
+from snnkit.kernels.norm_lif.around import surroundings
 from snnkit.kernels.norm_lif.rows import affine, fused_multiply_add
 
 
@@ -44,9 +44,8 @@ def forward(
     window: (columns, inner, height, width) of the pooling, all 1 for none; P = M / (height·width). `before`: it pools
     what the norm gives instead of the spikes. A block is `block` rows of windows.
     """
-    columns, inner, height, width = window
-    around = Around(scale, shift, repeat, contract, columns, inner, height, width, before)
-    body.forward(
+    around = surroundings(scale, shift, repeat, contract, window, before)
+    run(
         around,
         first,
         last,
@@ -99,9 +98,8 @@ def backward(
 ):
     """Gradients of `forward` with respect to what the norm gives, grad_y [T, M], and to state and parameters of the
     neuron; grad_v0, grad_decay and grad_threshold are left out where empty."""
-    columns, inner, height, width = window
-    around = Around(scale, shift, repeat, contract, columns, inner, height, width, before)
-    body.backward(
+    around = surroundings(scale, shift, repeat, contract, window, before)
+    run_back(
         around,
         first,
         last,

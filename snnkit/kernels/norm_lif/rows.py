@@ -11,7 +11,7 @@ from snnkit.kernels.cache import row
 
 
 @intrinsic
-def _fma(typing_context, a, b, c):
+def fused_multiply_add(typing_context, a, b, c):
     """a·b + c, rounded once."""
 
     def generate(context, builder, signature, args):
@@ -21,39 +21,24 @@ def _fma(typing_context, a, b, c):
 
 
 @row
-def fused_multiply_add(a, b, c):
-    """a·b + c, rounded once."""
-    return _fma(a, b, c)
-
-
-@row
 def affine(x, scale, shift, contract, y, n):
     """y = scale·x + shift; rounded once where `contract`, as torch's batch norm does where it is built so, and then to
     what x can hold."""
     if contract:
         for i in range(n):
-            y[i] = narrow(y, held(x, _fma(wide(x[i]), scale[i], shift[i])))
+            y[i] = narrow(y, held(x, fused_multiply_add(wide(x[i]), scale[i], shift[i])))
     else:
         for i in range(n):
             y[i] = narrow(y, held(x, wide(x[i]) * scale[i] + shift[i]))
 
 
 @row
-def _count(n, one):
-    """n in the type of `one`. (A product with an integer would be float64.)"""
-    total = one - one
-    for _ in range(n):
-        total += one
-    return total
-
-
-@row
-def pool(x, n, columns, inner, height, width, room, like, out, one):
-    """Mean over windows of height·width pixels. x: [groups, height, columns, inner], n elements; out: [groups,
-    columns / width, inner]. The sum is taken in the order of torch's average pooling, the mean rounded to
-    what `like` can hold. room: [inner]."""
-    zero = one - one
-    size = _count(height * width, one)
+def pool(x, n, window, pixels, room, like, out):
+    """Mean over windows, (columns, inner, height, width), of height·width pixels. x: [groups, height, columns, inner],
+    n elements; out: [groups, columns / width, inner]. The sum is taken in the order of torch's average pooling, the
+    mean rounded to what `like` can hold. room: [inner]."""
+    columns, inner, height, width = window
+    zero = pixels - pixels
     groups, across = n // (height * columns * inner), columns // width
     if height == 2 and width == 2:
         for g in range(groups):
@@ -63,7 +48,7 @@ def pool(x, n, columns, inner, height, width, room, like, out, one):
                 to = beyond(out, g * across)
                 for k in range(across):
                     total = (((zero + upper[2 * k]) + upper[2 * k + 1]) + lower[2 * k]) + lower[2 * k + 1]
-                    to[k] = narrow(to, held(like, total / size))
+                    to[k] = narrow(to, held(like, total / pixels))
             else:
                 for k in range(across):
                     a, b = beyond(upper, 2 * k * inner), beyond(upper, (2 * k + 1) * inner)
@@ -71,7 +56,7 @@ def pool(x, n, columns, inner, height, width, room, like, out, one):
                     to = beyond(out, (g * across + k) * inner)
                     for i in range(inner):
                         total = (((zero + a[i]) + b[i]) + c[i]) + d[i]
-                        to[i] = narrow(to, held(like, total / size))
+                        to[i] = narrow(to, held(like, total / pixels))
         return
     for g in range(groups):
         for k in range(across):
@@ -85,14 +70,14 @@ def pool(x, n, columns, inner, height, width, room, like, out, one):
                         room[i] += source[i]
             to = beyond(out, (g * across + k) * inner)
             for i in range(inner):
-                to[i] = narrow(to, held(like, room[i] / size))
+                to[i] = narrow(to, held(like, room[i] / pixels))
 
 
 @row
-def spread(grad, n, columns, inner, height, width, like, out, one):
+def spread(grad, n, window, pixels, like, out):
     """The gradient of `pool`: every pixel of a window has its part, rounded to what `like` can hold. Shapes as
     there."""
-    size = _count(height * width, one)
+    columns, inner, height, width = window
     groups, across = n // (height * columns * inner), columns // width
     if height == 2 and width == 2 and inner == 1:
         for g in range(groups):
@@ -100,7 +85,7 @@ def spread(grad, n, columns, inner, height, width, like, out, one):
             upper = beyond(out, 2 * g * columns)
             lower = beyond(out, (2 * g + 1) * columns)
             for k in range(across):
-                value = narrow(out, held(like, wide(part[k]) / size))
+                value = narrow(out, held(like, wide(part[k]) / pixels))
                 upper[2 * k] = value
                 upper[2 * k + 1] = value
             for k in range(2 * across):
@@ -114,7 +99,7 @@ def spread(grad, n, columns, inner, height, width, like, out, one):
                     lo = ((g * height + r) * columns + k * width + q) * inner
                     to = beyond(out, lo)
                     for i in range(inner):
-                        to[i] = narrow(to, held(like, wide(part[i]) / size))
+                        to[i] = narrow(to, held(like, wide(part[i]) / pixels))
 
 
 @row
