@@ -5,13 +5,14 @@ operator does the same into new memory, which the system first has to hand out a
 2015, arXiv:1502.03167.
 """
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def,call-arg"
 from __future__ import annotations
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from snnkit.kernels.address import at
 from snnkit.kernels.bfloat16 import narrow, wide
 from snnkit.kernels.cache import kernel, row
 from snnkit.kernels.layout import array
@@ -38,65 +39,58 @@ def of_batch(grad: Tensor, x: Tensor, mean: Tensor, rate: Tensor, gain: Tensor |
     Args:
         grad, x: [N, C, H, W] for which `takes`.
     """
-    channels = x.shape[1]
-    given, g = (array(v.permute(0, 2, 3, 1).reshape(-1)) for v in (x, grad))
+    channels, dtype = x.shape[1], state_dtype(x)
+    given, g = (array(v.permute(0, 2, 3, 1).reshape(1, -1)) for v in (x, grad))
     pixels = given.size // channels
     lanes = channels * min(max(1, LANES // channels), pixels)
     rows = -(-given.size // lanes)
-    wide_mean, wide_rate = (array(v.to(state_dtype(x))) for v in (mean, rate))
-    partial = np.empty((-(-rows // BLOCK), 2, channels), wide_mean.dtype)
-    run_blocks(sums, given.size // rows, rows, given, g, np.resize(wide_mean, lanes), partial, block=BLOCK)
-    total, dot = partial.sum(0, dtype=np.float64)
-    middle = (total / pixels).astype(wide_mean.dtype)
-    slope = (dot * np.float64(wide_rate) ** 2 / pixels).astype(wide_mean.dtype)
-    scale = wide_rate if gain is None else wide_rate * array(gain.to(state_dtype(x)))
-    spread = [np.resize(v, lanes) for v in (wide_mean, middle, slope, scale)]
-    run_blocks(apply, given.size // rows, rows, given, g, *spread, block=BLOCK)
-    found = (torch.from_numpy(v).to(mean.dtype) for v in (dot * wide_rate, total))
-    return grad, *found
+    center, rates = array(mean.to(dtype)), array(rate.to(dtype))
+    spread = np.empty((4, lanes), center.dtype)
+    spread[0] = np.resize(center, lanes)
+    partial = np.empty((-(-rows // BLOCK), 2, lanes), center.dtype)
+    run_blocks(sums, lanes, rows, given, g, spread, partial, block=BLOCK)
+    total, dot = partial.reshape(len(partial), 2, -1, channels).sum((0, 2), dtype=np.float64)
+    spread[1] = np.resize(total / pixels, lanes)
+    spread[2] = np.resize(dot * rates.astype(np.float64) ** 2 / pixels, lanes)
+    spread[3] = np.resize(rates if gain is None else rates * array(gain.detach().to(dtype)), lanes)
+    run_blocks(project, lanes, rows, given, g, spread, block=BLOCK)
+    gain_grad, bias_grad = (torch.from_numpy(v).to(mean.dtype) for v in (dot * rates, total))
+    return grad, gain_grad, bias_grad
 
 
 @row
-def _sum(x, g, lo, n, mean, total, dot):
-    """total += g and dot += (x − mean)·g, of n values from `lo` on."""
+def _sum(x, g, n, mean, total, dot):
+    """total += g and dot += (x − mean)·g."""
     for i in range(n):
-        grad = wide(g[lo + i])
-        total[i] += grad
-        dot[i] += (wide(x[lo + i]) - mean[i]) * grad
+        total[i] += wide(g[i])
+    for i in range(n):
+        dot[i] += (wide(x[i]) - mean[i]) * wide(g[i])
 
 
 @kernel
-def sums(first, last, block, x, g, mean, partial):
-    """partial [blocks, 2, C]: Σ g and Σ (x − mean)·g of each block, x and g flat, mean [lanes]."""
-    lanes, channels = mean.shape[0], partial.shape[2]
-    total, dot = np.empty(lanes, mean.dtype), np.empty(lanes, mean.dtype)
+def sums(first, last, block, x, g, spread, partial):
+    """partial [blocks, 2, lanes]: Σ g and Σ (x − mean)·g of each block; x and g [1, pixels·C], mean spread[0]."""
+    lanes = spread.shape[1]
     for b in range(first, last):
-        total[:] = 0
-        dot[:] = 0
-        for k in range(b * block, (b + 1) * block):
-            n = min(lanes, x.shape[0] - k * lanes)
-            if n > 0:
-                _sum(x, g, k * lanes, n, mean, total, dot)
-        for c in range(channels):
-            partial[b, 0, c] = 0
-            partial[b, 1, c] = 0
-        for i in range(lanes):
-            partial[b, 0, i % channels] += total[i]
-            partial[b, 1, i % channels] += dot[i]
+        both = partial[b]
+        both[:] = 0
+        for lo in range(b * block * lanes, min((b + 1) * block * lanes, x.shape[1]), lanes):
+            n = min(lanes, x.shape[1] - lo)
+            _sum(at(x, 0, lo), at(g, 0, lo), n, at(spread, 0, 0), at(both, 0, 0), at(both, 1, 0))
 
 
 @row
-def _project(x, g, lo, n, mean, middle, slope, scale):
+def _project(x, g, n, mean, middle, slope, scale):
+    """g = (g − middle − (x − mean)·slope)·scale."""
     for i in range(n):
-        value = ((wide(g[lo + i]) - middle[i]) - (wide(x[lo + i]) - mean[i]) * slope[i]) * scale[i]
-        g[lo + i] = narrow(g, value)
+        g[i] = narrow(g, ((wide(g[i]) - middle[i]) - (wide(x[i]) - mean[i]) * slope[i]) * scale[i])
 
 
 @kernel
-def apply(first, last, block, x, g, mean, middle, slope, scale):
-    """g becomes (g − middle − (x − mean)·slope)·scale; x and g flat, the others [lanes]."""
-    lanes = mean.shape[0]
-    for k in range(first * block, last * block):
-        n = min(lanes, x.shape[0] - k * lanes)
-        if n > 0:
-            _project(x, g, k * lanes, n, mean, middle, slope, scale)
+def project(first, last, block, x, g, spread):
+    """g becomes (g − middle − (x − mean)·slope)·scale, these being the rows of `spread` [4, lanes]."""
+    lanes = spread.shape[1]
+    for lo in range(first * block * lanes, min(last * block * lanes, x.shape[1]), lanes):
+        n = min(lanes, x.shape[1] - lo)
+        mean, middle, slope, scale = at(spread, 0, 0), at(spread, 1, 0), at(spread, 2, 0), at(spread, 3, 0)
+        _project(at(x, 0, lo), at(g, 0, lo), n, mean, middle, slope, scale)
