@@ -21,13 +21,19 @@ WORKS = {
 }
 
 
+ON_GPU = ("neurons", "training")
+"""Works that can be measured on a GPU."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     works = WORKS | {"table": "the README's table of runs: those given, those made now (--measure), or those kept"}
     parser.epilog = "\n".join(f"{k:<10} {v}" for k, v in works.items())
     parser.add_argument("work", choices=tuple(works), help="what to measure")
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="of table: files of --out")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of neurons: where to measure")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="of neurons and training: where to measure"
+    )
     parser.add_argument("--quick", action="store_true", help="smaller sizes, under 50 s")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep the rows, with machine, versions and date")
     parser.add_argument("--into", type=Path, metavar="FILE", help="of table: the page with the markers it goes between")
@@ -44,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             f"bench {args.work} takes no runs, --into or --measure", fix="they are options of snnkit bench table"
         )
     options = {} if args.device == "cpu" else {"device": args.device}
-    if options and args.work != "neurons":
+    if options and args.work not in ON_GPU:
         raise UsageError(f"bench {args.work} runs on the CPU only", fix="leave --device out")
     rows = importlib.import_module(f"snnkit.bench.{args.work}").run(quick=args.quick, **options)
     if args.out is not None:

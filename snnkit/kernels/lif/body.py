@@ -50,7 +50,7 @@ def _piece(name: str) -> Any:
 
     def choose(around, *args):
         place = "snnkit.kernels.lif.alone" if around is types.none else around.instance_class.__module__
-        return getattr(importlib.import_module(place), name)
+        return getattr(importlib.import_module(place), name).py_func
 
     overload(stub, strict=False, jit_options=piece_options())(choose)
     return stub

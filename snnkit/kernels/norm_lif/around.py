@@ -42,12 +42,14 @@ def surroundings(scale, shift, repeat, contract, window, before):
     return Around(scale, shift, repeat, contract, window, pixels, pooled and before, pooled and not before)
 
 
+@piece
 def elements(around, block):
     """Most elements of a block, which is `block` rows of windows."""
     columns, inner, height, _ = around.window
     return block * columns * inner * height
 
 
+@piece
 def place(around, b, block, width, rows):
     columns, inner, high, wide = around.window
     group, small = columns * inner * high, columns // wide * inner
@@ -61,6 +63,7 @@ def place(around, b, block, width, rows):
     return lo, n, lo, n, to, k
 
 
+@piece
 def enter(around, x, t, lo, n, rows):
     y, means = at(rows, _Y, 0), at(rows, _MEANS, 0)
     affine(at(x, t, lo), at(rows, _SCALE, 0), at(rows, _SHIFT, 0), around.contract, y, n)
@@ -70,10 +73,12 @@ def enter(around, x, t, lo, n, rows):
     return means
 
 
+@piece
 def room(around, s, t, to, rows):
     return at(rows, _WIDER, 0) if around.after else target(s, t, to, at(rows, _WIDER, 0))
 
 
+@piece
 def leave(around, spikes, s, t, to, k, rows):
     if around.after:
         n, out = k * around.window[2] * around.window[3], at(s, t, to)
@@ -82,6 +87,7 @@ def leave(around, spikes, s, t, to, k, rows):
         write(spikes, s, t, to, k)
 
 
+@piece
 def enter_back(around, grad_s, t, to, k, rows):
     wider = at(rows, _WIDER, 0)
     if not around.after:
@@ -91,10 +97,12 @@ def enter_back(around, grad_s, t, to, k, rows):
     return wider
 
 
+@piece
 def room_back(around, grad_x, t, lo, rows):
     return at(rows, _MEANS, 0) if around.between else target(grad_x, t, lo, at(rows, _Y, 0))
 
 
+@piece
 def leave_back(around, grad, grad_x, t, lo, n, m, rows):
     if around.between:
         out = at(grad_x, t, lo)

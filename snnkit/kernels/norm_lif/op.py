@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from snnkit.errors import UsageError
 from snnkit.kernels.layout import Layout, prepare, reduce_to
 from snnkit.kernels.lif.reference import LIFParams, LIFState
 from snnkit.kernels.norm_lif.statistics import Norm, kernels_for, terms
-from snnkit.kernels.operator import refuse_second
+from snnkit.kernels.operator import is_wrapped, refuse_second
 from snnkit.kernels.state import idle, state_dtype
 
 MOST_PIXELS = 16
@@ -111,6 +112,15 @@ class _NormLIF(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         saved, want = ctx.saved_tensors, ctx.needs_input_grad
+        if any(
+            g is not None and is_wrapped(g) for g in grads
+        ):  # several gradients at once, as `jacobian(vectorize=True)` asks for
+            raise UsageError(
+                "gradients of norm and LIF in one for several outputs at once are not available",
+                why="the fused kernel takes one gradient of its output at a time",
+                fix="take them one after the other (vectorize=False, is_grads_batched=False), or run the model inside "
+                "`with snnkit.kernels.reference_only():`",
+            )
         with torch.no_grad():
             found = _backward(grads[0], grads[1], saved, ctx.plan, want)
         return (*refuse_second("norm and LIF in one", found, [g for g in (*grads, *saved) if g is not None]), None)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snnkit.kernels.layout import array
+from snnkit.kernels.norm_lif.gradient import of_batch, takes
 from snnkit.kernels.threads import run_blocks
 
 
@@ -29,9 +30,13 @@ class Norm(NamedTuple):
     def backward(
         self, grad: Tensor, x: Tensor, gain: Tensor | None, want: Sequence[bool]
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Gradients of x, gain and bias from that of y [N, C, …], those that are wanted; by torch's own operator."""
+        """Gradients of x, gain and bias from that of y [N, C, …], those that are wanted; by torch's own operator, or
+        with the channels last by ours. `grad` is free for the one of x."""
         if not any(want):
             return None, None, None
+        if want[0] and self.running is None and takes(grad, x):
+            found = of_batch(grad, x, self.mean, self.rate, gain)
+            return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
         mean, var = self.running or (None, None)
         found = torch.ops.aten.native_batch_norm_backward(
             grad, x, gain, mean, var, self.mean, self.rate, self.running is None, self.eps, list(want)
@@ -113,6 +118,6 @@ def rounds_once(low: bool = False) -> bool | None:
     for once in (True, False):
         scale, shift = terms(norm, gain, bias, once)
         cpu.apply(array(x), array(scale), array(shift), once, array(found))
-        if torch.equal(found, expected):
+        if np.array_equal(array(found), array(expected)):
             return once
     return None
