@@ -198,6 +198,11 @@ def _package(name: str) -> str:
     return name.split(",")[0]
 
 
+def _ours(name: str) -> str:
+    """The row of ours that a row is compared with."""
+    return "snnkit, defaults" if name.endswith(", defaults") else "snnkit"
+
+
 def run(quick: bool = False, rounds: int = 7, shape: Sequence[int] = (16, 16, 32)) -> list[dict[str, Any]]:
     """Time training steps, round-robin over the implementations.
 
@@ -257,9 +262,7 @@ def run(quick: bool = False, rounds: int = 7, shape: Sequence[int] = (16, 16, 32
             "peak_ratio": round(peaks[name], 2),
             "differing_spikes": differing[name],
             "first_ms": round(first[name] * 1e3, 1),
-            "times_ours": round(
-                min(t) / min(times["snnkit, defaults" if name.endswith(", defaults") else "snnkit"]), 2
-            ),
+            "times_ours": round(min(t) / min(times[_ours(name)]), 2),
             "loss": round(loss[name], 6),
         }
         for name, t in times.items()
