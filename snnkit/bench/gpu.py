@@ -16,11 +16,10 @@ from torch import Tensor
 from snnkit import nn as snn
 from snnkit.bench import recurrent
 from snnkit.bench.defaults import DEFAULTS
-from snnkit.bench.neurons import CONTENDERS, FULL_SHAPE, QUICK_SHAPE
+from snnkit.bench.neurons import CONTENDERS, QUICK_SHAPE, SHAPES
 from snnkit.bench.rounds import Contender, Layer, compete
 from snnkit.kernels import reference_only
 
-SHAPES = (FULL_SHAPE, (100, 32, 10_000), (16, 32, 10_000))
 NEURONS = ("CubaLIF", "ALIF", "LinearLeakIF", "LI")
 """Neurons beside LIF, which peers have in other forms or not at all: ours against our own loop."""
 

@@ -235,7 +235,7 @@ class _Captured:
 
     def __call__(self, x: Tensor) -> Tensor:
         self.layer.zero_grad(set_to_none=True)
-        return self.run(x)  # type: ignore[no-any-return, operator]
+        return self.run(x)  # type: ignore[no-any-return, operator, return-value]
 
 
 def run(

@@ -64,7 +64,7 @@ def defaults(x: Tensor, size: int) -> dict[str, Callable[[], Entry]]:
 
     def ours() -> Entry:
         model = our_net(size, snn.LIF)
-        chosen = choose("auto", "auto", "cpu", model, [x.shape[2:]], x.shape[0], x.shape[1])
+        chosen = choose("auto", "auto", x.device.type, model, [x.shape[2:]], x.shape[0], x.shape[1])
         settings = f"LIF's defaults, {chosen.precision}, {chosen.memory_format}"
         return Entry(model, x, model[2], settings, chosen.precision == "bf16-mixed", chosen.memory_format)
 

@@ -19,6 +19,8 @@ from snnkit import _numba
 
 _ROOT = Path(__file__).resolve().parents[2]
 
+_PREFIX = "kernels-"
+
 _IMPORT = re.compile(r"^[ \t]*(?:from (snnkit[\w.]*) import (\([^)]*\)|[^\n]*)|import (snnkit[\w.]*))", re.MULTILINE)
 
 _PIECE: dict[str, Any] = {
@@ -64,14 +66,23 @@ def folder(path: str) -> Path:
     digest = hashlib.sha256()
     for name, text in sorted(sources(Path(path).resolve()).items()):
         digest.update(name.encode() + b"\0" + text + b"\0")
-    return _numba.base_folder() / f"kernels-{digest.hexdigest()[:16]}"
+    return _numba.base_folder() / f"{_PREFIX}{digest.hexdigest()[:16]}"
+
+
+def _current() -> set[str]:
+    """Names of the folders of all kernels in this version."""
+    files = (_ROOT / "snnkit" / "kernels").rglob("*.py")
+    return {folder(str(file)).name for file in files if "@kernel" in file.read_text(encoding="utf-8")}
 
 
 @cache
 def _can_keep(place: Path) -> bool:
     """Whether kernels can be kept there. numba would else keep them beside the sources, where no digest is."""
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        if place == _numba.chosen_folder():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            _numba.in_use(place, _PREFIX, _current)
         tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
         warnings.warn(

@@ -43,7 +43,8 @@ def _norm(name: str, dtype: torch.dtype) -> list[Job]:
     outputs: list[torch.Tensor] = []
 
     def forward() -> None:
-        params = LIFParams(*x.detach().new_ones(2, 1), True, True, 0, Arctan())
+        one = x.detach().new_ones(1)
+        params = LIFParams(one, one, True, True, 0, Arctan())
         norm = from_batch(x.flatten(0, 1), None, 0.0, 1.0)
         with torch.enable_grad():
             out, _ = sequence(x, norm, None, None, None, params, Pool(2, 2), rounds_once() or False, False)

@@ -34,14 +34,24 @@ TRITON = _find_triton()
 
 
 @contextlib.contextmanager
-def reference_only() -> Iterator[None]:
-    """Within it, neuron layers run step by step in plain torch operations, in all threads."""
+def fusing(wanted: bool) -> Iterator[None]:
+    """Within it, neuron layers run in fused kernels, where there are such for their input, or not, in all threads."""
     global _fused
-    before, _fused = _fused, False
+    before, _fused = _fused, wanted
     try:
         yield
     finally:
         _fused = before
+
+
+def reference_only() -> contextlib.AbstractContextManager[None]:
+    """Within it, neuron layers run step by step in plain torch operations, in all threads."""
+    return fusing(False)
+
+
+def is_fusing() -> bool:
+    """Whether kernels are wanted, as outside `reference_only()`."""
+    return _fused
 
 
 def runs_fused(x: Tensor, on_gpu: bool = False) -> bool:

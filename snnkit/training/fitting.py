@@ -140,9 +140,7 @@ def _fit(
         _io.write_text(out / "recipe.yaml", recipes.dump(settings))
     with training_progress(progress is True and first) as bar:
         report = progress if callable(progress) and first else bar
-        processes.in_turn(
-            lambda: warm_up(lambda n, done, total: report({"compiling": n, "done": done, "total": total}))
-        )
+        processes.in_turn(lambda: _compile(module, record["precision"], report))
         if start is not None and taken is not None:
             if first and not (out / "start.json").exists():
                 report({"start": write_start(out, module, data, taken, settings)})
@@ -158,6 +156,16 @@ def _fit(
 
     processes.first(finish)
     return load_run(out, reader.allow)
+
+
+def _compile(module: SpikingClassifier, precision: str, report: Any) -> None:
+    """The kernels of the network, before time is measured; float32 too where it evaluates in that only."""
+
+    def tell_progress(name: str, done: int, total: int) -> None:
+        report({"compiling": name, "done": done, "total": total})
+
+    for dtype in (torch.float32, *([torch.bfloat16] if precision == "bf16-mixed" else ())):
+        warm_up(tell_progress, dtype, snn.kernels_of(module.net))
 
 
 def _choose(

@@ -91,7 +91,7 @@ def test_peers_under_their_defaults_spike_and_have_gradients(contender: rounds.C
 def test_little_memory_shrinks_the_hungry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_call, "measure", lambda repeats: [])
     monkeypatch.setattr(recurrent, "run", lambda quick: [])
-    monkeypatch.setattr(rounds, "available_memory", lambda: 8 * 4.0 * 8 * 20 * 500)
+    monkeypatch.setattr(rounds, "available_memory", lambda device: 8 * 4.0 * 8 * 20 * 500)
     rows = neurons.run(shape=(8, 20, 500), rounds=1)
     shapes = {row["impl"]: row["settings"].split("]")[0] for row in rows if row["impl"] == "snnkit eager loop"}
     assert shapes == {"snnkit eager loop": "[8, 2, 500"}

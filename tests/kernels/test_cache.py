@@ -144,6 +144,55 @@ def test_warm_up_reports_each_kernel() -> None:
         warm_up(neurons=("CubaLif",))
 
 
+WARM = """
+import json, sys, torch
+from snnkit import nn as snn
+from snnkit.kernels import warm_up
+torch.manual_seed(0)
+models = {
+    "norm": (snn.Sequential(snn.BatchNorm(2), snn.AvgPool2d(2), snn.LIF(), snn.Flatten(), snn.Linear(8, 3), snn.LI()),
+             (3, 2, 2, 4, 4)),
+    "recurrent": (snn.Sequential(snn.Linear(3, 130), snn.Recurrent.dense(snn.CubaLIF(learn_decay=True), 130)),
+                  (3, 2, 3)),
+    "any option": (snn.Sequential(snn.Recurrent.dense(snn.ALIF(learn_threshold=True, refractory=1), 4)), (3, 2, 4)),
+}
+model, shape = models[sys.argv[1]]
+warm_up(neurons=snn.kernels_of(model))
+
+def compiled():
+    return {f"{name}.{key}": sum(function.stats.cache_misses.values()) + sum(function.stats.cache_hits.values())
+            for name, module in list(sys.modules.items()) if name.startswith("snnkit.kernels.")
+            for key, function in vars(module).items() if hasattr(function, "stats")}
+
+before = compiled()
+x = torch.rand(shape, requires_grad=True)
+for _ in range(2):
+    model(x).sum().backward()
+    model.eval()(x)
+    model.train()
+print(json.dumps([before, compiled(), snn.kernels_of(model)]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "needs"),
+    [
+        ("norm", ["BatchNorm and LIF", "LIF", "LI"]),
+        ("recurrent", ["Recurrent"]),
+        ("any option", ["Recurrent, any option"]),
+    ],
+)
+def test_after_warming_up_a_model_needs_no_more(model: str, needs: list[str]) -> None:
+    """What `kernels_of` names is all that training and evaluation then load or compile, and no other neuron's."""
+    done = subprocess.run([sys.executable, "-c", WARM, model], capture_output=True, text=True, check=True)
+    before, after, found = json.loads(done.stdout.splitlines()[-1])
+    assert found == needs
+    assert before == after
+    assert sum(before.values()) >= 2 * len(needs)
+    rooms = {name.split(".")[2] for name in before}
+    assert rooms <= {"lif", "li", "norm_lif", "recurrent", "layout", "cache"} | {"cubalif", "alif"}
+
+
 def test_blocks_cover_everything_once() -> None:
     torch.manual_seed(0)
     for steps, width in ((1, 1), (1, 70_000), (7, 4097), (300, 3000), (2000, 511)):

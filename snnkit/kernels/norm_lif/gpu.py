@@ -8,7 +8,7 @@ scale·x + shift is rounded once where ONCE, as on CPUs that have such an instru
 the norm and the pool give is rounded to the input's precision, as the layers one by one do.
 """
 
-# mypy: disable-error-code="no-untyped-def,assignment"
+# mypy: disable-error-code="no-untyped-def,assignment,misc"
 from __future__ import annotations
 
 import triton

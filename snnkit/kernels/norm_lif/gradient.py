@@ -5,7 +5,7 @@ operator does the same into new memory, which the system first has to hand out a
 2015, arXiv:1502.03167.
 """
 
-# mypy: disable-error-code="no-untyped-def,call-arg"
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 import numpy as np

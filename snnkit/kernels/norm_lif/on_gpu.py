@@ -24,6 +24,11 @@ REGISTERS = 40
 """Of a thread of the kernel forward, so that 12 warps of every quarter of a multiprocessor are in flight."""
 
 
+BACK = 88
+"""Of one of the kernel backward where neurons can be refractory: left alone, the compiler saves on registers there, and
+puts values into memory."""
+
+
 def terms(mean: Tensor, rate: Tensor, gain: Tensor | None, bias: Tensor | None, once: bool) -> tuple[Tensor, Tensor]:
     """(scale, shift) [C]; see `statistics.terms`."""
     scale, shift = torch.empty_like(rate), torch.empty_like(rate)
@@ -41,11 +46,11 @@ def forward(
     s = empty(x, x.shape[0], about.out.width)
     v = state_row(_of_neurons(about, x), about.want_state)
     wait = state_row(_of_neurons(about, x), about.want_state and about.params.refractory > 0, torch.int32)
-    grid = _grid(about)
+    grid = _grid(about, holds=not about.before)
     launch(
         gpu.forward, x, *_inputs(about, scale, shift, *neuron), s, v, wait, *grid.lines, about.params.refractory,
         over=about.out.width, wide=grid.wide, per=grid.per, PAIRS=grid.pairs, EACH=_differs(about, *neuron[2:]),
-        **_switches(about), **_registers(about, *neuron[2:]),
+        **_switches(about), **_registers(about, grid, x, *neuron[2:]),
     )  # fmt: skip
     return s, v, wait
 
@@ -66,14 +71,17 @@ def backward(
     grad_y = torch.empty_like(x)
     found = [state_row(state, wanted) for wanted in want]
     learned = [value for value, wanted in zip(neuron[2:], want[1:]) if wanted and value is not None]
-    way = plan(state, halves([], learned, params.refractory > 0))
-    rooms = way.room(state), way.room(state, torch.int32) if params.refractory else None
     grid = _grid(about)
+    large = about.window[2] * about.window[3] > 4
+    far = about.pooled and (large or (learned != [] and not grid.pairs))  # where offsets take registers too
+    way = plan(state, min(2, halves([], learned, params.refractory > 0) + far))
+    rooms = way.room(state), way.room(state, torch.int32) if params.refractory else None
     launch(
         gpu.backward, x, *_inputs(about, scale, shift, *neuron), *rooms, grad_s, grad_v, grad_y, *found, *grid.lines,
         params.refractory, *params.surrogate.coefficients(), over=state.shape[1], wide=grid.wide, PAIRS=grid.pairs,
         per=grid.per if about.before else 4,
         KIND=params.surrogate.kind, DETACH=params.detach_reset, **way.options(), **_switches(about),
+        **({"maxnreg": BACK} if params.refractory else {}),
     )  # fmt: skip
     return grad_y, found[0], found[1], found[2]
 
@@ -86,20 +94,20 @@ class _Grid(NamedTuple):
     wide: int
     pairs: bool
     """Whether a window has two pixels side by side in memory."""
-
-    @property
-    def per(self) -> int:
-        """Windows of a thread at most, so that it reads rows of four pixels."""
-        return 2 if self.pairs else 4
+    per: int
+    """Windows of a thread at most, so that it reads four pixels at a time."""
 
 
-def _grid(about: Plan) -> _Grid:
-    columns, inner, _, across = about.window
+def _grid(about: Plan, holds: bool = False) -> _Grid:
+    """`holds`: a thread has the states of all neurons of its windows, and takes one at a time where these are large."""
+    columns, inner, height, across = about.window
     if not about.pooled:
-        return _Grid((None, None), 4 if about.layout.width % 4 == 0 else 1, False)
+        return _Grid((None, None), 4 if about.layout.width % 4 == 0 else 1, False, 4)
     short = columns // across * inner
-    wide = 4 if (short if inner == 1 else inner) % 4 == 0 else 1
-    return _Grid((short // wide, None if inner == 1 else inner // wide), wide, across == 2 and inner == 1)
+    pairs = across == 2 and inner == 1
+    large = holds and not pairs and height * across > 4
+    wide = 4 if (short if inner == 1 else inner) % 4 == 0 and not large else 1
+    return _Grid((short // wide, None if inner == 1 else inner // wide), wide, pairs, 2 if pairs else 4)
 
 
 def _of_neurons(about: Plan, x: Tensor) -> Tensor:
@@ -119,9 +127,10 @@ def _differs(about: Plan, *parameters: Tensor | None) -> bool:
     )
 
 
-def _registers(about: Plan, *parameters: Tensor | None) -> dict[str, int]:
-    """In the usual case the compiler is held to so many registers, which are enough, and takes more unless told so."""
-    usual = about.window[2] * about.window[3] <= 4 and about.params.refractory == 0
+def _registers(about: Plan, grid: _Grid, x: Tensor, *parameters: Tensor | None) -> dict[str, int]:
+    """In the usual cases the compiler is held to so many registers, which are enough, and takes more unless told so."""
+    usual = about.window[2] * about.window[3] <= 4 and about.params.refractory == 0 and not about.want_state
+    usual = usual and (x.dtype == torch.float32 or (grid.pairs and x.dtype != torch.float64))
     return {"maxnreg": REGISTERS} if usual and all(p is None or p.numel() == 1 for p in parameters) else {}
 
 
