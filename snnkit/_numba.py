@@ -10,9 +10,12 @@ import contextlib
 import hashlib
 import os
 import re
+from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from snnkit import _unused
 
 OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": False, "nogil": True}
 """Options of every compiled function: IEEE results, no contraction, cached on disk."""
@@ -51,6 +54,24 @@ def chosen_folder() -> Path | None:
     return Path(chosen)
 
 
+def in_use(folder: Path, prefix: str, current: Callable[[], Collection[str]]) -> None:
+    """Make a cache folder, or note that it is used; beside a new one those that nobody uses are removed.
+
+    Args:
+        folder: in `base_folder()`.
+        prefix: of the names of its kind.
+        current: gives the names of those that stay, however old.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if folder.is_dir():
+        _unused.touch(folder)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    _unused.remove(folder.parent, prefix, current())
+
+
 @cache
 def choose_threads() -> None:
     """Set numba's threading layer for this process, unless the user chose it.
@@ -69,7 +90,7 @@ def configure() -> None:
     """Set numba's cache folder and threading layer for this process, unless the user chose them. Idempotent."""
     folder = cache_folder()
     with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
+        in_use(folder, "numba-", lambda: {folder.name})
     os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
     choose_threads()
     import numba

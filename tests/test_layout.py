@@ -85,6 +85,6 @@ def test_every_package_has_a_docstring_and_public_functions_have_types() -> None
                 jitted = any(
                     word in ast.dump(d)
                     for d in node.decorator_list
-                    for word in ("njit", "'kernel'", "'row'", "'triton'")
+                    for word in ("njit", "'kernel'", "'row'", "'piece'", "'intrinsic'", "'triton'")
                 )
                 assert jitted or node.returns is not None, f"{file}: {node.name} has no return type"

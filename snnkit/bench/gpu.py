@@ -1,4 +1,4 @@
-"""The table of one GPU: LIF in three sizes and both resets beside the peers, then our other neurons.
+"""The table of one GPU: LIF in three sizes and both resets beside the peers, our other neurons, a recurrent layer.
 
 The sizes are those of the CPU's bars. A row's first call compiles what is not compiled yet; the others are timed with
 the device waited for before and after, so that a launch's cost is in them.
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from snnkit import nn as snn
+from snnkit.bench import recurrent
 from snnkit.bench.defaults import DEFAULTS
-from snnkit.bench.neurons import CONTENDERS, FULL_SHAPE, QUICK_SHAPE
+from snnkit.bench.neurons import CONTENDERS, QUICK_SHAPE, SHAPES
 from snnkit.bench.rounds import Contender, Layer, compete
 from snnkit.kernels import reference_only
 
-SHAPES = (FULL_SHAPE, (100, 32, 10_000), (16, 32, 10_000))
 NEURONS = ("CubaLIF", "ALIF", "LinearLeakIF", "LI")
 """Neurons beside LIF, which peers have in other forms or not at all: ours against our own loop."""
 
@@ -43,7 +43,7 @@ def _eager(neuron: str, reset: str) -> Layer:
 def table(
     device: torch.device, quick: bool = False, rounds: int = 5, shapes: Sequence[tuple[int, ...]] | None = None
 ) -> list[dict[str, Any]]:
-    """Rows as of `snnkit.bench.neurons.run`, for every shape, reset and neuron.
+    """Rows as of `snnkit.bench.neurons.run`, for every shape, reset and neuron, and of `snnkit.bench.recurrent`.
 
     Args:
         device: where to measure.
@@ -65,4 +65,4 @@ def table(
         if neuron == "LI":  # has none
             found = [row | {"differing_spikes": None} for row in found]
         rows += found
-    return rows
+    return rows + recurrent.run(quick, rounds, device=device)

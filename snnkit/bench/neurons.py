@@ -23,7 +23,8 @@ from snnkit.kernels import reference_only, warm_up
 from snnkit.surrogate import Arctan
 
 DECAY, THRESHOLD, ALPHA = 0.9, 1.0, 2.0
-FULL_SHAPE = (16, 128, 100_000)
+SHAPES = ((16, 128, 100_000), (100, 32, 10_000), (16, 32, 10_000))
+"""[T, B, N]: large, long, and small enough for the cache."""
 QUICK_SHAPE = (16, 32, 20_000)
 
 
@@ -124,7 +125,7 @@ def run(
 
     Args:
         quick: a smaller tensor and fewer rounds, under 50 s with compilation.
-        shape: [T, B, N] instead of the usual one, (16, 128, 100000) or, quick, (16, 32, 20000).
+        shape: [T, B, N] instead of the usual ones, SHAPES or, quick, QUICK_SHAPE.
         reset: `"zero"` or `"subtract"`.
         rounds: interleaved rounds; 5 where None.
         device: "cpu" or "cuda". A GPU without a shape gets the whole table of `snnkit.bench.gpu`.
@@ -150,8 +151,10 @@ def run(
             return gpu.table(where, quick, rounds)
     else:
         warm_up(neurons=("LIF",))
-    shape = tuple(shape or (QUICK_SHAPE if quick else FULL_SHAPE))
-    rows = compete((*CONTENDERS, *DEFAULTS), shape, reset, rounds, where)
+    shapes = SHAPES if shape is None else (tuple(shape),)
+    if quick and shape is None:
+        shapes = (QUICK_SHAPE,)
+    rows = [row for s in shapes for row in compete((*CONTENDERS, *DEFAULTS), s, reset, rounds, where)]
     if where.type == "cuda":
         return rows
     return rows + recurrent.run(quick) + first_call.measure(1 if quick else 3)

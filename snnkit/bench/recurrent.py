@@ -10,6 +10,7 @@ spikes per step, one of their gradient per step back, and one over all steps for
 
 from __future__ import annotations
 
+import copy
 import gc
 import importlib.util
 import statistics
@@ -225,7 +226,25 @@ def _afresh(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def run(quick: bool = False, rounds: int | None = None, steps: int = 100, batch: int = 64) -> list[dict[str, Any]]:
+class _Captured:
+    """Our layer and its backward pass in CUDA graphs, which take away what the calls cost."""
+
+    def __init__(self, layer: nn.Module, x: Tensor) -> None:
+        self.layer = copy.deepcopy(layer)
+        self.run = torch.cuda.make_graphed_callables(self.layer, (x.clone(),))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.layer.zero_grad(set_to_none=True)
+        return self.run(x)  # type: ignore[no-any-return, operator, return-value]
+
+
+def run(
+    quick: bool = False,
+    rounds: int | None = None,
+    steps: int = 100,
+    batch: int = 64,
+    device: str | torch.device = "cpu",
+) -> list[dict[str, Any]]:
     """Measure the recurrent layer, round-robin over the implementations.
 
     Args:
@@ -233,16 +252,19 @@ def run(quick: bool = False, rounds: int | None = None, steps: int = 100, batch:
         rounds: interleaved rounds; 3 or 7 where None.
         steps: T.
         batch: B.
+        device: where to measure. On a GPU there is a row of our layer in CUDA graphs too.
 
     Returns:
         Rows with the keys of `snnkit.bench.neurons.run`; floor_ratio is against the matrix products alone, peak_ratio
         in units of the input [T, B, 256].
     """
+    device = torch.device(device)
     with seeded():
-        x = (torch.rand(steps, batch, INPUTS) < RATE).float()
-        weights = Weights(torch.randn(NEURONS, INPUTS) * 0.15, torch.randn(NEURONS, NEURONS) * 0.03)
-        gradient = torch.randn(steps, batch, NEURONS)
-    ours = Ours(weights)
+        x = (torch.rand(steps, batch, INPUTS) < RATE).float().to(device)
+        feed, recur = torch.randn(NEURONS, INPUTS) * 0.15, torch.randn(NEURONS, NEURONS) * 0.03
+        weights = Weights(feed.to(device), recur.to(device))
+        gradient = torch.randn(steps, batch, NEURONS).to(device)
+    ours = Ours(weights).to(device)
     with torch.no_grad():
         expected = ours(x)
     makers: dict[str, nn.Module] = {
@@ -254,8 +276,10 @@ def run(quick: bool = False, rounds: int | None = None, steps: int = 100, batch:
     settings = dict.fromkeys(makers, "")
     for package, (make, difference) in PEERS.items():
         if importlib.util.find_spec(package) is not None:
-            makers[package], settings[package] = make(weights), difference
+            makers[package], settings[package] = make(weights).to(device), difference
     layers = {name: _afresh(layer) for name, layer in makers.items()}
+    if device.type == "cuda":
+        layers["snnkit fused, CUDA graph"], settings["snnkit fused, CUDA graph"] = _Captured(ours, x), ""
     peaks, differing = {}, {}
     for name, layer in layers.items():
         spikes = once(layer, x, gradient)[1]
@@ -269,7 +293,8 @@ def run(quick: bool = False, rounds: int | None = None, steps: int = 100, batch:
             gc.collect()
             seconds[name].append(once(layer, x, gradient)[0])
     floor = min(seconds["matrix products alone"])
-    where = f"float32, {100 * expected.mean().item():.0f} % active, {torch.get_num_threads()} threads"
+    place = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    where = f"float32, {100 * expected.mean().item():.0f} % active, {place}"
     return [
         {
             "work": f"recurrent CubaLIF {INPUTS}->{NEURONS} T{steps} B{batch}",

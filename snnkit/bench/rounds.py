@@ -64,8 +64,10 @@ def _reset_peak() -> bool:
     return True
 
 
-def available_memory() -> float:
-    """Bytes that can be had without swapping; infinite where the system does not say."""
+def available_memory(device: str | torch.device = "cpu") -> float:
+    """Bytes that can be had there, on the CPU without swapping; infinite where the system does not say."""
+    if torch.device(device).type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
     with contextlib.suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable"):
@@ -113,16 +115,16 @@ def once(layer: Layer, x: Tensor, gradient: Tensor) -> tuple[float, Tensor]:
 def peak(layer: Layer, x: Tensor, gradient: Tensor) -> float:
     """Peak extra memory of a forward and backward pass in units of x."""
     gc.collect()
-    if x.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(x.device)
-        held = torch.cuda.memory_allocated(x.device)
-        once(layer, x, gradient)
-        return (torch.cuda.max_memory_allocated(x.device) - held) / (x.numel() * x.element_size())
-    return peak_memory(lambda: once(layer, x, gradient)) / (x.numel() * x.element_size())
+    return peak_memory(lambda: once(layer, x, gradient), x.device) / (x.numel() * x.element_size())
 
 
-def peak_memory(run: Callable[[], object]) -> float:
-    """Peak extra bytes of the process while it runs; NaN where the system does not say."""
+def peak_memory(run: Callable[[], object], device: str | torch.device = "cpu") -> float:
+    """Peak extra bytes of the process while it runs, or of its tensors on a GPU; NaN where the system does not say."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        held = torch.cuda.memory_allocated(device)
+        run()
+        return float(torch.cuda.max_memory_allocated(device) - held)
     release_memory()  # what an earlier pass has left with us counts as extra, like any other allocation
     if not _reset_peak():
         return float("nan")
@@ -226,7 +228,7 @@ def compete(
     if where.type == "cuda" and not TRITON:
         contenders = [c for c in contenders if not c.fused]
     size = 4.0 * shape[0] * shape[1] * shape[2]
-    free = (available_memory() if where.type == "cpu" else torch.cuda.mem_get_info(where)[0]) - 3 * size
+    free = available_memory(where) - 3 * size
     fits = [c for c in contenders if c.memory * size < free]
     rows = _compete(fits, shape, reset, rounds, where, work) if fits else []
     rest = [c for c in contenders if c not in fits]

@@ -27,7 +27,9 @@ from torch import Tensor, nn
 
 from snnkit import nn as snn
 from snnkit.bench.rounds import available_memory, bandwidth, peak_memory
+from snnkit.errors import UsageError
 from snnkit.surrogate import Arctan
+from snnkit.training.precision import in_format
 
 DECAY, CHANNELS, CLASSES = 0.9, 32, 11
 FLOOR_BYTES = 14
@@ -45,6 +47,12 @@ class Entry(NamedTuple):
     first: nn.Module | None
     settings: str = ""
     autocast: bool = False
+    memory_format: str = "channels_first"
+
+    def run(self) -> Any:
+        """The forward pass as in training."""
+        with torch.autocast(self.x.device.type, torch.bfloat16, enabled=self.autocast):
+            return self.model(in_format(self.x, self.memory_format))
 
 
 class PerStep(nn.Module):
@@ -104,7 +112,7 @@ def _spikingjelly() -> Callable[[Tensor], Tensor]:
                           surrogate_function=surrogate.ATan(2.0), detach_reset=True, step_mode="m")  # fmt: skip
 
     def run_node(x: Tensor) -> Tensor:
-        node.reset()
+        node.to(x.device).reset()
         return node(x)
 
     return run_node
@@ -118,7 +126,7 @@ def _snntorch() -> Callable[[Tensor], Tensor]:
                            reset_delay=False)  # fmt: skip
 
     def run_leaky(x: Tensor) -> Tensor:
-        mem = leaky.init_leaky()
+        mem = leaky.to(x.device).init_leaky()
         out = []
         for x_t in x.unbind(0):
             spike, mem = leaky(x_t, mem)
@@ -133,9 +141,7 @@ def _step(entry: Entry, y: Tensor, steps: int) -> Callable[[], float]:
 
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=entry.autocast):
-            out = entry.model(entry.x)
-        out = out.float().reshape(steps, -1, CLASSES).mean(0)
+        out = entry.run().float().reshape(steps, -1, CLASSES).mean(0)
         loss = nn.functional.cross_entropy(out, y)
         loss.backward()
         optimizer.step()
@@ -155,19 +161,19 @@ def _spikes(entry: Entry) -> Tensor | None:
         seen.append((output[0] if isinstance(output, tuple) else output).detach().bool().flatten())
 
     handle = entry.first.register_forward_hook(see)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=entry.autocast):
-        entry.model(entry.x)
+    with torch.no_grad():
+        entry.run()
     handle.remove()
     entry.model.load_state_dict(kept)
     return torch.cat(seen)
 
 
-def entries(steps: int, batch: int, size: int) -> dict[str, Callable[[], Entry]]:
-    """What takes part, by name."""
+def entries(steps: int, batch: int, size: int, device: str | torch.device = "cpu") -> dict[str, Callable[[], Entry]]:
+    """What takes part, by name; the inputs are on the device, the models on their way there."""
     from snnkit.bench.training_defaults import defaults
 
     generator = torch.Generator().manual_seed(0)
-    x = (torch.rand(steps, batch, 2, size, size, generator=generator) < 0.1).float()
+    x = (torch.rand(steps, batch, 2, size, size, generator=generator) < 0.1).float().to(device)
 
     def ours(neuron: Callable[[], nn.Module], block: type[nn.Sequential] = snn.Sequential) -> Entry:
         model = our_net(size, neuron, block)
@@ -193,30 +199,41 @@ def _package(name: str) -> str:
     return name.split(",")[0]
 
 
-def run(quick: bool = False, rounds: int = 7, shape: Sequence[int] = (16, 16, 32)) -> list[dict[str, Any]]:
+def _ours(name: str) -> str:
+    """The row of ours that a row is compared with."""
+    return "snnkit, defaults" if name.endswith(", defaults") else "snnkit"
+
+
+def run(
+    quick: bool = False, rounds: int = 7, shape: Sequence[int] = (16, 16, 32), device: str = "cpu"
+) -> list[dict[str, Any]]:
     """Time training steps, round-robin over the implementations.
 
     Args:
         quick: fewer rounds and steps. shape: T, B and the sensor's side.
+        device: "cpu" or "cuda", where a step waits for its loss.
 
     Returns:
         Rows {work, impl, settings, ms_min, ms_median, floor_ratio, peak_ratio, differing_spikes, first_ms, times_ours,
-        loss}; settings that do not fit in memory are left out.
+        loss}; settings that do not fit in memory are left out. `times_ours` of a row with defaults is by our defaults.
     """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("there is no CUDA device to measure on", fix="leave --device out, or see snnkit doctor")
     steps, batch, size = (8, 8, 32) if quick else shape
     rounds = 3 if quick else rounds
-    y = torch.randint(0, CLASSES, (batch,), generator=torch.Generator().manual_seed(0))
+    y = torch.randint(0, CLASSES, (batch,), generator=torch.Generator().manual_seed(0)).to(device)
     values = steps * batch * CHANNELS * sum((size >> k) ** 2 for k in range(3))
     todo: dict[str, Callable[[], float]] = {}
     about: dict[str, Entry] = {}
     first, loss, peaks = {}, {}, {}
     differing: dict[str, int | None] = {}
     ours: Tensor | None = None
-    for name, make in entries(steps, batch, size).items():
-        if available_memory() < 40 * 4 * values:
+    for name, make in entries(steps, batch, size, device).items():
+        if available_memory(device) < 40 * 4 * values:
             continue
         torch.manual_seed(0)
         about[name] = entry = make()
+        entry.model.to(device)
         spikes = _spikes(entry)
         ours = spikes if ours is None else ours
         if spikes is None or ours is None or spikes.shape != ours.shape:
@@ -228,31 +245,32 @@ def run(quick: bool = False, rounds: int = 7, shape: Sequence[int] = (16, 16, 32
         loss[name] = todo[name]()
         first[name] = time.perf_counter() - clock
         gc.collect()
-        peaks[name] = peak_memory(todo[name]) / (4 * values)
+        peaks[name] = peak_memory(todo[name], device) / (4 * values)
     times: dict[str, list[float]] = {name: [] for name in todo}
     streams = []
     for _ in range(rounds):
-        streams.append(bandwidth(min(values, 50_000_000)))
+        streams.append(bandwidth(min(values, 50_000_000), device=device))
         for name, step in todo.items():
             clock = time.perf_counter()
             step()
             times[name].append(time.perf_counter() - clock)
     floor = FLOOR_BYTES * values / max(streams)
-    settings = f"T={steps} B={batch} 2x{size}x{size}, {CHANNELS} channels, threads={torch.get_num_threads()}"
-    if os.environ.get("THP_MEM_ALLOC_ENABLE") == "1":
+    place = f"threads={torch.get_num_threads()}" if device == "cpu" else torch.cuda.get_device_name()
+    settings = f"T={steps} B={batch} 2x{size}x{size}, {CHANNELS} channels, {place}"
+    if device == "cpu" and os.environ.get("THP_MEM_ALLOC_ENABLE") == "1":
         settings += ", huge pages"
     return [
         {
             "work": WORK,
             "impl": name,
             "settings": settings + (f"; {about[name].settings}" if about[name].settings else ""),
-            "ms_min": round(min(t) * 1e3, 1),
-            "ms_median": round(statistics.median(t) * 1e3, 1),
+            "ms_min": round(min(t) * 1e3, 2),
+            "ms_median": round(statistics.median(t) * 1e3, 2),
             "floor_ratio": round(min(t) / floor, 2),
             "peak_ratio": round(peaks[name], 2),
             "differing_spikes": differing[name],
             "first_ms": round(first[name] * 1e3, 1),
-            "times_ours": round(min(t) / min(times["snnkit"]), 2),
+            "times_ours": round(min(t) / min(times[_ours(name)]), 2),
             "loss": round(loss[name], 6),
         }
         for name, t in times.items()

@@ -12,6 +12,8 @@ from typing import Any
 
 BUDGET_S = {"data": 40, "compile": 30, "train": 120, "export to validation": 45, "report": 15}
 RECIPE = "saccade_digits/conv"
+NEURONS = ("LIF", "LI", "BatchNorm and LIF")
+"""The kernels of that recipe's network."""
 SMOKE = {
     "data.init_args.subset": 240,
     "trainer.max_epochs": 1,
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from snnkit import emulator, kernels
 
     with progress_bars(quiet) as progress:
-        kernels.warm_up(lambda name, done, of: progress("kernels", done, of))
+        kernels.warm_up(lambda name, done, of: progress("kernels", done, of), neurons=NEURONS)
         progress("emulator", 0, 1)
         _tiny_road(args.target)
         progress("emulator", 1, 1)

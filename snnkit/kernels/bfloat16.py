@@ -4,23 +4,78 @@ numba has no such type: a sequence in it comes as its bits, int16. Reading is ex
 to even, as torch does. Sequences in other types are used where they lie.
 """
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from llvmlite import ir
 from numba.core import types
-from numba.extending import overload
+from numba.extending import intrinsic, overload
+
+from snnkit.kernels.address import at
+from snnkit.kernels.cache import piece_options, row
+
+_HALF, _WHOLE, _NUMBER = ir.IntType(16), ir.IntType(32), ir.FloatType()
+
+
+def _low(values: Any) -> bool:
+    """Whether a row, an array or a number of it is the bits of bfloat16."""
+    return isinstance(getattr(values, "dtype", values), types.Integer)
+
+
+def _to_number(builder, half):
+    return builder.bitcast(builder.shl(builder.sext(half, _WHOLE), ir.Constant(_WHOLE, 16)), _NUMBER)
+
+
+def _to_half(builder, number):
+    def constant(value):
+        return ir.Constant(_WHOLE, value)
+
+    bits = builder.bitcast(number, _WHOLE)
+    odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
+    rounded = builder.lshr(builder.add(builder.add(bits, constant(0x7FFF)), odd), constant(16))
+    none = builder.fcmp_unordered("uno", number, number)
+    return builder.trunc(builder.select(none, constant(0x7FC0), rounded), _HALF)
+
+
+@intrinsic
+def wide(typing_context, value):
+    """A number of a row that may be bfloat16's bits, as a float."""
+
+    def generate(context, builder, signature, args):
+        return _to_number(builder, args[0]) if _low(value) else args[0]
+
+    return (types.float32 if _low(value) else value)(value), generate
+
+
+@intrinsic
+def narrow(typing_context, row, value):
+    """A float as `row` holds it."""
+
+    def generate(context, builder, signature, args):
+        return _to_half(builder, args[1]) if _low(row) else args[1]
+
+    return (row.dtype if _low(row) else value)(row, value), generate
+
+
+@intrinsic
+def held(typing_context, row, value):
+    """A float rounded to what `row` can hold."""
+
+    def generate(context, builder, signature, args):
+        return _to_number(builder, _to_half(builder, args[1])) if _low(row) else args[1]
+
+    return value(row, value), generate
 
 
 def read(x: Any, t: int, lo: int, n: int, room: Any) -> Any:
-    """x[t, lo : lo + n] as a row of numbers, in `room` where it has to be converted."""
+    """The row x[t, lo : lo + n] as numbers, in `room` where it has to be converted. Rows are addresses."""
     raise NotImplementedError
 
 
-def target(x: Any, t: int, lo: int, n: int, room: Any) -> Any:
-    """A row to compute x[t, lo : lo + n] in; `write` brings it there."""
+def target(x: Any, t: int, lo: int, room: Any) -> Any:
+    """A row to compute x[t, lo : …] in; `write` brings it there."""
     raise NotImplementedError
 
 
@@ -29,43 +84,53 @@ def write(source: Any, x: Any, t: int, lo: int, n: int) -> None:
     raise NotImplementedError
 
 
-def _here(x, t, lo, n, room):
-    return x[t, lo : lo + n]
-
-
-def _widen(x, t, lo, n, room):
-    half, whole = x[t, lo : lo + n], room.view(np.int32)
+@row
+def _widen(half, whole, n):
     for i in range(n):
-        whole[i] = np.int32(half[i]) << 16
-    return room[:n]
+        whole[i] = wide(half[i])
 
 
-def _room(x, t, lo, n, room):
-    return room[:n]
+@row
+def _round(whole, half, n):
+    for i in range(n):
+        half[i] = narrow(half, whole[i])
+
+
+def _here(x, t, lo, n, room):
+    return at(x, t, lo)
+
+
+def _widened(x, t, lo, n, room):
+    _widen(at(x, t, lo), room, n)
+    return room
+
+
+def _itself(x, t, lo, room):
+    return at(x, t, lo)
+
+
+def _room(x, t, lo, room):
+    return room
 
 
 def _nothing(source, x, t, lo, n):
     pass
 
 
-def _round(source, x, t, lo, n):
-    half, whole = x[t, lo : lo + n], source.view(np.int32)
-    for i in range(n):
-        b = whole[i]
-        rounded = (b + 0x7FFF + ((b >> 16) & 1)) >> 16
-        half[i] = rounded if (b & 0x7FFFFFFF) <= 0x7F800000 else 0x7FC0
+def _rounded(source, x, t, lo, n):
+    _round(source, at(x, t, lo), n)
 
 
-@overload(read)
+@overload(read, jit_options=piece_options())
 def _read(x, t, lo, n, room):
-    return _widen if isinstance(x.dtype, types.Integer) else _here
+    return _widened if _low(x) else _here
 
 
-@overload(target)
-def _target(x, t, lo, n, room):
-    return _room if isinstance(x.dtype, types.Integer) else _here
+@overload(target, jit_options=piece_options())
+def _target(x, t, lo, room):
+    return _room if _low(x) else _itself
 
 
-@overload(write)
+@overload(write, jit_options=piece_options())
 def _write(source, x, t, lo, n):
-    return _round if isinstance(x.dtype, types.Integer) else _nothing
+    return _rounded if _low(x) else _nothing

@@ -11,13 +11,15 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from snnkit import _numba
 
 _ROOT = Path(__file__).resolve().parents[2]
+
+_PREFIX = "kernels-"
 
 _IMPORT = re.compile(r"^[ \t]*(?:from (snnkit[\w.]*) import (\([^)]*\)|[^\n]*)|import (snnkit[\w.]*))", re.MULTILINE)
 
@@ -64,14 +66,23 @@ def folder(path: str) -> Path:
     digest = hashlib.sha256()
     for name, text in sorted(sources(Path(path).resolve()).items()):
         digest.update(name.encode() + b"\0" + text + b"\0")
-    return _numba.base_folder() / f"kernels-{digest.hexdigest()[:16]}"
+    return _numba.base_folder() / f"{_PREFIX}{digest.hexdigest()[:16]}"
+
+
+def _current() -> set[str]:
+    """Names of the folders of all kernels in this version."""
+    files = (_ROOT / "snnkit" / "kernels").rglob("*.py")
+    return {folder(str(file)).name for file in files if "@kernel" in file.read_text(encoding="utf-8")}
 
 
 @cache
 def _can_keep(place: Path) -> bool:
     """Whether kernels can be kept there. numba would else keep them beside the sources, where no digest is."""
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        if place == _numba.chosen_folder():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            _numba.in_use(place, _PREFIX, _current)
         tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
         warnings.warn(
@@ -121,9 +132,53 @@ def kernel(function: Callable[..., Any]) -> Any:
     return compiled
 
 
+@cache
+def _piece_compiler(apart: bool) -> type[Any]:
+    """numba's compiler for pieces, which become machine code in the kernel they end up in, and not before on their own
+    as well; where they are `apart`, in one place of it, and nothing that they write overlaps another argument.
+    """
+    from numba.core.compiler import Compiler
+
+    class PieceCompiler(Compiler):
+        def define_pipelines(self) -> Any:
+            flags, state = self.state.flags, self.state
+            flags.noalias = apart
+            library = state.targetctx.codegen().create_library(state.func_id.func_qualname)
+            if hasattr(library, "_finalize_final_module"):
+                flags.no_compile = True
+                library._optimize_final_module = lambda: None
+                library._finalize_final_module = partial(setattr, library, "_finalized", True)
+                state.library = library
+            return super().define_pipelines()
+
+        def compile_extra(self, func: Any) -> Any:
+            result = super().compile_extra(func)
+            if result.entry_point is None:  # numba knows a function by what calls it, a built-in one; this one fails
+                result = result._replace(entry_point=[].index)
+                self.state.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
+            if apart:
+                result.library.get_function(result.fndesc.llvm_func_name).add_function_attribute("noinline")
+            return result
+
+    return PieceCompiler
+
+
 def row(function: Callable[..., Any]) -> Any:
-    """Decorator of a piece that only kernels call; it ends up in theirs."""
+    """Decorator of a loop over a row that only kernels call. Rows that it writes overlap no other."""
     _numba.choose_threads()
     import numba
 
-    return numba.njit(**_PIECE)(function)
+    return numba.njit(pipeline_class=_piece_compiler(True), **_PIECE)(function)
+
+
+def piece(function: Callable[..., Any]) -> Any:
+    """Decorator of another part of kernels, which becomes part of what calls it."""
+    _numba.choose_threads()
+    import numba
+
+    return numba.njit(**piece_options())(function)
+
+
+def piece_options() -> Any:
+    """numba's options for `piece`."""
+    return {"pipeline_class": _piece_compiler(False), **_PIECE}

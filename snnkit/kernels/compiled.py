@@ -14,8 +14,55 @@ from snnkit.errors import ParameterError, did_you_mean
 FOLDERS = {"LIF": "lif", "LI": "li", "CubaLIF": "cubalif", "ALIF": "alif", "LinearLeakIF": "linear_leak"}
 """Where the kernels of each neuron are, in snnkit.kernels."""
 
-USUAL = ("LIF", "LI", "CubaLIF")
-"""The neurons of the recipes."""
+Job = tuple[str, Callable[[], object]]
+"""A name, and what compiles or loads a kernel."""
+
+
+def _recurrent(name: str, dtype: torch.dtype, room: str) -> list[Job]:
+    """The neuron of that folder hearing itself; all neurons share what is compiled but for the backward step."""
+    from snnkit.kernels.recurrent import layer
+    from snnkit.kernels.recurrent.gather import FEWEST, product
+
+    (operators,) = (o for o in layer.OPERATORS.values() if o.recurrence.name == room)
+    forward, backward = operators.smallest(dtype)
+    silent = torch.zeros(1, FEWEST, dtype=forward[0].dtype)
+    return [
+        (f"{name} forward", partial(operators.forward, *forward)),
+        (f"{name} backward", partial(operators.backward, *backward)),
+        (f"{name} weights", partial(product, silent, silent, 0.0)),
+    ]
+
+
+def _norm(name: str, dtype: torch.dtype) -> list[Job]:
+    from snnkit.kernels.lif.reference import LIFParams
+    from snnkit.kernels.norm_lif.op import Pool, sequence
+    from snnkit.kernels.norm_lif.statistics import from_batch, rounds_once
+    from snnkit.surrogate import Arctan
+
+    x = torch.zeros(1, 2, 1, 2, 2, dtype=dtype, requires_grad=True)
+    outputs: list[torch.Tensor] = []
+
+    def forward() -> None:
+        one = x.detach().new_ones(1)
+        params = LIFParams(one, one, True, True, 0, Arctan())
+        norm = from_batch(x.flatten(0, 1), None, 0.0, 1.0)
+        with torch.enable_grad():
+            out, _ = sequence(x, norm, None, None, None, params, Pool(2, 2), rounds_once() or False, False)
+        outputs.append(out)
+
+    return [(f"{name} forward", forward), (f"{name} backward", lambda: outputs.pop().sum().backward())]
+
+
+OTHERS: dict[str, Callable[[str, torch.dtype], list[Job]]] = {
+    "Recurrent": partial(_recurrent, room="lif"),
+    "Recurrent, any option": partial(_recurrent, room="alif"),
+    "BatchNorm and LIF": _norm,
+}
+"""What runs as one with its neuron: a `Recurrent` with a matrix (any option: ALIF, and whatever is refractory, attached
+or learns its threshold), and a norm before a LIF, with or without a pool."""
+
+USUAL = ("LIF", "LI", "CubaLIF", "BatchNorm and LIF")
+"""The kernels of most recipes."""
 
 Progress = Callable[[str, int, int], None]
 """(what is being compiled, how many are done, of how many)."""
@@ -28,8 +75,9 @@ def warm_up(
 
     Args:
         progress: called before each kernel and once at the end.
-        dtype: float32, or float64 for tests in double precision.
-        neurons: of `LIF`, `LI`, `CubaLIF`, `ALIF` and `LinearLeakIF`.
+        dtype: of the input: float32, bfloat16, or float64 for tests in double precision.
+        neurons: of `LIF`, `LI`, `CubaLIF`, `ALIF` and `LinearLeakIF`, and of `OTHERS`. What a model needs is
+            `snn.kernels_of(model)`.
 
     Returns:
         Seconds spent.
@@ -37,17 +85,13 @@ def warm_up(
     Raises:
         ParameterError: a neuron that has no kernel.
     """
+    known = [*FOLDERS, *OTHERS]
     for name in neurons:
-        if name not in FOLDERS:
-            raise ParameterError(
-                f"{name!r} has no kernel{did_you_mean(name, list(FOLDERS))}", fix="use " + ", ".join(FOLDERS)
-            )
-    jobs: list[tuple[str, Callable[[], object]]] = []
-    for name in (name for name in FOLDERS if name in neurons):
-        recurrence = importlib.import_module(f"snnkit.kernels.{FOLDERS[name]}.op").RECURRENCE
-        forward, backward = recurrence.smallest(dtype)
-        jobs.append((f"{name} forward", partial(recurrence.forward, *forward)))
-        jobs.append((f"{name} backward", partial(recurrence.backward, *backward)))
+        if name not in known:
+            raise ParameterError(f"{name!r} has no kernel{did_you_mean(name, known)}", fix="use " + ", ".join(known))
+    jobs: list[Job] = []
+    for name in (name for name in known if name in neurons):
+        jobs += OTHERS[name](name, dtype) if name in OTHERS else _alone(name, dtype)
     start = time.perf_counter()
     for done, (name, job) in enumerate(jobs):
         if progress is not None:
@@ -56,3 +100,12 @@ def warm_up(
     if progress is not None:
         progress("kernels ready", len(jobs), len(jobs))
     return time.perf_counter() - start
+
+
+def _alone(name: str, dtype: torch.dtype) -> list[Job]:
+    recurrence = importlib.import_module(f"snnkit.kernels.{FOLDERS[name]}.op").RECURRENCE
+    forward, backward = recurrence.smallest(dtype)
+    return [
+        (f"{name} forward", partial(recurrence.forward, *forward)),
+        (f"{name} backward", partial(recurrence.backward, *backward)),
+    ]

@@ -34,14 +34,24 @@ TRITON = _find_triton()
 
 
 @contextlib.contextmanager
-def reference_only() -> Iterator[None]:
-    """Within it, neuron layers run step by step in plain torch operations, in all threads."""
+def fusing(wanted: bool) -> Iterator[None]:
+    """Within it, neuron layers run in fused kernels, where there are such for their input, or not, in all threads."""
     global _fused
-    before, _fused = _fused, False
+    before, _fused = _fused, wanted
     try:
         yield
     finally:
         _fused = before
+
+
+def reference_only() -> contextlib.AbstractContextManager[None]:
+    """Within it, neuron layers run step by step in plain torch operations, in all threads."""
+    return fusing(False)
+
+
+def is_fusing() -> bool:
+    """Whether kernels are wanted, as outside `reference_only()`."""
+    return _fused
 
 
 def runs_fused(x: Tensor, on_gpu: bool = False) -> bool:
@@ -130,8 +140,7 @@ def prepare(x: Tensor, low: bool = False) -> tuple[Tensor, Layout]:
         if by_stride[:2] == (0, 1) and x.permute(by_stride).is_contiguous():
             order = by_stride
     layout = Layout(order, tuple(x.shape[d] for d in order))
-    flat = layout.flatten(x)
-    return flat if x.device.type == "cpu" else flat.contiguous(), layout
+    return layout.flatten(x).contiguous(), layout
 
 
 def array(x: Tensor) -> np.ndarray[Any, Any]:

@@ -8,10 +8,29 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor, is_legacy_batchedtensor
 
 from snnkit.errors import UsageError
+from snnkit.surrogate.heaviside import transformed
 
 _library = torch.library.Library("snnkit", "DEF")
+
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def is_wrapped(x: Tensor) -> bool:
+    """Whether x stands for several tensors, or for one of a transform; one that has no memory of its own."""
+    return is_functorch_wrapped_tensor(x) or is_legacy_batchedtensor(x)
+
+
+def _is_plain(tensors: Sequence[Tensor]) -> bool:
+    """Whether nothing but autograd looks at operations on these: no compiler, transform, mode, profiler or subclass."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or transformed():
+        return False
+    if torch._C._len_torch_dispatch_stack() or torch._C._autograd._profiler_enabled():
+        return False
+    return all(type(t) in _PLAIN and t.device.type == "cpu" and not is_wrapped(t) for t in tensors)
 
 
 class Operator:
@@ -25,9 +44,18 @@ class Operator:
         _library.define(name + schema)
         _library.impl(name, implementation, "CPU")
         self._call = getattr(torch.ops.snnkit, name).default
+        self._implementation = implementation
+        self._function: Any = None
 
     def __call__(self, *args: Any) -> Any:
-        return self._call(*args)
+        """The operator. Where only autograd can see the call, it does not go through torch's dispatcher, which takes
+        longer than a small kernel does."""
+        tensors = [a for a in args if isinstance(a, Tensor)]
+        if not _is_plain(tensors):
+            return self._call(*args)
+        if not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
+            return self._implementation(*args)
+        return self._call(*args) if self._function is None else self._function.apply(*args)
 
     def on_gpu(self, module: str, function: str, *first: Any) -> None:
         """The implementation for CUDA tensors, of `first` and the same arguments; its module is imported when one is
@@ -46,6 +74,18 @@ class Operator:
     def gradient(self, setup: Callable[..., None], backward: Callable[..., Any]) -> None:
         """Register the backward pass; `setup` saves what it needs."""
         torch.library.register_autograd(self.name, backward, setup_context=setup, lib=_library)
+        implementation = self._implementation
+
+        class Direct(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, *args: Any) -> Any:
+                output = implementation(*args)
+                setup(ctx, args, output)
+                return output
+
+        Direct.backward = staticmethod(backward)  # type: ignore[method-assign]
+        Direct.__name__ = Direct.__qualname__ = self.name
+        self._function = Direct
 
     def no_gradient(self) -> None:
         """Refuse to be differentiated: a backward pass whose own derivative nobody has written."""

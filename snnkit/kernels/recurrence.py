@@ -109,7 +109,7 @@ class Recurrence(Generic[S, P]):
         values = len(self.fields) + 2 * len(parameters + fixed)
         self._cuts = len(self.fields), values, values + len(options)
         count, first = len(self.states), 1 + len(self.fields)
-        self._learn = (*range(1, 1 + count), *range(first, first + 2 * len(parameters), 2))
+        self.learn = (*range(1, 1 + count), *range(first, first + 2 * len(parameters), 2))
         """Which arguments of `forward`, beside x, have a gradient."""
         self.kernels = cache(self._kernels)
         self.forward = self._operator("", self._forward_schema(), on_cpu.forward, self._shapes)
@@ -136,7 +136,8 @@ class Recurrence(Generic[S, P]):
         """Steps of refractoriness; 0 for a recurrence without."""
         return 0 if self._refractory < 0 else options[self._refractory]
 
-    def _arguments(self) -> str:
+    def arguments(self) -> str:
+        """Initial states, parameters and options as in an operator's schema; see `split`."""
         parts = [f"Tensor? {field}0" for field in self.fields]
         parts += [f"Tensor {name}, int {name}_repeat" for name in self.parameters]
         parts += [f"Tensor? {name}, int {name}_repeat" for name in self.fixed]
@@ -144,15 +145,15 @@ class Recurrence(Generic[S, P]):
 
     def _forward_schema(self) -> str:
         if self.from_output:
-            return f"(Tensor x, {self._arguments()}) -> Tensor"
-        return f"(Tensor x, {self._arguments()}, bool want_state) -> ({', '.join(['Tensor'] * (1 + len(self.fields)))})"
+            return f"(Tensor x, {self.arguments()}) -> Tensor"
+        return f"(Tensor x, {self.arguments()}, bool want_state) -> ({', '.join(['Tensor'] * (1 + len(self.fields)))})"
 
     def _backward_schema(self) -> str:
         grads = "".join(f"Tensor? grad_{name}, " for name in self.states[: self.ends])
         wants = "".join(f", bool want_{name}" for name in (*(f"{s}0" for s in self.states), *self.parameters))
-        results = ", ".join(["Tensor"] * (1 + len(self._learn)))
+        results = ", ".join(["Tensor"] * (1 + len(self.learn)))
         grad, kept = ("grad", "out") if self.from_output else ("grad_s", "x")
-        return f"(Tensor {grad}, {grads}Tensor {kept}, {self._arguments()}{wants}) -> ({results})"
+        return f"(Tensor {grad}, {grads}Tensor {kept}, {self.arguments()}{wants}) -> ({results})"
 
     def _shapes(self, x: Tensor, *args: Any) -> Tensor | tuple[Tensor, ...]:
         if self.from_output:
@@ -181,7 +182,7 @@ class Recurrence(Generic[S, P]):
     def _back(self, ctx: Any, grad: Tensor | None, *grads: Tensor | None) -> tuple[Any, ...]:
         x, *saved = ctx.saved_tensors
         starts, values = saved[: len(self.fields)], saved[len(self.fields) :]
-        wants = [ctx.needs_input_grad[k] for k in self._learn]
+        wants = [ctx.needs_input_grad[k] for k in self.learn]
         grad_x, *found = self.backward(
             torch.zeros_like(x) if grad is None else grad,
             *grads[: self.ends],
@@ -192,7 +193,7 @@ class Recurrence(Generic[S, P]):
             *wants,
         )
         results = [grad_x, *[None] * (ctx.count - 1)]
-        for k, part, want in zip(self._learn, found, wants):
+        for k, part, want in zip(self.learn, found, wants):
             results[k] = part if want else None
         return tuple(results)
 
@@ -228,10 +229,14 @@ class Recurrence(Generic[S, P]):
 
     def smallest(self, dtype: torch.dtype) -> tuple[list[Any], list[Any]]:
         """Arguments of `forward` and of `backward` for one element: enough to compile both."""
-        x, one = torch.zeros(1, 1, dtype=dtype), torch.ones(1, dtype=state_dtype(torch.empty(0, dtype=dtype)))
-        usual = {"bool": True, "int": 0, "float": 1.0}
-        common = [None] * len(self.fields) + [one, 1] * len(self.parameters) + [None, 1] * len(self.fixed)
-        common += [usual[option.type] for option in self.options]
-        out = x.to(one.dtype) if self.from_output else x
-        backward = [out, *[None] * self.ends, out, *common, *[False] * len(self._learn)]
-        return [x, *common] if self.from_output else [x, *common, False], backward
+        x, usual = torch.zeros(1, 1, dtype=dtype), self.usual(dtype)
+        out = x.to(state_dtype(x)) if self.from_output else x
+        backward = [out, *[None] * self.ends, out, *usual, *[False] * len(self.learn)]
+        return [x, *usual] if self.from_output else [x, *usual, False], backward
+
+    def usual(self, dtype: torch.dtype) -> list[Any]:
+        """What `arguments` names, for an input of that dtype: at rest, single values, the first of all options."""
+        one = torch.ones(1, dtype=state_dtype(torch.empty(0, dtype=dtype)))
+        values = {"bool": True, "int": 0, "float": 1.0}
+        usual = [None] * len(self.fields) + [one, 1] * len(self.parameters) + [None, 1] * len(self.fixed)
+        return usual + [values[option.type] for option in self.options]

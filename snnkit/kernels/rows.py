@@ -7,15 +7,15 @@ fused multiply-add and no reassociation: every operation rounds as in the eager 
 # mypy: disable-error-code=no-untyped-def
 from __future__ import annotations
 
-from snnkit.kernels.cache import row
+from snnkit.kernels.cache import piece, row
 from snnkit.surrogate import arctan, fast_sigmoid, gaussian, piecewise_linear, sigmoid, triangle
 
-_arctan = row(arctan.derivative_numba)
-_sigmoid = row(sigmoid.derivative_numba)
-_fast_sigmoid = row(fast_sigmoid.derivative_numba)
-_triangle = row(triangle.derivative_numba)
-_piecewise_linear = row(piecewise_linear.derivative_numba)
-_gaussian = row(gaussian.derivative_numba)
+_arctan = piece(arctan.derivative_numba)
+_sigmoid = piece(sigmoid.derivative_numba)
+_fast_sigmoid = piece(fast_sigmoid.derivative_numba)
+_triangle = piece(triangle.derivative_numba)
+_piecewise_linear = piece(piecewise_linear.derivative_numba)
+_gaussian = piece(gaussian.derivative_numba)
 
 
 @row
@@ -57,6 +57,13 @@ def store(source, lo, n, values):
     if values.shape[0] > 0:
         for i in range(n):
             values[lo + i] = source[i]
+
+
+@row
+def copy(source, out, n):
+    """out = source."""
+    for i in range(n):
+        out[i] = source[i]
 
 
 @row

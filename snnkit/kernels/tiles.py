@@ -9,6 +9,7 @@ before a tensor on a GPU is seen.
 # mypy: disable-error-code=no-untyped-def
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -201,30 +202,54 @@ def spread(values: Tensor | None, repeat: int) -> tuple[Tensor | None, int | Non
     return (values, None, None) if values is None or values.numel() == 1 else (values, values.numel(), repeat)
 
 
-def launch(kernel: Any, x: Tensor, *args: Any, **constants: Any) -> None:
-    """Run a kernel of tiles on x [T, M] and its other arguments, on the device of x; nothing waits for it.
+def launch(kernel: Any, x: Tensor, *args: Any, **how: Any) -> None:
+    """Run a kernel of tiles on x [T, M] and its other arguments; see `ready`."""
+    ready(kernel, x, *args, **how)()
 
-    An empty state [0] goes in as None, not wanted. Outputs are contiguous, inputs become so.
+
+def ready(
+    kernel: Any,
+    x: Tensor,
+    *args: Any,
+    over: int | None = None,
+    wide: int | None = None,
+    per: int = 4,
+    **constants: Any,
+) -> Callable[..., None]:
+    """A kernel of tiles on x [T, M] and its other arguments, to be run, once or often, on the device of x.
+
+    Nothing waits for it. An empty tensor ([0], [0, 0]) goes in as None, not wanted. Outputs are contiguous, inputs
+    become so. What the call is given, such as a step's number, goes in last.
+
+    Args:
+        kernel: what to run.
+        x, args: what it takes, up to the numbers `groups` and `steps`.
+        over: elements of a step that tiles cover; M where None.
+        wide: of how many elements (4 or 1) every row is a multiple; from `over` where None.
+        per: elements of a thread at most.
+        constants: what it is compiled for.
     """
     steps, width = x.shape
-    given = (a.contiguous() if isinstance(a, Tensor) else a for a in args)
-    if width == 0:
-        return
-    wide = 4 if width % 4 == 0 else 1  # whether every row begins on a 128-bit boundary
+    width = width if over is None else over
+    if wide is None:
+        wide = 4 if width % 4 == 0 else 1  # whether every row begins on a 128-bit boundary
     warps = 4 if width >= FEW else 1
     double = x.dtype == torch.float64
-    block = 32 * warps * (min(2, wide) if double else wide)
-    with torch.cuda.device_of(x):
-        kernel[(-(-width // block),)](
-            x.contiguous(),
-            *(None if isinstance(a, Tensor) and a.shape == (0,) else a for a in given),
-            width // wide,
-            steps,
-            **constants,
-            DTYPE=tl.float64 if double else tl.float32,
-            NARROW=width < 1 << 31,
-            WIDE=wide,
-            BLOCK=block,
-            num_warps=warps,
-            enable_fp_fusion=False,
-        )
+    block = 32 * warps * min(wide, per, 2 if double else 4)
+    given = [a.contiguous() if isinstance(a, Tensor) else a for a in (x, *args)]
+    given = [None if isinstance(a, Tensor) and a.dim() and not any(a.shape) else a for a in given]
+    constants |= {
+        "DTYPE": tl.float64 if double else tl.float32,
+        "NARROW": x.shape[1] < 1 << 31,
+        "WIDE": wide,
+        "BLOCK": block,
+        "num_warps": warps,
+        "enable_fp_fusion": False,
+    }
+
+    def run(*last: Any) -> None:
+        if width:
+            with torch.cuda.device_of(x):
+                kernel[(-(-width // block),)](*given, width // wide, steps, *last, **constants)
+
+    return run

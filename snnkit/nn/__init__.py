@@ -7,9 +7,11 @@
 
 from snnkit import surrogate
 from snnkit.nn.check import check_model
+from snnkit.nn.checkpoint import checkpoint
 from snnkit.nn.convert import ConversionReport, ConvertedLayer, convert_from
 from snnkit.nn.learning import learning
 from snnkit.nn.module import Stateful
+from snnkit.nn.needed import kernels_of
 from snnkit.nn.neurons import (
     ALIF,
     LI,
@@ -103,8 +105,10 @@ __all__ = [
     "Upsample",
     "Votes",
     "check_model",
+    "checkpoint",
     "convert_from",
     "count_operations",
+    "kernels_of",
     "learning",
     "neuron",
     "over_time",

@@ -89,6 +89,8 @@ _pass: ContextVar[Pass | None] = ContextVar("snnkit_pass", default=None)
 _recorders: ContextVar[tuple[Recorder, ...]] = ContextVar("snnkit_recorders", default=())
 _learners: ContextVar[tuple[Learner, ...]] = ContextVar("snnkit_learners", default=())
 
+_again: ContextVar[bool] = ContextVar("snnkit_again", default=False)
+
 # torch.compile cannot look into a ContextVar. It sees this flag, true while any thread is inside a pass, a recording or
 # learning: a model compiled outside stays one graph, and inside it falls back to plain calls instead of losing state.
 _busy = False
@@ -160,6 +162,39 @@ def enter_learner(learner: Learner | None) -> Iterator[None]:
     finally:
         _learners.reset(token)
         _count(-1)
+
+
+class _Nobody:
+    """A recorder that keeps nothing."""
+
+    def see(self, module: Any, x: Tensor, state: Any, out: Tensor) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def once_more(recorded: bool) -> Iterator[None]:
+    """Let layers run again what they have run before: nobody records or learns, and running statistics stay.
+
+    Args:
+        recorded: whether somebody recorded then, which may have decided how layers run.
+    """
+    _count(1)
+    tokens: list[tuple[ContextVar[Any], Any]] = [
+        (_again, _again.set(True)),
+        (_recorders, _recorders.set((_Nobody(),) if recorded else ())),
+        (_learners, _learners.set(())),
+    ]
+    try:
+        yield
+    finally:
+        for variable, token in tokens:
+            variable.reset(token)
+        _count(-1)
+
+
+def is_again() -> bool:
+    """Whether a layer runs what it has run before, for a backward pass."""
+    return _busy and _again.get()
 
 
 def module_paths(model: torch.nn.Module) -> dict[int, str]:

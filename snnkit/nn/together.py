@@ -12,10 +12,17 @@ from torch.nn.modules import module as torch_module
 from snnkit.kernels.layout import runs_fused
 from snnkit.kernels.norm_lif.op import Pool, sequence, takes
 from snnkit.kernels.norm_lif.statistics import rounds_once
+from snnkit.kernels.state import state_dtype
 from snnkit.nn.context import learners, recorders
 from snnkit.nn.neurons.lif import LIF
 from snnkit.nn.synapses.norm import BatchNorm, ThresholdBatchNorm
 from snnkit.nn.synapses.pool import AvgPool2d
+
+_DTYPES = {
+    "cpu": (torch.float32, torch.float64, torch.bfloat16),
+    "cuda": (torch.float32, torch.float64, torch.bfloat16, torch.float16),
+}
+"""Inputs that the kernels of a device take."""
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -37,7 +44,7 @@ class Group(NamedTuple):
             like = like[..., :: pool.height, :: pool.width]  # what the neuron would see, by its shape
 
         def run(_: Tensor, state: Any, want_state: bool) -> tuple[Tensor, Any]:
-            once = rounds_once()
+            once = _rounds_once(x)
             assert once is not None
             params = self.neuron.params(like)
             values = norm.values(x.detach().flatten(0, 1))
@@ -89,11 +96,16 @@ def _unseen(module: torch.nn.Module) -> bool:
 
 def _can_run(norm: BatchNorm, x: Tensor) -> bool:
     """Whether the kernels give for x what the layers give."""
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or x.is_sparse or not takes(x):
+    if x.dtype not in _DTYPES.get(x.device.type, ()) or x.is_sparse or not takes(x):
         return False
     mine = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-    if any(v is not None and (v.dtype != x.dtype or v.device != x.device) for v in mine):
+    if any(v is not None and (v.dtype != state_dtype(x) or v.device != x.device) for v in mine):
         return False
     if recorders() or learners() or torch_module._has_any_global_hook() or torch.jit.is_tracing():
         return False
-    return runs_fused(x) and rounds_once() is not None
+    return runs_fused(x, on_gpu=True) and _rounds_once(x) is not None
+
+
+def _rounds_once(x: Tensor) -> bool | None:
+    """How the norm rounds (`rounds_once`): on a CPU as torch does; on a GPU once, whatever the processor beside it."""
+    return x.device.type != "cpu" or rounds_once(x.dtype == torch.bfloat16)

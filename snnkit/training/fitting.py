@@ -24,7 +24,7 @@ from snnkit.training import recipes  # noqa: E402
 from snnkit.training.before import write_start  # noqa: E402
 from snnkit.training.callbacks import ProgressCallback, training_progress  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
-from snnkit.training.precision import choose, tell  # noqa: E402
+from snnkit.training.precision import Choice, choose, tell  # noqa: E402
 from snnkit.training.processes import Processes, join, started  # noqa: E402
 from snnkit.training.record import check_same, make_record  # noqa: E402
 from snnkit.training.results import final_metrics  # noqa: E402
@@ -125,22 +125,22 @@ def _fit(
     if before is not None:
         check_same(before, record)
         record = before
-    elif trainer_settings.precision == "auto":
-        chosen = choose("auto", trainer_settings.device, processes.world)
-        record |= {"precision": chosen.precision, "precision_chosen": chosen.why}
-        if first:
-            tell(chosen)
     module, taken = _prepare_module(settings, reader, data, start)
     if processes.world > 1:
         module.check_divisible()
+    if before is None:
+        chosen = _choose(trainer_settings, module, data, processes.world, start)
+        record |= {"precision": chosen.precision, "memory_format": chosen.memory_format}
+        if chosen.why:
+            record["precision_chosen"] = chosen.why
+        if first:
+            tell(chosen)
     if before is None and first:
         _io.write_json(out / "run.json", record)
         _io.write_text(out / "recipe.yaml", recipes.dump(settings))
     with training_progress(progress is True and first) as bar:
         report = progress if callable(progress) and first else bar
-        processes.in_turn(
-            lambda: warm_up(lambda n, done, total: report({"compiling": n, "done": done, "total": total}))
-        )
+        processes.in_turn(lambda: _compile(module, record["precision"], report))
         if start is not None and taken is not None:
             if first and not (out / "start.json").exists():
                 report({"start": write_start(out, module, data, taken, settings)})
@@ -148,13 +148,37 @@ def _fit(
                 start.prepare(module)
         command = "snnkit train" if start is None else "snnkit finetune …, the same options,"
         again = f"{command} --resume --out {out}"
-        train(module, data, trainer_settings, out, report, resume, again, processes, record["precision"])
+        how = record["precision"], record.get("memory_format", "channels_first")
+        train(module, data, trainer_settings, out, report, resume, again, processes, *how)
 
     def finish() -> None:
         _io.write_json(out / "metrics.json", final_metrics(load_run(out, reader.allow), data))
 
     processes.first(finish)
     return load_run(out, reader.allow)
+
+
+def _compile(module: SpikingClassifier, precision: str, report: Any) -> None:
+    """The kernels of the network, before time is measured; float32 too where it evaluates in that only."""
+
+    def tell_progress(name: str, done: int, total: int) -> None:
+        report({"compiling": name, "done": done, "total": total})
+
+    for dtype in (torch.float32, *([torch.bfloat16] if precision == "bf16-mixed" else ())):
+        warm_up(tell_progress, dtype, snn.kernels_of(module.net))
+
+
+def _choose(
+    settings: TrainerSettings, module: SpikingClassifier, data: FrameDataModule, world: int, start: Start | None
+) -> Choice:
+    """How this run trains, where that is open. Training for a chip needs the chip's integers to be exact: float32."""
+    prepared = start is not None and start.prepare is not None
+    quantised = any(type(m).__module__.startswith("snnkit.quantization") for m in module.net.modules())
+    fixed = "training for hardware" if prepared or quantised else ""
+    return choose(
+        settings.precision, module.memory_format, settings.device,
+        module.net, data.input_shapes, data.T, data.batch_size, world, fixed,
+    )  # fmt: skip
 
 
 def next_free(folder: Path) -> Path:

@@ -23,6 +23,7 @@ from snnkit.training.losses import ClassificationLoss, LossName, ReadOut, scores
 from snnkit.training.metrics import Activity, predict  # noqa: E402
 from snnkit.training.optimization import OptimizerSettings, make_optimizer, make_schedule  # noqa: E402
 from snnkit.training.patterns import factors, matching  # noqa: E402
+from snnkit.training.precision import in_format  # noqa: E402
 from snnkit.training.regularizers import Regularizer, watch  # noqa: E402
 from snnkit.training.sums import Sums  # noqa: E402
 
@@ -46,6 +47,9 @@ class SpikingClassifier(L.LightningModule):
             and saved; None: the weights themselves. The average of n steps uses min(ema, (1 + n)/(10 + n)).
         select: which epoch's weights are kept: "val_accuracy" (highest) or "val_loss" (lowest); ties go to the later.
         seed: randomness inside the network (dropout) at a step derives from (seed, epoch, step) alone.
+        memory_format: order of frames [T, B, C, H, W] in memory in training, "channels_first" or "channels_last"; with
+            "auto" `fit` picks the faster one (`snnkit.training.precision`), and it is the first without it. Values
+            differ by rounding.
 
     Shapes: x [T, B, …] → [T, B, C].
     """
@@ -67,6 +71,7 @@ class SpikingClassifier(L.LightningModule):
         ema: float | None = None,
         select: Selection = "val_accuracy",
         seed: int = 0,
+        memory_format: Literal["channels_first", "channels_last", "auto"] = "auto",
     ) -> None:
         super().__init__()
         if ema is not None and not 0.0 < ema < 1.0:
@@ -89,6 +94,7 @@ class SpikingClassifier(L.LightningModule):
         self.average = copy.deepcopy(net).requires_grad_(False).eval() if ema is not None else None
         self.select = select
         self.seed = seed
+        self.memory_format = memory_format
         self.frozen: tuple[str, ...] = ()
         self.slow: dict[str, float] = {}
         self.train_metrics: dict[str, float] = {}
@@ -158,6 +164,10 @@ class SpikingClassifier(L.LightningModule):
             if any(fnmatchcase(name, pattern) for pattern in self.frozen):
                 module.eval()
 
+    def _frames(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What the network trains on, in the format chosen for this run."""
+        return as_inputs(in_format(batch.x, self.memory_format))
+
     def forward(self, x: Input, lengths: Tensor | None = None) -> Tensor:
         """Output [T, B, C] of the evaluated network."""
         with snn.valid_lengths(self.evaluated, lengths):
@@ -183,12 +193,12 @@ class SpikingClassifier(L.LightningModule):
             return self._step_of_part(batch, batch_idx, self.train_part)
         if not self.regularizers:
             with snn.valid_lengths(self.net, batch.lengths):
-                out = self.net(*as_inputs(batch.x))
+                out = self.net(*self._frames(batch))
             loss, z = self.loss(out, batch.y, batch.lengths)
             self._sums.add(loss, z, batch.y)
             return loss
         with watch(self.net, batch.lengths) as seen, snn.valid_lengths(self.net, batch.lengths):
-            out = self.net(*as_inputs(batch.x))
+            out = self.net(*self._frames(batch))
         loss, z = self.loss(out, batch.y, batch.lengths)
         penalty = torch.stack([r.penalty(seen) for r in self.regularizers]).sum()
         self._sums.add(loss, z, batch.y, penalty)
@@ -201,11 +211,11 @@ class SpikingClassifier(L.LightningModule):
         penalty: Tensor | None = None
         if self.regularizers:
             with watch(self.net, lengths) as seen, snn.valid_lengths(self.net, lengths):
-                out = self.net(*as_inputs(batch.x))
+                out = self.net(*self._frames(batch))
             penalty = torch.stack([r.penalty(seen) for r in self.regularizers]).sum()
         else:
             with snn.valid_lengths(self.net, lengths):
-                out = self.net(*as_inputs(batch.x))
+                out = self.net(*self._frames(batch))
         if mine:
             loss, z = self.loss(out, batch.y, lengths)
             self._sums.add(loss, z, batch.y, penalty, number=batch_idx)

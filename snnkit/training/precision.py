@@ -1,87 +1,208 @@
-"""`trainer.precision: auto`: bfloat16 where a probe finds it faster on this machine.
+"""`trainer.precision: auto` and `model.memory_format: auto`: what a probe finds fastest for this network here.
 
-The choice is made once for a run, printed, and kept in `run.json`; a resumed run takes the one kept there. Validation,
-evaluation, export and every published accuracy are float32 in any case.
+bfloat16 and channels-last convolutions are much faster on some processors and slower on others, and so for networks. A
+few steps of the network itself, on random frames of the data's shape, are timed once; the choice is printed, and kept
+in `run.json` and, for the next run of the same network on this machine, in the cache folder, so that equal runs train
+alike. A resumed run takes what its `run.json` says. Validation, evaluation, export and every published accuracy are
+float32 with channels first in any case.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
+import hashlib
+import itertools
+import json
+import platform
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from snnkit import nn as snn
+from snnkit import __version__, _io, _numba
+from snnkit.data.batch import Input
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+MemoryFormat = Literal["channels_first", "channels_last"]
 
-GAIN = 1.15
-"""How many times faster bfloat16 has to be: less is within what a busy machine makes of equal times."""
+GAIN = {"bf16-mixed": 1.15, "channels_last": 1.05}
+"""How many times faster each has to be: less is within what a busy machine makes of equal times."""
 
-ROUNDS = 5
+ROUNDS = 4
+SECONDS = 8.0
+"""The probe stops after so many rounds, or after the round in which it has taken so long."""
+
+SAMPLES = 16
+"""Of a batch at most."""
 
 
 class Choice(NamedTuple):
     """What a run trains with."""
 
     precision: Precision
+    memory_format: MemoryFormat
     why: str
     """In words, with the times; empty where nothing was chosen."""
 
 
-def choose(precision: str, device: str, processes: int = 1) -> Choice:
-    """The precision itself, or for "auto" the faster one.
+def choose(
+    precision: str,
+    memory_format: str,
+    device: str,
+    net: torch.nn.Module,
+    shapes: Sequence[Sequence[int]],
+    steps: int,
+    batch: int,
+    processes: int = 1,
+    fixed: str = "",
+) -> Choice:
+    """The settings themselves, or where they are "auto" the fastest ones for this network.
 
     Args:
-        precision: as `TrainerSettings.precision`.
+        precision, memory_format: as in `TrainerSettings` and `SpikingClassifier`.
         device: "cpu" or "cuda".
-        processes: that train together. They have to agree, so that on CPUs several stay with float32.
+        net: the network; it is copied, and random numbers are left as they are.
+        shapes: of one step of each input. steps, batch: T and B.
+        processes: that train together. They have to agree, so that on CPUs several stay with float32, channels first.
+        fixed: why "auto" is float32, channels first, whatever is faster; empty where it is not.
     """
-    if precision != "auto":
-        return Choice(precision, "")  # type: ignore[arg-type]
+    given = (precision, memory_format)
+    if "auto" not in given:
+        return Choice(*given, "")  # type: ignore[arg-type]
+    plain = ("32-true" if precision == "auto" else precision, "channels_first" if given[1] == "auto" else given[1])
     if device == "cuda":
+        if precision != "auto":
+            return Choice(*plain, "formats are not timed on GPUs")  # type: ignore[arg-type]
         if torch.cuda.is_bf16_supported(including_emulation=False):
-            return Choice("bf16-mixed", "the GPU computes in bfloat16")
-        return Choice("32-true", "the GPU has no bfloat16")
-    if processes > 1:
-        return Choice("32-true", "several processes on CPUs")
-    single, low = _probe()
-    times = f"a training step of a small network takes {single * 1e3:.1f} ms in float32, {low * 1e3:.1f} in bfloat16"
-    return Choice("bf16-mixed" if single > GAIN * low else "32-true", times)
+            return Choice("bf16-mixed", plain[1], "the GPU computes in bfloat16")  # type: ignore[arg-type]
+        return Choice(*plain, "the GPU has no bfloat16")  # type: ignore[arg-type]
+    if processes > 1 or fixed:
+        return Choice(*plain, fixed or "several processes on CPUs")  # type: ignore[arg-type]
+    precisions = ("32-true", "bf16-mixed") if precision == "auto" else (precision,)
+    formats = ("channels_first", "channels_last") if memory_format == "auto" else (memory_format,)
+    if memory_format == "auto" and not _has_formats(net):
+        formats = ("channels_first",)
+    options = list(itertools.product(precisions, formats))
+    if len(options) == 1:
+        return Choice(*options[0], "no layer has two formats")  # type: ignore[arg-type]
+    times = dict(zip(options, _kept(options, net, shapes, steps, min(batch, SAMPLES))))
+    best = _fastest(times)
+    told = ", ".join(f"{seconds * 1e3:.1f} ms with {name} {form}" for (name, form), seconds in times.items())
+    return Choice(*best, f"a training step of {min(batch, SAMPLES)} samples takes {told}")  # type: ignore[arg-type]
 
 
 def tell(choice: Choice) -> None:
     """Print what was chosen, and why."""
     if choice.why:
-        print(f"precision auto: {choice.precision} ({choice.why})", file=sys.stderr)
+        print(f"precision auto: {choice.precision}, {choice.memory_format} ({choice.why})", file=sys.stderr)
+
+
+def in_format(x: Input, memory_format: str) -> Input:
+    """Frames [T, B, C, H, W] with their channels last in memory where that is wanted; anything else as it is.
+
+    The convolutions pass the order on from layer to layer.
+    """
+    if memory_format != "channels_last":
+        return x
+    if isinstance(x, tuple):
+        return tuple(_channels_last(each) for each in x)
+    return _channels_last(x)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    if x.dim() != 5:
+        return x
+    return x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, x.shape[:2])
+
+
+def _has_formats(net: torch.nn.Module) -> bool:
+    return any(isinstance(m, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)) for m in net.modules())
+
+
+def _fastest(times: dict[tuple[str, str], float]) -> tuple[str, str]:
+    """The fastest options, where each is faster than the plain one by its gain."""
+    best: dict[str, tuple[str, str]] = {}
+    for option, seconds in times.items():  # channels first comes first
+        name, form = option
+        old = best.get(name)
+        if old is None or times[old] > GAIN.get(form, 1.0) * seconds:
+            best[name] = option
+    single, low = best.get("32-true"), best.get("bf16-mixed")
+    if single is not None and low is not None:
+        return low if times[single] > GAIN["bf16-mixed"] * times[low] else single
+    return next(iter(best.values()))
+
+
+def folder() -> Path:
+    """Where the times of earlier probes are kept."""
+    return _numba.base_folder() / "probes"
+
+
+def _kept(
+    options: list[tuple[str, str]], net: torch.nn.Module, shapes: Sequence[Sequence[int]], steps: int, batch: int
+) -> list[float]:
+    """Seconds of a step by each option, as measured now, or for the same network here before."""
+    asked = [options, str(net), [list(shape) for shape in shapes], steps, batch]
+    here = [__version__, torch.__version__, torch.get_num_threads(), _processor()]
+    key = hashlib.sha256(json.dumps([asked, here]).encode()).hexdigest()[:24]
+    file = folder() / f"{key}.json"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if len(found) == len(options) and all(isinstance(v, float) and v > 0 for v in found):
+            return list(found)
+    except (OSError, ValueError, TypeError):
+        pass
+    times = measure(options, net, shapes, steps, batch)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _io.write_json(file, times)
+    except OSError:
+        pass  # a cache that cannot be written costs the next run a probe
+    return times
 
 
 @functools.cache
-def _probe() -> tuple[float, float]:
-    """Seconds of a training step of a small convolutional network on the CPU, in float32 and under bfloat16."""
+def _processor() -> str:
+    """The processor's model, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(dict.fromkeys(line for line in lines if line.startswith(("model name", "flags", "Features"))))
+
+
+def measure(
+    options: Sequence[tuple[str, str]], net: torch.nn.Module, shapes: Sequence[Sequence[int]], steps: int, batch: int
+) -> list[float]:
+    """Seconds of a training step of a copy of the network on the CPU, by each option (precision, memory format)."""
+    best = [float("inf")] * len(options)
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.inference_mode(False):
         torch.manual_seed(0)
-        layers: list[torch.nn.Module] = []
-        for channels in (2, 32):
-            layers += [snn.Conv2d(channels, 32, 3, padding=1, bias=False), snn.BatchNorm(32), snn.LIF()]
-            layers += [snn.AvgPool2d(2)]
-        model = snn.Sequential(*layers)
-        x = (torch.rand(8, 4, 2, 32, 32) < 0.1).float()
-        best = [float("inf"), float("inf")]
+        net = copy.deepcopy(net).train()
+        x = tuple((torch.rand(steps, batch, *shape) < 0.1).float() for shape in shapes)
+        begin = time.perf_counter()
         for k in range(ROUNDS + 1):
-            for low in (False, True):
+            for n, (precision, form) in enumerate(options):
+                inputs = in_format(x, form)
                 start = time.perf_counter()
-                _step(model, x, low)
+                _step(net, inputs, precision == "bf16-mixed")
                 if k:  # the first one compiles
-                    best[low] = min(best[low], time.perf_counter() - start)
-    return best[0], best[1]
+                    best[n] = min(best[n], time.perf_counter() - start)
+            if k == 0:
+                begin = time.perf_counter()
+            elif time.perf_counter() - begin > SECONDS:
+                break
+    return best
 
 
-def _step(model: torch.nn.Module, x: Tensor, low: bool) -> None:
+def _step(net: torch.nn.Module, x: Any, low: bool) -> None:
     with torch.autocast("cpu", torch.bfloat16, enabled=low):
-        out: Any = model(x)
-    out.float().square().mean().backward()
-    model.zero_grad(set_to_none=True)
+        out: Any = net(*x)
+    if out.requires_grad:  # not where all layers are frozen
+        out.float().square().mean().backward()
+    net.zero_grad(set_to_none=True)

@@ -19,7 +19,7 @@ from snnkit.errors import ParameterError  # noqa: E402
 from snnkit.training import checkpoint  # noqa: E402
 from snnkit.training.callbacks import ProgressCallback, RunFolder, quiet  # noqa: E402
 from snnkit.training.module import SpikingClassifier  # noqa: E402
-from snnkit.training.precision import Precision  # noqa: E402
+from snnkit.training.precision import MemoryFormat, Precision  # noqa: E402
 from snnkit.training.processes import Processes  # noqa: E402
 
 
@@ -30,8 +30,8 @@ class TrainerSettings:
     Args:
         max_epochs: epochs to train.
         accelerator: "auto", "cpu" or "gpu".
-        precision: "32-true", "bf16-mixed", or on a GPU "16-mixed"; "auto" picks bf16-mixed where it is faster here
-            (`snnkit.training.precision`). Neuron states stay float32, and so do validation and evaluation.
+        precision: "32-true", "bf16-mixed", or on a GPU "16-mixed"; "auto" picks bf16-mixed where it is faster for this
+            network here (`snnkit.training.precision`). Neuron states stay float32, and so do validation and evaluation.
         accumulate_grad_batches: batches whose gradients are added up before a step of the optimizer.
         patience: stop early after so many epochs without a better validation figure (the one of model.select; a tie is
             none, and the earliest of equals is kept); None: train all epochs. Schedules still run over max_epochs.
@@ -44,7 +44,7 @@ class TrainerSettings:
 
     max_epochs: int = 40
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"] = "auto"
     limit_train_batches: int | float = 1.0
     limit_val_batches: int | float = 1.0
     logger: bool = True
@@ -79,12 +79,14 @@ def train(
     again: str,
     processes: Processes,
     precision: Precision,
+    memory_format: MemoryFormat,
 ) -> None:
     """Train, or go on, as one of `processes`; `again` is the command with which an interrupted training goes on, and
-    `precision` what the settings' one has come to."""
+    `precision` and `memory_format` what the settings' ones have come to."""
     folder = RunFolder(out, report, settings.patience)
     data.divide(processes.rank, processes.world, settings.limit_val_batches)
     module.divide(data.train_part, data.val_part)
+    module.memory_format = memory_format
     resume = resume and folder.last.exists()
     if resume:
         # Lightning starts the loaders, whose workers fetch ahead, before it tells the sampler the epoch.

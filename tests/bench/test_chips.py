@@ -25,6 +25,7 @@ def test_one_network_on_every_chip(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "seed_everything": 0,
         "model": {
+            "memory_format": "channels_first",
             "net": {"class_path": "snnkit.models.CrossbarClassifier", "init_args": NET},
             "loss": "count_cross_entropy",
         },
@@ -32,7 +33,7 @@ def test_one_network_on_every_chip(tmp_path: Path) -> None:
             "class_path": "snnkit.data.SaccadeDigits",
             "init_args": {"T": 4, "batch_size": 16, "subset": 40, "cache_dir": str(tmp_path / "cache")},
         },
-        "trainer": {"max_epochs": 1, "accelerator": "cpu", "logger": False},
+        "trainer": {"max_epochs": 1, "accelerator": "cpu", "logger": False, "precision": "32-true"},
     }
     run = fit(settings, tmp_path / "run", progress=False)
     rows = on_every_chip(run, tmp_path / "chips", ["loihi", "spinnaker", "truenorth"])

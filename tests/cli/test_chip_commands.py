@@ -20,6 +20,7 @@ pytestmark = pytest.mark.timeout(180)  # the first use compiles the kernels wher
 RECIPE: dict[str, Any] = {
     "seed_everything": 1,
     "model": {
+        "memory_format": "channels_first",
         "net": {
             "class_path": "snnkit.models.ConvClassifier",
             "init_args": {"channels": [3, 4], "pool": 3, "dropout": 0.0},
@@ -27,7 +28,7 @@ RECIPE: dict[str, Any] = {
         "optimizer": {"lr": 0.03, "warmup_epochs": 0},
     },
     "data": {"class_path": "snnkit.data.SaccadeDigits", "init_args": {"T": 3, "batch_size": 8, "subset": 60}},
-    "trainer": {"max_epochs": 6, "accelerator": "cpu", "logger": False},
+    "trainer": {"max_epochs": 6, "accelerator": "cpu", "logger": False, "precision": "32-true"},
 }
 
 NETWORKS = '''

@@ -21,6 +21,7 @@ def recipe(code: str, **data: Any) -> dict[str, Any]:
     return {
         "seed_everything": 3,
         "model": {
+            "memory_format": "channels_first",
             "net": {"class_path": "snnkit.models.DenseClassifier", "init_args": {"hidden": [24], "dropout": 0.0}},
             "optimizer": {"lr": 0.03, "warmup_epochs": 0},
         },
@@ -32,7 +33,7 @@ def recipe(code: str, **data: Any) -> dict[str, Any]:
                 **data,
             },
         },
-        "trainer": {"max_epochs": 2, "accelerator": "cpu", "logger": False},
+        "trainer": {"max_epochs": 2, "accelerator": "cpu", "logger": False, "precision": "32-true"},
     }
 
 

@@ -13,11 +13,12 @@ from snnkit.cli.main import main
 RECIPE = {
     "seed_everything": 1,
     "model": {
+        "memory_format": "channels_first",
         "net": {"class_path": "snnkit.models.DenseClassifier", "init_args": {"hidden": [8]}},
         "optimizer": {"lr": 0.01, "warmup_epochs": 0},
     },
     "data": {"class_path": "snnkit.data.SaccadeDigits", "init_args": {"T": 3, "batch_size": 16, "subset": 60}},
-    "trainer": {"max_epochs": 2, "accelerator": "cpu", "logger": True},
+    "trainer": {"max_epochs": 2, "accelerator": "cpu", "logger": True, "precision": "32-true"},
 }
 
 

@@ -6,6 +6,7 @@ import importlib
 import re
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from triton.compiler import ASTSource
 from .options import ROOMS
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-NAMES = {torch.float32: "fp32", torch.float64: "fp64", torch.bfloat16: "bf16", torch.int32: "i32"}
+NAMES = {torch.float32: "fp32", torch.float64: "fp64", torch.bfloat16: "bf16", torch.int32: "i32", torch.int8: "i8"}
 
 
 class Launch(NamedTuple):
@@ -68,6 +69,11 @@ def launches(function: Callable[..., Any], *args: Any) -> Launch:
     """What a host's `function(*args)` launches, nothing being run."""
     (launch,), _ = _watch(function, args)
     return launch
+
+
+def every_launch(function: Callable[..., Any], *args: Any) -> dict[str, Launch]:
+    """The last launch of each kernel that a host's `function(*args)` launches, by the kernel's name."""
+    return {launch.kernel.fn.__name__: launch for launch in _watch(function, args)[0]}
 
 
 def results(function: Callable[..., Any], *args: Any) -> Any:
@@ -141,3 +147,22 @@ def compile_for(launch: Launch, capability: int) -> Machine:
 
 def _tool(name: str, *args: str) -> str:
     return subprocess.run([str(TOOLS / name), *args], capture_output=True, text=True, check=True).stdout
+
+
+def accesses(machine: Machine) -> Counter[str]:
+    """Loads and stores of the machine code by width in bits, such as "LDG.128"; those of spilled registers too."""
+    found = re.findall(r"\b(LDG|STG|LDL|STL|LDS|STS)((?:\.\w+)*)", machine.sass)
+    widths = (next((w for w in rest.split(".") if w in ("64", "128")), "32") for _, rest in found)
+    return Counter(f"{name}.{width}" for (name, _), width in zip(found, widths))
+
+
+def assert_sound(machine: Machine, fused: int = 0) -> None:
+    """Nothing spilled, 64-bit offsets, no contraction: what holds for every kernel. `fused`: the multiply-adds that it
+    asks for itself."""
+    assert (machine.stack, machine.local) == (0, 0)
+    assert not any(name.startswith(("LDL", "STL")) for name in accesses(machine))
+    pointers = re.findall(r"tt\.addptr [^:]*: tensor<[^,]*>, tensor<\w+x(\w+)>", machine.ir)
+    assert pointers
+    assert set(pointers) == {"i64"}
+    assert len(re.findall(r"\bfma\.", machine.ptx)) == fused
+    assert len(re.findall(r"\b[FDH]FMA", machine.sass.replace("HFMA2.MMA", ""))) == fused  # that one moves constants

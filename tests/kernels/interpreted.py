@@ -6,7 +6,9 @@ each kernel was launched. It is a process of its own, because Triton looks at TR
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 import json
 import math
 import os
@@ -19,12 +21,19 @@ from typing import Any
 
 os.environ["TRITON_INTERPRET"] = "1"
 
+import numba
+import numpy as np
 import torch
+import triton.language as tl
 from torch import Tensor
+from triton.runtime import interpreter
+from triton.runtime.interpreter import InterpretedFunction, InterpreterBuilder, TensorHandle
 
 from snnkit import nn as snn
 from snnkit.kernels import layout
+from snnkit.kernels.norm_lif.rows import fused_multiply_add
 
+from . import around
 from .covering import pairwise
 from .options import OPTIONS, ROOMS, assert_same, build, everything, input_for, name_of, random_state
 
@@ -36,27 +45,73 @@ launched: Counter[str] = Counter()
 
 def install() -> None:
     """Make the operators' CPU implementations those of the GPU, low precision included."""
-    from snnkit.kernels import on_gpu, recurrence
+    from snnkit.kernels import on_gpu, recurrence, tiles
+    from snnkit.kernels.recurrent import on_gpu as recurrent
+    from snnkit.kernels.recurrent.layer import OPERATORS
 
     library = torch.library.Library("snnkit", "IMPL")
-    for name in ROOMS.values():
-        op = importlib.import_module(f"snnkit.kernels.{name}.op")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # replacing an implementation is what this is about
-            library.impl(name, partial(on_gpu.forward, op.RECURRENCE), "CPU", allow_override=True)
-            library.impl(f"{name}_backward", partial(on_gpu.backward, op.RECURRENCE), "CPU", allow_override=True)
+    recurrences = [importlib.import_module(f"snnkit.kernels.{name}.op").RECURRENCE for name in ROOMS.values()]
+    replaced = [(r.name, r, on_gpu) for r in recurrences]
+    replaced += [(f"recurrent_{o.recurrence.name}", o.recurrence, recurrent) for o in OPERATORS.values()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # replacing an implementation is what this is about
+        for name, recurrence_, module in replaced:
+            library.impl(name, partial(module.forward, recurrence_), "CPU", allow_override=True)
+            library.impl(f"{name}_backward", partial(module.backward, recurrence_), "CPU", allow_override=True)
     recurrence.prepare = _prepare
-    on_gpu.launch = _counting(on_gpu.launch)
+    tiles.FEW = 100  # so that larger cases have programs of four warps, and fewer of them
+    InterpretedFunction.run = _counting(InterpretedFunction.run)
+    InterpreterBuilder.create_fma = _multiply_add
+    interpreter._convert_float = _convert(interpreter._convert_float)
+    interpreter._patch_builtin = _patch_builtin
     globals()["_library"] = library  # it takes its implementations with it
 
 
-def _counting(launch: Callable[..., None]) -> Callable[..., None]:
-    def count(kernel: Any, *args: Any, **constants: Any) -> None:
-        folder = kernel.fn.__module__.split(".")[-2]
-        launched[f"{folder}.{kernel.fn.__name__}"] += 1
-        launch(kernel, *args, **constants)
+def _counting(run: Callable[..., None]) -> Callable[..., None]:
+    def count(self: Any, *args: Any, **options: Any) -> None:
+        folder = self.fn.__module__.split(".")[-2]
+        launched[f"{folder}.{self.fn.__name__}"] += 1
+        run(self, *args, **options)
 
     return count
+
+
+@functools.cache
+def _builtins(package: Any) -> list[str]:
+    return [name for name, member in inspect.getmembers(package) if tl.core.is_builtin(member)]
+
+
+def _patch_builtin(package: Any, *rest: Any) -> None:
+    """As the interpreter's own, which lists all members of a package anew at each call: a third of its time."""
+    for name in _builtins(package):
+        member = getattr(package, name)
+        if tl.core.is_builtin(member):
+            interpreter._patch_attr(package, name, member, *rest)
+
+
+def _multiply_add(self: Any, x: Any, y: Any, z: Any) -> TensorHandle:
+    """x·y + z rounded once, as a GPU does it; Triton's own interpreter rounds twice."""
+    return TensorHandle(_fma(x.data, y.data, z.data), z.dtype.scalar)
+
+
+def _convert(convert: Callable[..., Any]) -> Callable[..., Any]:
+    """float32 to bfloat16 goes to the nearest, ties to even, as on a GPU; Triton's own interpreter cuts off."""
+
+    def converted(values: Any, source: Any, target: Any, rounding: Any) -> Any:
+        if (source, target) == (tl.float32, tl.bfloat16):
+            low = torch.from_numpy(np.ascontiguousarray(values)).bfloat16()
+            return low.view(torch.int16).numpy().view(np.uint16)
+        if (source, target) == (tl.bfloat16, tl.float32):
+            low = torch.from_numpy(np.ascontiguousarray(values).view(np.int16))
+            return low.view(torch.bfloat16).float().numpy()
+        return convert(values, source, target, rounding)
+
+    return converted
+
+
+@numba.vectorize
+def _fma(x: Any, y: Any, z: Any) -> Any:
+    return fused_multiply_add(x, y, z)
 
 
 def _prepare(x: Tensor, low: bool) -> tuple[Tensor, Any]:
@@ -101,6 +156,7 @@ def main() -> None:
     results = {}
     jobs: list[tuple[str, Callable[[], None]]] = [(name, partial(check, *rest)) for name, *rest in cases()]
     jobs += [(f"{neuron}-edges", partial(check_edges, neuron)) for neuron in ROOMS]
+    jobs += [(name, partial(job, *rest)) for name, job, rest in around.cases()]
     for name, job in jobs:
         try:
             job()

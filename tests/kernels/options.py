@@ -123,14 +123,17 @@ def assert_close(found: Tensor, expected: Tensor, tolerance: float, like: Tensor
         assert (found - expected).abs().max() <= allowed * max(1.0, expected.abs().max().item())
 
 
-def assert_same(layer: Any, x: Tensor, state: Any, tolerance: float) -> list[Tensor]:
+def assert_same(layer: Any, x: Tensor, state: Any, tolerance: float, equal_nan: bool = False) -> list[Tensor]:
     """Fused against reference: outputs and states bit for bit, gradients to the tolerance. Returns the outputs."""
     with reference_only():
         outputs, gradients = everything(layer, x, state)
     fused_outputs, fused_gradients = everything(layer, x, state)
     for a, b in zip(fused_outputs, outputs):
         assert a.dtype == b.dtype
-        assert torch.equal(a, b)
+        if equal_nan:
+            torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
+        else:
+            assert torch.equal(a, b)
     for a, b in zip(fused_gradients, gradients):
         assert_close(a, b, tolerance, x)
     return outputs

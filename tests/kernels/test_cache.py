@@ -86,7 +86,7 @@ def pieces_of(function: Any, found: set[tuple[Path, str]]) -> set[tuple[Path, st
     return found
 
 
-@pytest.mark.parametrize("room", ["lif", "cubalif", "alif", "linear_leak", "li", "pairs"])
+@pytest.mark.parametrize("room", ["lif", "norm_lif", "cubalif", "alif", "linear_leak", "li", "pairs"])
 def test_the_key_covers_what_a_kernel_contains(room: str) -> None:
     """All files whose code is in it, and none of another recurrence."""
     module = importlib.import_module(f"snnkit.kernels.{room}.cpu")
@@ -98,6 +98,8 @@ def test_the_key_covers_what_a_kernel_contains(room: str) -> None:
     covered = {PACKAGE.parent / name for name in cache.sources(Path(module.__file__ or ""))}
     assert contained <= covered
     assert len(contained) > 1 or room == "pairs"
+    around = {"lif": "lif/alone.py", "norm_lif": "norm_lif/around.py"}  # taken by the type of an argument
+    assert room not in around or PACKAGE / "kernels" / around[room] in covered
     rooms = {path.parent.name for path in covered if path.name == "cpu.py"}
     assert rooms == {room}
 
@@ -140,6 +142,55 @@ def test_warm_up_reports_each_kernel() -> None:
     assert [name for name, _, _ in seen] == names
     with pytest.raises(ParameterError, match="did you mean 'CubaLIF'"):
         warm_up(neurons=("CubaLif",))
+
+
+WARM = """
+import json, sys, torch
+from snnkit import nn as snn
+from snnkit.kernels import warm_up
+torch.manual_seed(0)
+models = {
+    "norm": (snn.Sequential(snn.BatchNorm(2), snn.AvgPool2d(2), snn.LIF(), snn.Flatten(), snn.Linear(8, 3), snn.LI()),
+             (3, 2, 2, 4, 4)),
+    "recurrent": (snn.Sequential(snn.Linear(3, 130), snn.Recurrent.dense(snn.CubaLIF(learn_decay=True), 130)),
+                  (3, 2, 3)),
+    "any option": (snn.Sequential(snn.Recurrent.dense(snn.ALIF(learn_threshold=True, refractory=1), 4)), (3, 2, 4)),
+}
+model, shape = models[sys.argv[1]]
+warm_up(neurons=snn.kernels_of(model))
+
+def compiled():
+    return {f"{name}.{key}": sum(function.stats.cache_misses.values()) + sum(function.stats.cache_hits.values())
+            for name, module in list(sys.modules.items()) if name.startswith("snnkit.kernels.")
+            for key, function in vars(module).items() if getattr(function, "stats", None) and function.signatures}
+
+before = compiled()
+x = torch.rand(shape, requires_grad=True)
+for _ in range(2):
+    model(x).sum().backward()
+    model.eval()(x)
+    model.train()
+print(json.dumps([before, compiled(), snn.kernels_of(model)]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "needs"),
+    [
+        ("norm", ["BatchNorm and LIF", "LIF", "LI"]),
+        ("recurrent", ["Recurrent"]),
+        ("any option", ["Recurrent, any option"]),
+    ],
+)
+def test_after_warming_up_a_model_needs_no_more(model: str, needs: list[str]) -> None:
+    """What `kernels_of` names is all that training and evaluation then load or compile, and no other neuron's."""
+    done = subprocess.run([sys.executable, "-c", WARM, model], capture_output=True, text=True, check=True)
+    before, after, found = json.loads(done.stdout.splitlines()[-1])
+    assert found == needs
+    assert before == after
+    loaded = [room for room, file, *_ in (name.split(".")[2:] for name in before) if file in ("cpu", "back", "gather")]
+    assert len(loaded) >= 2 * len(needs)
+    assert set(loaded) <= {"lif", "li", "norm_lif", "recurrent"}
 
 
 def test_blocks_cover_everything_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.autograd import forward_ad
 
 from snnkit import nn as snn
 from snnkit.errors import ShapeError, UsageError
-from snnkit.kernels import lif, reference_only
+from snnkit.kernels import lif, on_cpu, reference_only
 
 from .options import assert_close, assert_same, everything, random_state
 
@@ -146,6 +147,33 @@ def test_parameters_that_are_no_numbers_stay_visible(neuron: str) -> None:
     assert layer(stimulus(4, 2, 3)).isnan().all()
 
 
+def test_an_integrator_hides_nothing() -> None:
+    """LI from an input or a state that is infinite or no number: IEEE arithmetic, gradients included."""
+    x = stimulus(6, 1, 5)
+    x[2, 0, 1], x[2, 0, 2], x[2, 0, 3], x[4, 0, 3] = float("nan"), float("inf"), float("-inf"), float("inf")
+    layer = LAYERS["LI"]()
+    v = torch.tensor([[0.0, 0.0, 0.0, 0.0, float("nan")]], requires_grad=True)
+    state = layer.initial_state(x)._replace(v=v)
+    out = assert_same(layer, x, None, 1e-6, equal_nan=True)[0]
+    assert out[2:, 0, 1].isnan().all()
+    assert out[4:, 0, 3].isnan().all()
+    assert out[2:, 0, 2].isinf().all()
+    assert assert_same(layer, x, state, 1e-6, equal_nan=True)[0][:, 0, 4].isnan().all()
+
+
+def test_an_integrator_s_kernel_by_finite_differences() -> None:
+    """It is smooth, so that the kernel itself can be checked; of outputs and states in everything."""
+    layer = snn.LI(shape=(3,), learn_decay=True).double()
+    x, v = stimulus(5, 2, 3, dtype=torch.float64).requires_grad_(), stimulus(2, 3, dtype=torch.float64).requires_grad_()
+
+    def run(x: Tensor, v: Tensor, logit: Tensor) -> tuple[Tensor, Tensor]:
+        state = layer.initial_state(x)._replace(v=v)
+        out, final = torch.func.functional_call(layer, {"decay_logit": logit}, (x, state))
+        return out, final.v
+
+    assert torch.autograd.gradcheck(run, (x, v, layer.decay_logit), eps=1e-7, atol=1e-7)
+
+
 def test_a_refractory_neuron_loses_its_input_whatever_that_is() -> None:
     x = torch.tensor([1.5, float("nan"), 0.25, 2.0]).view(-1, 1, 1)
     layer = snn.LIF(decay=0.5, refractory=1)
@@ -170,31 +198,67 @@ def big_array(steps: int, width: int) -> np.ndarray[Any, Any]:
     return np.frombuffer(region, dtype=np.float32).reshape(steps, width)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux maps memory that it does not have")
-def test_offsets_have_64_bits() -> None:
-    """The last blocks alone of 3·2³⁰ elements, both directions: they lie beyond what 32 bits can count."""
-    from snnkit.kernels.lif import cpu
+def big_tensor(*shape: int) -> Tensor:
+    """Zeros of float32 that take no memory until they are written."""
+    return torch.from_numpy(big_array(shape[0], math.prod(shape[1:]))).view(shape)
 
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux maps memory that it does not have")
+@EVERY
+def test_offsets_have_64_bits(neuron: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last blocks alone of 3·2³⁰ elements, both directions: they lie beyond what 32 bits can count."""
     steps, width, block = 3, 1 << 30, 256
-    x, s, grad_s, grad_x = (big_array(steps, width) for _ in range(4))
-    nothing, no_wait = np.zeros(0, np.float32), np.zeros(0, np.int32)
-    one = np.ones(1, np.float32)
-    last = width // block
-    here = slice(width - 2 * block, width)
-    x[:, here] = np.linspace(-1, 2, 2 * block, dtype=np.float32)
-    grad_s[:, here] = 1
-    common = (x, nothing, no_wait, one * np.float32(0.5), 1, one, 1, True)
-    cpu.forward(last - 2, last, block, *common, 0, s, nothing, no_wait)
-    number = np.float32
-    ends = (nothing, grad_x, nothing, nothing, nothing)
-    cpu.backward(last - 2, last, block, *common, True, 0, 0, number(1), number(np.pi), grad_s, *ends)
-    small = torch.from_numpy(x[:, here].copy())[:, None].requires_grad_()
+
+    def last_blocks(kernel: Any, steps: int, width: int, *args: Any) -> None:
+        kernel(width // block - 2, width // block, block, *args)
+
+    monkeypatch.setattr(on_cpu, "run_blocks", last_blocks)
+    monkeypatch.setattr(on_cpu, "output_like", lambda x, dtype=None: big_tensor(*x.shape))
+    layer, here = LAYERS[neuron]().requires_grad_(False), slice(width - 2 * block, width)
+    x, upstream = big_tensor(steps, 1, width), big_tensor(steps, 1, width)
+    x[..., here] = torch.linspace(-1, 2, 2 * block)
+    upstream[..., here] = 1
+    out = layer(x.requires_grad_())
+    (grad,) = torch.autograd.grad(out, x, upstream)
+    small = x[..., here].detach().clone().requires_grad_()
     with reference_only():
-        out = snn.LIF(decay=0.5)(small)
-    out.sum().backward()
-    assert 0.1 < out.mean() < 0.9
-    assert np.array_equal(s[:, here], out.detach()[:, 0].numpy())
-    np.testing.assert_allclose(grad_x[:, here], small.grad[:, 0].numpy(), rtol=1e-6, atol=1e-6)  # type: ignore[index]
+        expected = layer(small)
+    expected.sum().backward()
+    assert 0.1 < expected.mean() < 0.9
+    assert torch.equal(out[..., here], expected)
+    torch.testing.assert_close(grad[..., here], small.grad, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux maps memory that it does not have")
+def test_offsets_of_a_recurrent_layer_have_64_bits() -> None:
+    """The last samples alone of 3·2³⁰ elements, a step forward, again, and back."""
+    from snnkit.kernels.recurrent import back, cpu
+
+    steps, batch, n = 3, 1 << 26, 16
+    x, s, kept, grad_s, grad_x = (big_tensor(steps, batch, n).numpy() for _ in range(5))
+    fed_back, out, v, v0, grad_v = (big_tensor(batch, n).numpy() for _ in range(5))
+    none, none_3d, no_wait = np.zeros((0, 0), np.float32), np.zeros((0, 0, 0), np.float32), np.zeros((0, 0), np.int32)
+    nothing, decay, threshold = np.zeros(0, np.float32), np.full(n, 0.5, np.float32), np.ones(n, np.float32)
+    last = slice(batch - 2, batch)
+    x[:, last] = np.linspace(-1, 2, 2 * n, dtype=np.float32).reshape(2, n)
+    grad_s[:, last] = 1
+    blocks = (batch - 2, batch, 1)
+    own = (nothing, decay, nothing, nothing, threshold)
+    for t in range(steps):
+        cpu.forward(*blocks, t, x, fed_back, kept, s, out, none, v, none, no_wait, *own, True, 0)
+    active, found = np.empty((1, 1, n), np.float32), np.zeros((batch, 2), np.int64)
+    cpu.recompute(*blocks, kept, s, v0, none, no_wait, *own[1:], True, 0, grad_x, none_3d, active, found)
+    number = np.float32
+    for t in range(steps - 1, -1, -1):
+        back.detached(*blocks, t, grad_s, fed_back, kept, s, none, v0, nothing, decay, threshold, True, 0, number(1),
+                      number(np.pi), grad_x, none, grad_v, none, none)  # fmt: skip
+    small = torch.from_numpy(x[:, last].copy()).requires_grad_()
+    with reference_only():
+        expected = snn.LIF(decay=0.5)(small)
+    expected.sum().backward()
+    assert 0.1 < expected.mean() < 0.9
+    assert np.array_equal(s[:, last], expected.detach().numpy())
+    np.testing.assert_allclose(grad_x[:, last], small.grad.numpy(), rtol=1e-6, atol=1e-6)  # type: ignore[union-attr]
 
 
 def free_memory() -> int:
@@ -219,6 +283,24 @@ def test_more_than_two_to_the_31_elements() -> None:
     assert out.shape == x.shape
     assert out[:, 0, -3:].tolist() == [[0, 1, 0], [1, 1, 0]]
     assert out.sum() == 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux maps memory that it does not have")
+@pytest.mark.timeout(600)
+def test_more_than_two_to_the_31_elements_through_norm_and_pool() -> None:
+    """The same through a norm, a LIF and a pool as one."""
+    shape = (2, 1, 1, (1 << 15) + 32, 1 << 15)
+    if free_memory() < math.prod(shape) + (3 << 30):
+        pytest.skip(f"needs {math.prod(shape) / 1e9 + 3:.0f} GB of free memory")
+    x = big_tensor(*shape)
+    x[:, 0, 0, -1, -2:] = torch.tensor([[1.5, 0.0], [0.6, 0.0]])
+    model = snn.Sequential(snn.BatchNorm(1, eps=0.0), snn.LIF(decay=1.0), snn.AvgPool2d(2)).eval()
+    with torch.no_grad():
+        out = model(x)
+    assert out.shape == (2, 1, 1, (1 << 14) + 16, 1 << 14)
+    assert out[:, 0, 0, -1, -1].tolist() == [0.25, 0.0]
+    assert out.sum() == 0.25
 
 
 @EVERY

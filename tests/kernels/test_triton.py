@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import json
-import os
 import re
-import subprocess
-import sys
-from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +14,7 @@ triton = pytest.importorskip("triton", reason="needs triton, which CUDA builds o
 
 from snnkit.kernels import layout  # noqa: E402
 
-from .ahead import Machine, arguments, compile_for, hosts, launches, results  # noqa: E402
+from .ahead import Machine, accesses, arguments, assert_sound, compile_for, hosts, launches, results  # noqa: E402
 from .options import ROOMS  # noqa: E402
 
 if not layout.TRITON:
@@ -36,26 +30,7 @@ PINNED = "3.7.1"
 REGISTERS = {"LIF": (30, 55), "CubaLIF": (31, 56), "ALIF": (32, 69), "LinearLeakIF": (31, 72), "LI": (25, 32)}
 
 
-@pytest.fixture(scope="module")
-def interpreted() -> dict[str, Any]:
-    env = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(sys.path))
-    done = subprocess.run(
-        [sys.executable, "-m", "kernels.interpreted"],
-        cwd=Path(__file__).parents[1],
-        env=env,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_here(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("triton")))
-        yield
+pytestmark = pytest.mark.usefixtures("triton_cache")
 
 
 @pytest.mark.timeout(300)
@@ -72,24 +47,6 @@ def test_interpreted_equal_the_reference(neuron: str, interpreted: dict[str, Any
 def compiled(neuron: str, direction: str, capability: int = 90, **options: Any) -> Machine:
     which = ("forward", "backward").index(direction)
     return compile_for(launches(hosts(neuron)[which], *arguments(neuron, **options)[which]), capability)
-
-
-def accesses(machine: Machine) -> Counter[str]:
-    """Loads and stores of the machine code by width in bits, such as "LDG.128"; those of spilled registers too."""
-    found = re.findall(r"\b(LDG|STG|LDL|STL|LDS|STS)((?:\.\w+)*)", machine.sass)
-    widths = (next((w for w in rest.split(".") if w in ("64", "128")), "32") for _, rest in found)
-    return Counter(f"{name}.{width}" for (name, _), width in zip(found, widths))
-
-
-def assert_sound(machine: Machine) -> None:
-    """Nothing spilled, 64-bit offsets, no contraction: what holds for every kernel."""
-    assert (machine.stack, machine.local) == (0, 0)
-    assert not any(name.startswith(("LDL", "STL")) for name in accesses(machine))
-    pointers = re.findall(r"tt\.addptr [^:]*: tensor<[^,]*>, tensor<\w+x(\w+)>", machine.ir)
-    assert pointers
-    assert set(pointers) == {"i64"}
-    assert "fma" not in machine.ptx
-    assert not re.search(r"\b[FDH]FMA", machine.sass.replace("HFMA2.MMA", ""))  # that one moves constants
 
 
 def chunk_counts(neuron: str, each: int) -> dict[str, int]:

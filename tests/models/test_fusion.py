@@ -102,9 +102,9 @@ def tiny(use: str) -> dict[str, Any]:
     net = {"class_path": "snnkit.models.FusionClassifier", "init_args": {"branches": used}}
     data = {"first": first, "second": second, "use": use, "names": ["vision", "touch"]}
     return {
-        "model": {"net": net},
+        "model": {"memory_format": "channels_first", "net": net},
         "data": {"class_path": "snnkit.data.Paired", "init_args": data},
-        "trainer": {"max_epochs": 1, "logger": False},
+        "trainer": {"max_epochs": 1, "logger": False, "precision": "32-true"},
     }
 
 

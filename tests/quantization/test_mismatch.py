@@ -210,6 +210,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     recipe: dict[str, Any] = {
         "seed_everything": 3,
         "model": {
+            "memory_format": "channels_first",
             "net": {"class_path": "snnkit.models.DenseClassifier", "init_args": {"hidden": [12], "decay_syn": 0.5}},
             "loss": "last_membrane_cross_entropy",
             "ema": 0.9,
@@ -218,7 +219,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
             "class_path": "snnkit.data.SaccadeDigits",
             "init_args": {"T": 4, "batch_size": 16, "subset": 60, "grid": 6, "cache_dir": str(tmp_path / "cache")},
         },
-        "trainer": {"max_epochs": 1, "accelerator": "cpu", "logger": False},
+        "trainer": {"max_epochs": 1, "accelerator": "cpu", "logger": False, "precision": "32-true"},
     }
     fit(recipe, tmp_path / "a", progress=False)
     words = ["finetune", str(tmp_path / "a"), "--target", "brainscales2", "--no-progress"]

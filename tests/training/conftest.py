@@ -15,6 +15,7 @@ from snnkit.data import EVENT_DTYPE, EventStream, files
 TINY: dict[str, Any] = {
     "seed_everything": 3,
     "model": {
+        "memory_format": "channels_first",
         "net": {"class_path": "snnkit.models.DenseClassifier", "init_args": {"hidden": [12], "dropout": 0.3}},
         "loss": "last_membrane_cross_entropy",
         "loss_scale": 0.25,
@@ -27,7 +28,7 @@ TINY: dict[str, Any] = {
         "class_path": "snnkit.data.SaccadeDigits",
         "init_args": {"T": 4, "batch_size": 16, "subset": 80, "augment": {"shift_px": 1.0, "drop": 0.2}},
     },
-    "trainer": {"max_epochs": 3, "accelerator": "cpu", "logger": False},
+    "trainer": {"max_epochs": 3, "accelerator": "cpu", "logger": False, "precision": "32-true"},
 }
 
 

@@ -1,4 +1,4 @@
-"""`trainer.precision: auto`: what it picks, that it says so, and that accuracies are float32."""
+"""`precision: auto` and `memory_format: auto`: what they pick, that they say so, and that accuracies are float32."""
 
 from __future__ import annotations
 
@@ -8,65 +8,169 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from snnkit import nn as snn
+from snnkit.quantization import quantize_weights
 from snnkit.training import fit, precision
-from snnkit.training.module import SpikingClassifier
-from snnkit.training.precision import choose
+from snnkit.training.precision import Choice, choose, in_format
 
-PLAIN = ("32-true", "bf16-mixed", "16-mixed")
+ALL = [(p, f) for p in ("32-true", "bf16-mixed") for f in ("channels_first", "channels_last")]
+PLAIN = ("32-true", "channels_first")
 
 
-def test_the_faster_one_by_far_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [choose(p, "cpu") for p in PLAIN] == [(p, "") for p in PLAIN]
-    for times, expected in (((2.0, 1.0), "bf16-mixed"), ((1.1, 1.0), "32-true"), ((1.0, 3.0), "32-true")):
-        monkeypatch.setattr(precision, "_probe", lambda times=times: times)
-        found = choose("auto", "cpu")
-        assert found.precision == expected
-        assert f"{times[0] * 1e3:.1f} ms in float32, {times[1] * 1e3:.1f} in bfloat16" in found.why
-    assert choose("auto", "cpu", processes=2).precision == "32-true"
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No choices of earlier runs."""
+    monkeypatch.setattr(precision, "folder", lambda: tmp_path / "probes")
+
+
+def conv() -> torch.nn.Module:
+    return snn.Sequential(snn.Conv2d(2, 4, 3), snn.BatchNorm(4), snn.LIF(), snn.Flatten(), snn.Linear(4 * 16, 3))
+
+
+def pick(times: Any, p: str = "auto", f: str = "auto", net: Any = None, **options: Any) -> Choice:
+    """The choice where steps take these seconds (in the order of `ALL`, or of what is open)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "_kept", lambda asked, *_: [times[o] for o in asked])
+        return choose(p, f, "cpu", net or conv(), [(2, 6, 6)], 3, 4, **options)
+
+
+def test_the_faster_one_by_far_is_taken() -> None:
+    for values, expected in (
+        ((4.0, 4.0, 3.0, 2.0), ("bf16-mixed", "channels_last")),
+        ((4.0, 4.0, 2.0, 1.95), ("bf16-mixed", "channels_first")),
+        ((1.1, 1.09, 1.0, 1.0), ("32-true", "channels_first")),
+        ((4.0, 3.0, 2.9, 2.8), ("32-true", "channels_last")),
+        ((1.0, 2.0, 3.0, 3.0), ("32-true", "channels_first")),
+    ):
+        found = pick(dict(zip(ALL, values)))
+        assert found[:2] == expected
+        for seconds in values:
+            assert f"{seconds * 1e3:.1f} ms" in found.why
+    times = dict(zip(ALL, (4.0, 3.0, 2.0, 1.0)))
+    assert pick(times, "32-true")[:2] == ("32-true", "channels_last")
+    assert pick(times, f="channels_first")[:2] == ("bf16-mixed", "channels_first")
+
+
+def test_what_is_given_or_may_not_differ_is_not_timed() -> None:
+    for p in ("32-true", "bf16-mixed", "16-mixed"):
+        for f in ("channels_first", "channels_last"):
+            assert pick({}, p, f) == (p, f, "")
+    assert pick({}, processes=2) == (*PLAIN, "several processes on CPUs")
+    assert pick({}, fixed="training for hardware") == (*PLAIN, "training for hardware")
+    dense = snn.Sequential(snn.Flatten(), snn.Linear(72, 3))
+    assert pick({}, "32-true", net=dense)[:2] == PLAIN
+    only = {ALL[0]: 2.0, ALL[2]: 1.0}  # no layer has a second format
+    assert pick(only, net=dense)[:2] == ("bf16-mixed", "channels_first")
 
 
 def test_on_a_gpu_it_asks_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
     for has in (True, False):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True, has=has: has)
-        assert choose("auto", "cuda").precision == ("bf16-mixed" if has else "32-true")
+        found = choose("auto", "auto", "cuda", conv(), [(2, 6, 6)], 3, 4)
+        assert found[:2] == ("bf16-mixed" if has else "32-true", "channels_first")
+    assert choose("16-mixed", "auto", "cuda", conv(), [(2, 6, 6)], 3, 4)[:2] == ("16-mixed", "channels_first")
 
 
-def test_the_probe_measures_both_and_changes_nothing() -> None:
-    before = torch.get_rng_state()
+def test_the_probe_measures_all_changes_nothing_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = conv().eval()
+    before, weights = torch.get_rng_state(), {k: v.clone() for k, v in net.state_dict().items()}
     with torch.inference_mode():
-        single, low = precision._probe()
-    assert 0 < single < 60
-    assert 0 < low < 60
+        found = choose("auto", "auto", "cpu", net, [(2, 6, 6)], 3, 4)
+    assert found.why.count(" ms with ") == 4
     assert torch.equal(torch.get_rng_state(), before)
+    assert not net.training
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, weights[name])
+    assert all(p.grad is None for p in net.parameters())
+
+    def fail(*_: Any) -> Any:
+        raise AssertionError("the same network is not timed again")
+
+    kept = precision.measure
+    monkeypatch.setattr(precision, "measure", fail)
+    assert choose("auto", "auto", "cpu", conv(), [(2, 6, 6)], 3, 4) == found
+    with pytest.raises(AssertionError, match="not timed again"):
+        choose("auto", "auto", "cpu", conv(), [(2, 6, 6)], 5, 4)
+    monkeypatch.setattr(precision, "measure", kept)
+    (file,) = (tmp_path / "probes").iterdir()
+    file.write_text("[1.0")
+    assert choose("auto", "auto", "cpu", conv(), [(2, 6, 6)], 3, 4).why.count(" ms with ") == 4
+    assert len(json.loads(file.read_text())) == 4
 
 
+def test_frames_in_a_format_have_the_same_values() -> None:
+    x = torch.randn(3, 4, 2, 5, 6)
+    last = in_format(x, "channels_last")
+    assert isinstance(last, Tensor)
+    assert torch.equal(last, x)
+    assert last.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+    assert in_format(x, "channels_first") is x
+    flat = torch.randn(3, 4, 7)
+    both = in_format((x, flat), "channels_last")
+    assert torch.equal(both[0], x)
+    assert both[0].stride() == last.stride()
+    assert both[1] is flat
+
+
+@pytest.mark.parametrize("quantised", [False, True])
 def test_a_run_prints_keeps_and_resumes_its_choice(
-    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    quantised: bool,
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Training under bfloat16, validation without."""
-    seen: set[bool] = set()
-    validate = SpikingClassifier.forward
+    """Training under bfloat16 with channels last, validation without; nothing of it where a chip's integers count."""
+    formats: dict[bool, set[bool]] = {}
+    low: dict[bool, set[bool]] = {}
+    run = snn.Conv2d.forward
 
-    def watch(self: SpikingClassifier, x: Any, lengths: Any = None) -> Any:
-        seen.add(torch.is_autocast_enabled("cpu"))
-        return validate(self, x, lengths)
+    def watch(self: snn.Conv2d, x: Tensor) -> Tensor:
+        low.setdefault(self.training, set()).add(torch.is_autocast_enabled("cpu"))
+        formats.setdefault(self.training, set()).add(x.stride(2) == 1)
+        return run(self, x)
 
-    monkeypatch.setattr(SpikingClassifier, "forward", watch)
-    monkeypatch.setattr(precision, "_probe", lambda: (2.0, 1.0))
-    tiny["trainer"] |= {"precision": "auto", "accelerator": "cpu", "max_epochs": 1}
+    tiny["model"]["net"] = {
+        "class_path": "snnkit.models.ConvClassifier", "init_args": {"channels": [4], "stride": 2, "pool": 1}
+    }  # fmt: skip
+    tiny["model"].pop("ema")
+    del tiny["model"]["memory_format"]
+    tiny["trainer"] = {"accelerator": "cpu", "max_epochs": 1, "logger": False}
+    if quantised:
+        init = snn.Conv2d.__init__
+
+        def quantise(self: snn.Conv2d, *args: Any, **options: Any) -> None:
+            init(self, *args, **options)
+            quantize_weights(self, 4)
+
+        monkeypatch.setattr(snn.Conv2d, "__init__", quantise)
+    monkeypatch.setattr(snn.Conv2d, "forward", watch)
+    monkeypatch.setattr(precision, "measure", lambda options, *_: [4.0, 3.0, 2.0, 1.0])
     fit(tiny, tmp_path / "run", progress=False)
-    assert "precision auto: bf16-mixed" in capsys.readouterr().err
+    chosen = PLAIN if quantised else ("bf16-mixed", "channels_last")
+    assert f"precision auto: {chosen[0]}, {chosen[1]}" in capsys.readouterr().err
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert record["precision"] == "bf16-mixed"
-    assert "bfloat16" in record["precision_chosen"]
-    assert record["settings"]["trainer"]["precision"] == "auto"
-    assert seen == {False}
+    assert (record["precision"], record["memory_format"]) == chosen
+    assert ("hardware" if quantised else "bf16-mixed channels_last") in record["precision_chosen"]
+    asked = record["settings"]
+    assert (asked["trainer"]["precision"], asked["model"]["memory_format"]) == ("auto", "auto")
+    assert low == {True: {not quantised}, False: {False}}
+    assert formats == {True: {not quantised}, False: {False}}
 
-    def fail() -> Any:
+    def fail(*_: Any) -> Any:
         raise AssertionError("a resumed run does not choose again")
 
-    monkeypatch.setattr(precision, "_probe", fail)
+    monkeypatch.setattr(precision, "measure", fail)
     (tmp_path / "run" / "metrics.json").unlink()
     fit(tiny, tmp_path / "run", progress=False, resume=True)
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["precision"] == "bf16-mixed"
+    assert json.loads((tmp_path / "run" / "run.json").read_text()) == record
+
+
+def test_shipped_recipes_keep_the_precision_of_their_accuracies() -> None:
+    from snnkit.training import recipes
+
+    for name in recipes.names():
+        recipe = recipes.load(name)
+        assert (recipe["trainer"]["precision"], recipe["model"]["memory_format"]) == PLAIN, name

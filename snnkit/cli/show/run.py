@@ -33,6 +33,7 @@ def describe(folder: Path) -> dict[str, Any]:
         "epochs": {"done": epochs, "of": of},
         "seed": record.get("seed"),
         "precision": record.get("precision"),
+        "memory_format": record.get("memory_format"),
         "versions": record.get("versions", {}),
         "data": record.get("data", {}),
         "model": get(settings, "model") or {},

@@ -3,11 +3,12 @@
 The rows are those of LIF, with a threshold that is worked out anew at each step.
 """
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 import numpy as np
 
+from snnkit.kernels.address import allocate, at, release, take
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel, row
 from snnkit.kernels.prefetch import ask_down, ask_up
@@ -15,6 +16,7 @@ from snnkit.kernels.rows import (
     add_product,
     after_reset,
     back_through_leak,
+    copy,
     fill,
     fire,
     fire_refractory,
@@ -70,10 +72,11 @@ def forward(
     """x [T, M] → s [T, M], final v_end, a_end, wait_end [M] (empty where not wanted); empty v0, a0, wait0 are zeros."""
     steps, width = x.shape
     one = decay.dtype.type(1)
-    rows = np.empty((9, block), decay.dtype)
-    al, th, v, rho, beta, trace, theta = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
-    room, fired = rows[7], rows[8]
-    wait = np.empty(block, np.int32)
+    rows = allocate(9, block, one)
+    al, th, v, rho, beta, trace, theta = take(rows, 0, 7)
+    room, fired = take(rows, 7, 2)
+    waits = allocate(1, block, np.int32(0))
+    wait = at(waits, 0, 0)
     for b in range(first, last):
         lo = b * block
         n = min(block, width - lo)
@@ -86,8 +89,8 @@ def forward(
         if refractory > 0:
             load(wait0, lo, n, wait)
         for t in range(steps):
-            ask_down(x, t, lo, n, block)
-            now, out = read(x, t, lo, n, room), target(s, t, lo, n, fired)
+            ask_down(x, t, lo, n)
+            now, out = read(x, t, lo, n, room), target(s, t, lo, fired)
             raised(th, beta, trace, theta, n)
             if refractory == 0:
                 fire(now, al, theta, to_zero, v, out, n, one)
@@ -99,6 +102,8 @@ def forward(
         store(trace, lo, n, a_end)
         if refractory > 0:
             store(wait, lo, n, wait_end)
+    release(rows)
+    release(waits)
 
 
 @kernel
@@ -139,15 +144,16 @@ def backward(
     steps, width = x.shape
     one = decay.dtype.type(1)
     masked = refractory > 0
-    rows = np.empty((18, block), decay.dtype)
-    al, th, v, rho, beta, trace, theta, g = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]
-    gs, gv, ga, gth = rows[8], rows[9], rows[10], rows[11]
-    sum_decay, sum_adapt, sum_strength, sum_threshold = rows[12], rows[13], rows[14], rows[15]
-    room, gx_room = rows[16], rows[17]
-    us = np.empty((steps, block), decay.dtype)
-    traces = np.empty((steps, block), decay.dtype)  # before each step
-    on = np.empty((steps if masked else 1, block), decay.dtype)
-    wait = np.empty(block if masked else 1, np.int32)
+    rows = allocate(18, block, one)
+    al, th, v, rho, beta, trace, theta, g = take(rows, 0, 8)
+    gs, gv, ga, gth = take(rows, 8, 4)
+    sum_decay, sum_adapt, sum_strength, sum_threshold = take(rows, 12, 4)
+    room, gx_room = take(rows, 16, 2)
+    us = allocate(steps, block, one)
+    traces = allocate(steps, block, one)  # before each step
+    on = allocate(steps if masked else 1, block, one)
+    waits = allocate(1, block, np.int32(0))
+    wait = at(waits, 0, 0)
     for b in range(first, last):
         lo = b * block
         n = min(block, width - lo)
@@ -160,17 +166,18 @@ def backward(
         if masked:
             load(wait0, lo, n, wait)
         for t in range(steps):
-            ask_down(x, t, lo, n, block)
-            act, now = on[t if masked else 0], read(x, t, lo, n, room)
-            store(trace, 0, n, traces[t])
+            ask_down(x, t, lo, n)
+            act, now = at(on, t if masked else 0, 0), read(x, t, lo, n, room)
+            copy(trace, at(traces, t, 0), n)
             raised(th, beta, trace, theta, n)
             if masked:
-                retrace_refractory(now, al, theta, to_zero, refractory, v, wait, us[t], act, n, one)
+                retrace_refractory(now, al, theta, to_zero, refractory, v, wait, at(us, t, 0), act, n, one)
             else:
-                retrace(now, al, theta, to_zero, v, us[t], n, one)
-            _fired(us[t], theta, act, masked, gs, n, one)
+                retrace(now, al, theta, to_zero, v, at(us, t, 0), n, one)
+            _fired(at(us, t, 0), theta, act, masked, gs, n, one)
             leak(gs, rho, trace, n)
-        ask_up(grad_s, grad_x, steps, lo, n)
+        ask_up(grad_s, steps, lo, n)
+        ask_up(grad_x, steps, lo, n)
         load(grad_v_end, lo, n, gv)
         load(grad_a_end, lo, n, ga)
         for i in range(n):
@@ -180,14 +187,15 @@ def backward(
             sum_threshold[i] = 0
         for k in range(steps):
             t = steps - 1 - k
-            u = us[t]
-            act = on[t if masked else 0]
-            ask_up(grad_s, grad_x, t, lo, n)
-            gx, out = target(grad_x, t, lo, n, gx_room), read(grad_s, t, lo, n, room)
+            u = at(us, t, 0)
+            act = at(on, t if masked else 0, 0)
+            ask_up(grad_s, t, lo, n)
+            ask_up(grad_x, t, lo, n)
+            gx, out = target(grad_x, t, lo, gx_room), read(grad_s, t, lo, n, room)
             for i in range(n):  # a spike is seen, and raises the threshold of later steps
                 gs[i] = out[i] + ga[i]
                 gth[i] = 0
-            raised(th, beta, traces[t], theta, n)
+            raised(th, beta, at(traces, t, 0), theta, n)
             surrogate_row(kind, peak, scale, u, theta, g, n, one)
             spike_gradient(gs, u, theta, to_zero, detach, gv, g, n, one)
             if masked:
@@ -199,13 +207,13 @@ def backward(
                 if t == 0:
                     load(v0, lo, n, v)
                 else:
-                    raised(th, beta, traces[t - 1], theta, n)
-                    after_reset(us[t - 1], theta, on[t - 1 if masked else 0], masked, to_zero, v, n, one)
+                    raised(th, beta, at(traces, t - 1, 0), theta, n)
+                    after_reset(at(us, t - 1, 0), theta, at(on, t - 1 if masked else 0, 0), masked, to_zero, v, n, one)
                 add_product(gx, v, sum_decay, n)
             if grad_adapt.shape[0] > 0:
-                add_product(ga, traces[t], sum_adapt, n)
+                add_product(ga, at(traces, t, 0), sum_adapt, n)
             if grad_strength.shape[0] > 0:
-                add_product(gth, traces[t], sum_strength, n)
+                add_product(gth, at(traces, t, 0), sum_strength, n)
             for i in range(n):
                 sum_threshold[i] += gth[i]
             for i in range(n):
@@ -217,3 +225,8 @@ def backward(
         store(sum_adapt, lo, n, grad_adapt)
         store(sum_strength, lo, n, grad_strength)
         store(sum_threshold, lo, n, grad_threshold)
+    release(rows)
+    release(us)
+    release(traces)
+    release(on)
+    release(waits)

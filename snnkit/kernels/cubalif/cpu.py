@@ -1,10 +1,11 @@
 """CubaLIF on the CPU: as LIF's kernel, with the synaptic current in front of the membrane."""
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 import numpy as np
 
+from snnkit.kernels.address import allocate, at, release, take
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel
 from snnkit.kernels.prefetch import ask_down, ask_up
@@ -12,6 +13,7 @@ from snnkit.kernels.rows import (
     add_product,
     after_reset,
     back_through_leak,
+    copy,
     detached_gradient,
     fill,
     fire,
@@ -54,9 +56,10 @@ def forward(
     """x [T, M] → s [T, M], final i_end, v_end, wait_end [M] (empty where not wanted); empty i0, v0, wait0 are zeros."""
     steps, width = x.shape
     one = decay.dtype.type(1)
-    rows = np.empty((7, block), decay.dtype)
-    a, th, v, ai, cur, room, fired = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
-    wait = np.empty(block, np.int32)
+    rows = allocate(7, block, one)
+    a, th, v, ai, cur, room, fired = take(rows, 0, 7)
+    waits = allocate(1, block, np.int32(0))
+    wait = at(waits, 0, 0)
     for b in range(first, last):
         lo = b * block
         n = min(block, width - lo)
@@ -67,22 +70,24 @@ def forward(
         load(v0, lo, n, v)
         if refractory == 0:
             for t in range(steps):
-                ask_down(x, t, lo, n, block)
+                ask_down(x, t, lo, n)
                 leak(read(x, t, lo, n, room), ai, cur, n)
-                out = target(s, t, lo, n, fired)
+                out = target(s, t, lo, fired)
                 fire(cur, a, th, to_zero, v, out, n, one)
                 write(out, s, t, lo, n)
         else:
             load(wait0, lo, n, wait)
             for t in range(steps):
-                ask_down(x, t, lo, n, block)
+                ask_down(x, t, lo, n)
                 leak(read(x, t, lo, n, room), ai, cur, n)
-                out = target(s, t, lo, n, fired)
+                out = target(s, t, lo, fired)
                 fire_refractory(cur, a, th, to_zero, refractory, v, wait, out, n, one)
                 write(out, s, t, lo, n)
             store(wait, lo, n, wait_end)
         store(cur, lo, n, i_end)
         store(v, lo, n, v_end)
+    release(rows)
+    release(waits)
 
 
 @kernel
@@ -121,13 +126,14 @@ def backward(
     one = decay.dtype.type(1)
     masked = refractory > 0
     plain = detach and not masked and grad_threshold.shape[0] == 0  # the usual case, in fewer passes
-    rows = np.empty((13, block), decay.dtype)
-    a, th, v, g, gv, ga, gth = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
-    ai, cur, gi, gai, room, gx_room = rows[7], rows[8], rows[9], rows[10], rows[11], rows[12]
-    us = np.empty((steps, block), decay.dtype)
-    currents = np.empty((steps if grad_syn.shape[0] > 0 else 1, block), decay.dtype)
-    on = np.empty((steps if masked else 1, block), decay.dtype)
-    wait = np.empty(block if masked else 1, np.int32)
+    rows = allocate(13, block, one)
+    a, th, v, g, gv, ga, gth = take(rows, 0, 7)
+    ai, cur, gi, gai, room, gx_room = take(rows, 7, 6)
+    us = allocate(steps, block, one)
+    currents = allocate(steps if grad_syn.shape[0] > 0 else 1, block, one)
+    on = allocate(steps if masked else 1, block, one)
+    waits = allocate(1, block, np.int32(0))
+    wait = at(waits, 0, 0)
     for b in range(first, last):
         lo = b * block
         n = min(block, width - lo)
@@ -139,15 +145,16 @@ def backward(
         if masked:
             load(wait0, lo, n, wait)
         for t in range(steps):
-            ask_down(x, t, lo, n, block)
+            ask_down(x, t, lo, n)
             leak(read(x, t, lo, n, room), ai, cur, n)
             if grad_syn.shape[0] > 0:
-                store(cur, 0, n, currents[t])
+                copy(cur, at(currents, t, 0), n)
             if masked:
-                retrace_refractory(cur, a, th, to_zero, refractory, v, wait, us[t], on[t], n, one)
+                retrace_refractory(cur, a, th, to_zero, refractory, v, wait, at(us, t, 0), at(on, t, 0), n, one)
             else:
-                retrace(cur, a, th, to_zero, v, us[t], n, one)
-        ask_up(grad_s, grad_x, steps, lo, n)
+                retrace(cur, a, th, to_zero, v, at(us, t, 0), n, one)
+        ask_up(grad_s, steps, lo, n)
+        ask_up(grad_x, steps, lo, n)
         load(grad_i_end, lo, n, gi)
         load(grad_v_end, lo, n, gv)
         for i in range(n):
@@ -156,10 +163,11 @@ def backward(
             gai[i] = 0
         for k in range(steps):
             t = steps - 1 - k
-            u = us[t]
-            act = on[t if masked else 0]
-            ask_up(grad_s, grad_x, t, lo, n)
-            gs, gx = read(grad_s, t, lo, n, room), target(grad_x, t, lo, n, gx_room)
+            u = at(us, t, 0)
+            act = at(on, t if masked else 0, 0)
+            ask_up(grad_s, t, lo, n)
+            ask_up(grad_x, t, lo, n)
+            gs, gx = read(grad_s, t, lo, n, room), target(grad_x, t, lo, gx_room)
             if plain:
                 detached_gradient(kind, peak, scale, gs, u, th, a, to_zero, gv, gx, n, one)
             else:
@@ -175,7 +183,7 @@ def backward(
                 if t == 0:
                     load(v0, lo, n, v)
                 else:
-                    after_reset(us[t - 1], th, on[t - 1 if masked else 0], masked, to_zero, v, n, one)
+                    after_reset(at(us, t - 1, 0), th, at(on, t - 1 if masked else 0, 0), masked, to_zero, v, n, one)
                 add_product(gx, v, ga, n)
             for i in range(n):  # gi holds what later steps send back to the current
                 gx[i] = gx[i] + gi[i]
@@ -186,10 +194,15 @@ def backward(
                     load(i0, lo, n, cur)
                     add_product(gx, cur, gai, n)
                 else:
-                    add_product(gx, currents[t - 1], gai, n)
+                    add_product(gx, at(currents, t - 1, 0), gai, n)
             write(gx, grad_x, t, lo, n)
         store(gi, lo, n, grad_i0)
         store(gv, lo, n, grad_v0)
         store(gai, lo, n, grad_syn)
         store(ga, lo, n, grad_decay)
         store(gth, lo, n, grad_threshold)
+    release(rows)
+    release(us)
+    release(currents)
+    release(on)
+    release(waits)

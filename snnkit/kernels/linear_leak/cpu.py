@@ -1,10 +1,9 @@
 """LinearLeakIF on the CPU: the whole sequence in one pass, forward; one more with recomputation, backward."""
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
-import numpy as np
-
+from snnkit.kernels.address import allocate, at, release, take
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel, row
 from snnkit.kernels.prefetch import ask_down, ask_up
@@ -81,9 +80,9 @@ def forward(
     """x [T, M] → s [T, M], final v_end [M] (empty where not wanted); v0 [M], empty for zeros; floor empty for none."""
     steps, width = x.shape
     one = leak.dtype.type(1)
-    rows = np.empty((8, block), leak.dtype)
-    rate, th, bottom, v, ones, nothing = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    room, fired = rows[6], rows[7]
+    rows = allocate(8, block, one)
+    rate, th, bottom, v, ones, nothing = take(rows, 0, 6)
+    room, fired = take(rows, 6, 2)
     held = floor.shape[0] > 0
     for i in range(block):
         ones[i] = 1
@@ -99,14 +98,15 @@ def forward(
                 bottom[i] = -bottom[i]
         load(v0, lo, n, v)
         for t in range(steps):
-            ask_down(x, t, lo, n, block)
-            out = target(s, t, lo, n, fired)
+            ask_down(x, t, lo, n)
+            out = target(s, t, lo, fired)
             _integrate(read(x, t, lo, n, room), rate, reverses, v, n, one)
             fire(nothing, ones, th, to_zero, v, out, n, one)
             write(out, s, t, lo, n)
             if held:
                 _hold(bottom, v, n)
         store(v, lo, n, v_end)
+    release(rows)
 
 
 @kernel
@@ -138,12 +138,12 @@ def backward(
     """Gradients of `forward`; all but grad_x [M] are left out where empty."""
     steps, width = x.shape
     one = leak.dtype.type(1)
-    rows = np.empty((12, block), leak.dtype)
-    rate, th, bottom, v, ones, nothing = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    g, gv, sum_leak, sum_threshold, room, gx_room = rows[6], rows[7], rows[8], rows[9], rows[10], rows[11]
-    us = np.empty((steps, block), leak.dtype)
+    rows = allocate(12, block, one)
+    rate, th, bottom, v, ones, nothing = take(rows, 0, 6)
+    g, gv, sum_leak, sum_threshold, room, gx_room = take(rows, 6, 6)
+    us = allocate(steps, block, one)
     signed = reverses and grad_leak.shape[0] > 0
-    signs = np.empty((steps if signed else 1, block), leak.dtype)
+    signs = allocate(steps if signed else 1, block, one)
     held = floor.shape[0] > 0
     for i in range(block):
         ones[i] = 1
@@ -159,24 +159,26 @@ def backward(
                 bottom[i] = -bottom[i]
         load(v0, lo, n, v)
         for t in range(steps):
-            ask_down(x, t, lo, n, block)
+            ask_down(x, t, lo, n)
             now = read(x, t, lo, n, room)
             if signed:
-                _signs(now, v, signs[t], n, one)
+                _signs(now, v, at(signs, t, 0), n, one)
             _integrate(now, rate, reverses, v, n, one)
-            retrace(nothing, ones, th, to_zero, v, us[t], n, one)
+            retrace(nothing, ones, th, to_zero, v, at(us, t, 0), n, one)
             if held:
                 _hold(bottom, v, n)
-        ask_up(grad_s, grad_x, steps, lo, n)
+        ask_up(grad_s, steps, lo, n)
+        ask_up(grad_x, steps, lo, n)
         load(grad_v_end, lo, n, gv)
         for i in range(n):
             sum_leak[i] = 0
             sum_threshold[i] = 0
         for k in range(steps):
             t = steps - 1 - k
-            u = us[t]
-            ask_up(grad_s, grad_x, t, lo, n)
-            gs, gx = read(grad_s, t, lo, n, room), target(grad_x, t, lo, n, gx_room)
+            u = at(us, t, 0)
+            ask_up(grad_s, t, lo, n)
+            ask_up(grad_x, t, lo, n)
+            gs, gx = read(grad_s, t, lo, n, room), target(grad_x, t, lo, gx_room)
             if held:
                 after_reset(u, th, ones, False, to_zero, v, n, one)
                 _back_through_hold(v, bottom, gv, n, one)
@@ -189,7 +191,7 @@ def backward(
                 gv[i] = gx[i]
             if signed:
                 for i in range(n):
-                    sum_leak[i] += gx[i] * signs[t, i]
+                    sum_leak[i] += gx[i] * at(signs, t, 0)[i]
             elif grad_leak.shape[0] > 0:
                 for i in range(n):
                     sum_leak[i] += gx[i]
@@ -197,3 +199,6 @@ def backward(
         store(gv, lo, n, grad_v0)
         store(sum_leak, lo, n, grad_leak)
         store(sum_threshold, lo, n, grad_threshold)
+    release(rows)
+    release(us)
+    release(signs)

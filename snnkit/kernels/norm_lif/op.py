@@ -1,7 +1,10 @@
 """Batch norm, LIF and average pooling in one pass over a sequence: the operator with its gradient.
 
-What torch's separate operators give, bit for bit, spikes, states and gradients. The backward pass recomputes from the
-norm's input; the norm's own part of it is torch's operator.
+On the CPU what torch's separate operators give, bit for bit, spikes, states and gradients; on a GPU the same, from the
+same scale and shift. The backward pass recomputes from the norm's input; the norm's own part of it is torch's operator.
+
+In low precision everything is computed in float32, parameters and states are float32, and what one of the layers would
+hand to the next is rounded: behind the norm and behind the pool, and on the way back behind the pool and the neuron.
 """
 
 from __future__ import annotations
@@ -11,13 +14,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from snnkit.kernels.layout import Layout, array, empty, prepare, reduce_to
+from snnkit.errors import UsageError
+from snnkit.kernels.layout import Layout, prepare, reduce_to
 from snnkit.kernels.lif.reference import LIFParams, LIFState
-from snnkit.kernels.memory import output, output_like
-from snnkit.kernels.norm_lif.statistics import Norm, terms
-from snnkit.kernels.operator import refuse_second
-from snnkit.kernels.state import idle
-from snnkit.kernels.threads import block_size, run_blocks
+from snnkit.kernels.norm_lif.statistics import Norm, kernels_for, terms
+from snnkit.kernels.operator import is_wrapped, refuse_second
+from snnkit.kernels.state import idle, state_dtype
+
+MOST_PIXELS = 16
+"""Of a window on a GPU, where the states of its neurons are held in registers."""
 
 
 class Pool(NamedTuple):
@@ -28,7 +33,9 @@ class Pool(NamedTuple):
     before: bool = False
 
     def fits(self, x: Tensor) -> bool:
-        """Whether windows cover each image of x [T, B, C, H, W] exactly."""
+        """Whether windows cover each image of x [T, B, C, H, W] exactly, and a kernel can hold one."""
+        if x.device.type != "cpu" and self.height * self.width > MOST_PIXELS:
+            return False
         return x.dim() == 5 and x.shape[3] % self.height == 0 and x.shape[4] % self.width == 0
 
     def shape(self, x: Tensor) -> tuple[int, ...]:
@@ -36,7 +43,7 @@ class Pool(NamedTuple):
         return (*x.shape[:3], x.shape[3] // self.height, x.shape[4] // self.width)
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """What the kernels need to know beside tensors."""
 
     layout: Layout
@@ -58,37 +65,9 @@ class _Plan(NamedTuple):
         return self.window[2] * self.window[3] > 1
 
     @property
-    def group(self) -> int:
-        """Elements of a row of windows."""
-        columns, inner, height, _ = self.window
-        return columns * inner * height
-
-    def given(
-        self, x: Tensor, scale: Tensor, shift: Tensor, v0: Any, wait0: Any, decay: Tensor, threshold: Tensor
-    ) -> Any:
-        """What both kernels begin with."""
-        return (
-            array(x),
-            array(scale),
-            array(shift),
-            self.repeat,
-            self.once,
-            self.window,
-            self.before,
-            array(empty(x, 0) if v0 is None else v0),
-            array(torch.empty(0, dtype=torch.int32) if wait0 is None else wait0),
-            array(decay),
-            self.decay_repeat,
-            array(threshold),
-            self.threshold_repeat,
-            self.params.reset_to_zero,
-        )
-
-    def blocks(self, x: Tensor) -> tuple[int, int, int]:
-        """(steps, groups, groups per block) for `run_blocks`."""
-        groups = x.shape[1] // self.group
-        size = block_size(x.shape[0], x.shape[1], torch.get_num_threads())
-        return x.shape[0] * self.group, groups, max(1, size // self.group)
+    def out(self) -> Layout:
+        """Of the output."""
+        return self.small if self.pooled else self.layout
 
 
 def _image(layout: Layout, pool: Pool) -> tuple[int, int, int, int]:
@@ -119,77 +98,44 @@ class _NormLIF(torch.autograd.Function):
         wait0: Tensor | None,
         decay: Tensor,
         threshold: Tensor,
-        plan: _Plan,
+        plan: Plan,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        from snnkit.kernels.norm_lif import cpu
-
-        flat = plan.layout.flatten(x)
-        out = plan.small if plan.pooled else plan.layout
         scale, shift = terms(plan.norm, gain, bias, plan.once)
-        s = output(flat, flat.shape[0], out.width)
-        width = plan.neurons.width if plan.want_state else 0
-        v_end = empty(flat, width)
-        wait_end = torch.empty(width if plan.params.refractory else 0, dtype=torch.int32)
-        steps, groups, block = plan.blocks(flat)
-        run_blocks(
-            cpu.forward,
-            steps,
-            groups,
-            *plan.given(flat, scale, shift, v0, wait0, decay, threshold),
-            plan.params.refractory,
-            array(s),
-            array(v_end),
-            array(wait_end),
-            block=block,
-        )
+        flat = plan.layout.flatten(x)
+        s, v_end, wait_end = kernels_for(x).forward(plan, flat, scale, shift, v0, wait0, decay, threshold)
         ctx.plan = plan
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, gain, bias, v0, wait0, decay, threshold, scale, shift)
         ctx.mark_non_differentiable(wait_end)
-        return out.restore(s), v_end, wait_end
+        return plan.out.restore(s), v_end, wait_end
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         saved, want = ctx.saved_tensors, ctx.needs_input_grad
+        if any(
+            g is not None and is_wrapped(g) for g in grads
+        ):  # several gradients at once, as `jacobian(vectorize=True)` asks for
+            raise UsageError(
+                "gradients of norm and LIF in one for several outputs at once are not available",
+                why="the fused kernel takes one gradient of its output at a time",
+                fix="take them one after the other (vectorize=False, is_grads_batched=False), or run the model inside "
+                "`with snnkit.kernels.reference_only():`",
+            )
         with torch.no_grad():
             found = _backward(grads[0], grads[1], saved, ctx.plan, want)
         return (*refuse_second("norm and LIF in one", found, [g for g in (*grads, *saved) if g is not None]), None)
 
 
 def _backward(
-    grad_s: Tensor | None, grad_v: Tensor | None, saved: Any, plan: _Plan, want: tuple[bool, ...]
+    grad_s: Tensor | None, grad_v: Tensor | None, saved: Any, plan: Plan, want: tuple[bool, ...]
 ) -> list[Tensor | None]:
     """Gradients of x, gain, bias, v0, wait0, decay and threshold; None where they are not wanted."""
-    from snnkit.kernels.norm_lif import cpu
-
-    x, gain, _, v0, wait0, decay, threshold, scale, shift = saved
+    x, gain, _, *neuron, scale, shift = saved
+    decay, threshold = neuron[2:]
     flat = plan.layout.flatten(x)
-    out = plan.small if plan.pooled else plan.layout
-    given = torch.zeros(flat.shape[0], out.width, dtype=flat.dtype) if grad_s is None else out.flatten(grad_s)
-    grad_y = output_like(flat)
-    width = plan.neurons.width
-    grad_v0, grad_decay, grad_threshold = (empty(flat, width if want[k] else 0) for k in (3, 5, 6))
-    one = array(flat).dtype.type
-    surrogate = plan.params.surrogate
-    peak, scaling = surrogate.coefficients()
-    steps, groups, block = plan.blocks(flat)
-    run_blocks(
-        cpu.backward,
-        steps,
-        groups,
-        *plan.given(flat, scale, shift, v0, wait0, decay, threshold),
-        plan.params.detach_reset,
-        plan.params.refractory,
-        surrogate.kind,
-        one(peak),
-        one(scaling),
-        array(given.contiguous()),
-        array(empty(flat, 0) if grad_v is None else grad_v.contiguous()),
-        array(grad_y),
-        array(grad_v0),
-        array(grad_decay),
-        array(grad_threshold),
-        block=block,
+    given = flat.new_zeros(flat.shape[0], plan.out.width) if grad_s is None else plan.out.flatten(grad_s)
+    grad_y, grad_v0, grad_decay, grad_threshold = kernels_for(x).backward(
+        plan, given, grad_v, (want[3], want[5], want[6]), flat, scale, shift, *neuron
     )
     normal = plan.norm.backward(plan.layout.restore(grad_y).flatten(0, 1), x.flatten(0, 1), gain, want[:3])
     grad_x = None if normal[0] is None else normal[0].unflatten(0, x.shape[:2])
@@ -226,15 +172,14 @@ def sequence(
         once: as `statistics.rounds_once`.
         want_state: whether the final state is wanted.
     """
-    flat, layout = prepare(x.detach())
-    del flat
+    layout = prepare(x.detach(), low=True)[1]
     small = layout if pool is None else Layout(layout.order, tuple(pool.shape(x)[d] for d in layout.order))
     before = pool is not None and pool.before
     neurons = small if before else layout
     decay, decay_repeat = neurons.parameter(params.decay)
     threshold, threshold_repeat = neurons.parameter(params.threshold)
     counting = state is not None and params.refractory > 0
-    plan = _Plan(
+    plan = Plan(
         layout,
         small,
         neurons,
@@ -252,7 +197,7 @@ def sequence(
         x,
         gain,
         bias,
-        None if state is None else neurons.flatten_state(state.v),
+        None if state is None else neurons.flatten_state(state.v.to(state_dtype(x))),
         neurons.flatten_state(state.wait) if state is not None and counting else None,
         decay,
         threshold,

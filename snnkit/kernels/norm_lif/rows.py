@@ -1,15 +1,17 @@
 """Compiled pieces of what surrounds the neuron: scale and shift, mean pooling and its gradient."""
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 from numba.extending import intrinsic
 
+from snnkit.kernels.address import beyond
+from snnkit.kernels.bfloat16 import held, narrow, wide
 from snnkit.kernels.cache import row
 
 
 @intrinsic
-def _fma(typing_context, a, b, c):
+def fused_multiply_add(typing_context, a, b, c):
     """a·b + c, rounded once."""
 
     def generate(context, builder, signature, args):
@@ -19,64 +21,71 @@ def _fma(typing_context, a, b, c):
 
 
 @row
-def fused_multiply_add(a, b, c):
-    """a·b + c, rounded once."""
-    return _fma(a, b, c)  # type: ignore[call-arg]
-
-
-@row
 def affine(x, scale, shift, contract, y, n):
-    """y = scale·x + shift; rounded once where `contract`, as torch's batch norm does where it is built so."""
+    """y = scale·x + shift; rounded once where `contract`, as torch's batch norm does where it is built so, and then to
+    what x can hold."""
     if contract:
         for i in range(n):
-            y[i] = _fma(x[i], scale[i], shift[i])  # type: ignore[call-arg]
+            y[i] = narrow(y, held(x, fused_multiply_add(wide(x[i]), scale[i], shift[i])))
     else:
         for i in range(n):
-            y[i] = x[i] * scale[i] + shift[i]
+            y[i] = narrow(y, held(x, wide(x[i]) * scale[i] + shift[i]))
 
 
 @row
-def pool(x, groups, columns, inner, height, width, out, one):
-    """Mean over windows of height·width pixels, `groups` rows of windows. x: [groups, height, columns, inner]; out:
-    [groups, columns / width, inner]. The sum is taken in the order of torch's average pooling."""
-    zero = one - one
-    size = one * (height * width)
-    across = columns // width
-    if height == 2 and width == 2 and inner == 1:
+def pool(x, n, window, pixels, room, like, out):
+    """Mean over windows, (columns, inner, height, width), of height·width pixels. x: [groups, height, columns, inner],
+    n elements; out: [groups, columns / width, inner]. The sum is taken in the order of torch's average pooling, the
+    mean rounded to what `like` can hold. room: [inner]."""
+    columns, inner, height, width = window
+    zero = pixels - pixels
+    groups, across = n // (height * columns * inner), columns // width
+    if height == 2 and width == 2:
         for g in range(groups):
-            upper = x[2 * g * columns : (2 * g + 1) * columns]
-            lower = x[(2 * g + 1) * columns : (2 * g + 2) * columns]
-            to = out[g * across : (g + 1) * across]
-            for k in range(across):
-                to[k] = ((((zero + upper[2 * k]) + upper[2 * k + 1]) + lower[2 * k]) + lower[2 * k + 1]) / size
+            upper = beyond(x, 2 * g * columns * inner)
+            lower = beyond(x, (2 * g + 1) * columns * inner)
+            if inner == 1:
+                to = beyond(out, g * across)
+                for k in range(across):
+                    total = (((zero + upper[2 * k]) + upper[2 * k + 1]) + lower[2 * k]) + lower[2 * k + 1]
+                    to[k] = narrow(to, held(like, total / pixels))
+            else:
+                for k in range(across):
+                    a, b = beyond(upper, 2 * k * inner), beyond(upper, (2 * k + 1) * inner)
+                    c, d = beyond(lower, 2 * k * inner), beyond(lower, (2 * k + 1) * inner)
+                    to = beyond(out, (g * across + k) * inner)
+                    for i in range(inner):
+                        total = (((zero + a[i]) + b[i]) + c[i]) + d[i]
+                        to[i] = narrow(to, held(like, total / pixels))
         return
     for g in range(groups):
         for k in range(across):
-            to = out[(g * across + k) * inner : (g * across + k + 1) * inner]
             for i in range(inner):
-                to[i] = zero
+                room[i] = zero
             for r in range(height):
                 for q in range(width):
                     lo = ((g * height + r) * columns + k * width + q) * inner
-                    source = x[lo : lo + inner]
+                    source = beyond(x, lo)
                     for i in range(inner):
-                        to[i] += source[i]
+                        room[i] += source[i]
+            to = beyond(out, (g * across + k) * inner)
             for i in range(inner):
-                to[i] = to[i] / size
+                to[i] = narrow(to, held(like, room[i] / pixels))
 
 
 @row
-def spread(grad, groups, columns, inner, height, width, out, one):
-    """The gradient of `pool`: every pixel of a window has its part. Shapes as there."""
-    size = one * (height * width)
-    across = columns // width
+def spread(grad, n, window, pixels, like, out):
+    """The gradient of `pool`: every pixel of a window has its part, rounded to what `like` can hold. Shapes as
+    there."""
+    columns, inner, height, width = window
+    groups, across = n // (height * columns * inner), columns // width
     if height == 2 and width == 2 and inner == 1:
         for g in range(groups):
-            part = grad[g * across : (g + 1) * across]
-            upper = out[2 * g * columns : (2 * g + 1) * columns]
-            lower = out[(2 * g + 1) * columns : (2 * g + 2) * columns]
+            part = beyond(grad, g * across)
+            upper = beyond(out, 2 * g * columns)
+            lower = beyond(out, (2 * g + 1) * columns)
             for k in range(across):
-                value = part[k] / size
+                value = narrow(out, held(like, wide(part[k]) / pixels))
                 upper[2 * k] = value
                 upper[2 * k + 1] = value
             for k in range(2 * across):
@@ -84,10 +93,17 @@ def spread(grad, groups, columns, inner, height, width, out, one):
         return
     for g in range(groups):
         for k in range(across):
-            part = grad[(g * across + k) * inner : (g * across + k + 1) * inner]
+            part = beyond(grad, (g * across + k) * inner)
             for r in range(height):
                 for q in range(width):
                     lo = ((g * height + r) * columns + k * width + q) * inner
-                    to = out[lo : lo + inner]
+                    to = beyond(out, lo)
                     for i in range(inner):
-                        to[i] = part[i] / size
+                        to[i] = narrow(to, held(like, wide(part[i]) / pixels))
+
+
+@row
+def settle(like, values, n):
+    """values, rounded to what `like` can hold."""
+    for i in range(n):
+        values[i] = held(like, values[i])

@@ -1,10 +1,11 @@
-"""What batch norm multiplies and adds per channel on the CPU, with the bits that torch's own operator gives."""
+"""What batch norm multiplies and adds per channel; on the CPU with the bits that torch's own operator gives."""
 
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,9 +29,15 @@ class Norm(NamedTuple):
     def backward(
         self, grad: Tensor, x: Tensor, gain: Tensor | None, want: Sequence[bool]
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Gradients of x, gain and bias from that of y [N, C, …], those that are wanted; by torch's own operator."""
+        """Gradients of x, gain and bias from that of y [N, C, …], those that are wanted; by torch's own operator, or
+        with the channels last by ours. `grad` is free for the one of x."""
         if not any(want):
             return None, None, None
+        from snnkit.kernels.norm_lif import gradient
+
+        if want[0] and self.running is None and gradient.takes(grad, x):
+            found = gradient.of_batch(grad, x, self.mean, self.rate, gain)
+            return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
         mean, var = self.running or (None, None)
         found = torch.ops.aten.native_batch_norm_backward(
             grad, x, gain, mean, var, self.mean, self.rate, self.running is None, self.eps, list(want)
@@ -41,21 +48,27 @@ class Norm(NamedTuple):
 def from_batch(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float, eps: float) -> Norm:
     """The norm by the statistics of x [N, C, …]; running mean and variance move towards them by `momentum`."""
     mean, var = _statistics(x.detach(), running, momentum)
-    values = array(var)
-    rate = (1 / np.sqrt(values.astype(np.float64) + eps)).astype(values.dtype)
-    return Norm(mean, torch.from_numpy(rate), None, eps)
+    return Norm(mean, _rate(var.double(), eps).to(var.dtype), None, eps)
 
 
 def from_running(mean: Tensor, var: Tensor, eps: float) -> Norm:
     """The norm by running statistics."""
     mean, var = mean.detach(), var.detach()
+    return Norm(mean, _rate(var, eps), (mean, var), eps)
+
+
+def _rate(var: Tensor, eps: float) -> Tensor:
+    """1/√(var + eps), every operation rounded to the nearest, which torch's square root on a CPU is not."""
+    if var.device.type != "cpu":
+        return (var + eps).sqrt().reciprocal()
     values = array(var)
-    return Norm(mean, torch.from_numpy(1 / np.sqrt(values + values.dtype.type(eps))), (mean, var), eps)
+    return torch.from_numpy(1 / np.sqrt(values + values.dtype.type(eps)))
 
 
 def _statistics(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float) -> tuple[Tensor, Tensor]:
     """(mean [C], variance [C]) over all but the channels, the variance divided by the count."""
-    if not x.is_contiguous() or x[0, 0].numel() == 1:  # torch sums these another way, which is fast
+    if x.device.type != "cpu" or not x.is_contiguous() or x[0, 0].numel() == 1 or x.dtype == torch.bfloat16:
+        # Torch sums these another way, which is fast; on a GPU without atomic additions, so that it repeats itself.
         old = (None, None) if running is None else tuple(r.data for r in running)
         mean, var = torch.ops.aten.batch_norm_update_stats(x, *old, momentum)
         return mean, var
@@ -77,26 +90,27 @@ def _statistics(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: floa
 
 def terms(norm: Norm, gain: Tensor | None, bias: Tensor | None, once: bool) -> tuple[Tensor, Tensor]:
     """(scale, shift) [C] with y = scale·x + shift; `once` as `rounds_once`."""
-    from snnkit.kernels.norm_lif import cpu
+    found: tuple[Tensor, Tensor] = kernels_for(norm.mean).terms(norm.mean, norm.rate, gain, bias, once)
+    return found
 
-    gain = torch.ones_like(norm.rate) if gain is None else gain
-    bias = torch.zeros_like(norm.rate) if bias is None else bias
-    scale, shift = torch.empty_like(norm.rate), torch.empty_like(norm.rate)
-    given = [array(v.contiguous()) for v in (norm.mean, norm.rate, gain, bias)]
-    cpu.terms(*given, once, array(scale), array(shift))
-    return scale, shift
+
+def kernels_for(x: Tensor) -> Any:
+    """The module that runs the kernels on the device of x; that for GPUs is loaded when the first such is seen."""
+    return importlib.import_module(f"snnkit.kernels.norm_lif.{'on_cpu' if x.device.type == 'cpu' else 'on_gpu'}")
 
 
 @functools.cache
-def rounds_once() -> bool | None:
+def rounds_once(low: bool = False) -> bool | None:
     """Whether torch's batch norm rounds scale·x + shift once (True) or twice (False); None where it does neither.
 
-    That depends on the processor and on how torch was built. It is looked at once, on some numbers.
+    That depends on the processor and on how torch was built. It is looked at once, on some numbers. `low`: of an input
+    in bfloat16, where the result is rounded to that afterwards, so that it takes many numbers to see it.
     """
     from snnkit.kernels.norm_lif import cpu
 
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(4, 8, 37, generator=generator)
+    x = torch.randn(4, 8, 1 << 15 | 5 if low else 37, generator=generator)
+    x = x.bfloat16() if low else x
     gain, bias, mean = (torch.randn(8, generator=generator) for _ in range(3))
     var = torch.rand(8, generator=generator) + 0.1
     expected = F.batch_norm(x, mean, var, gain, bias, False, 0.0, 1e-5)
@@ -105,6 +119,6 @@ def rounds_once() -> bool | None:
     for once in (True, False):
         scale, shift = terms(norm, gain, bias, once)
         cpu.apply(array(x), array(scale), array(shift), once, array(found))
-        if torch.equal(found, expected):
+        if np.array_equal(array(found), array(expected)):
             return once
     return None

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnkit.kernels.cache import kernel, row
+from snnkit.kernels.cache import kernel, piece
 
 
-@row
+@piece
 def start(trace0, b, n, trace):
     """trace = trace0[b]; zeros where there is none."""
     if trace0.shape[0] == 0:
@@ -24,14 +24,14 @@ def start(trace0, b, n, trace):
             trace[i] = trace0[b, i]
 
 
-@row
+@piece
 def decayed(decay, n, trace):
     """trace ← decay·trace."""
     for i in range(n):
         trace[i] = decay * trace[i]
 
 
-@row
+@piece
 def arrived(spikes, nearest, n, trace):
     """trace ← trace + spikes; of the nearest spike, trace ← spikes where there are any."""
     if nearest:
@@ -42,35 +42,35 @@ def arrived(spikes, nearest, n, trace):
             trace[i] = trace[i] + spikes[i]
 
 
-@row
+@piece
 def add_scaled(value, source, total):
     """total ← total + value·source."""
     for i in range(total.shape[0]):
         total[i] += value * source[i]
 
 
-@row
+@piece
 def add_two(v, a, w, b, total):
     """total ← total + v·a + w·b, from the left."""
     for i in range(total.shape[0]):
         total[i] = total[i] + v * a[i] + w * b[i]
 
 
-@row
+@piece
 def add_four(va, a, vb, b, vc, c, vd, d, total):
     """total ← total + va·a + vb·b + vc·c + vd·d, from the left."""
     for i in range(total.shape[0]):
         total[i] = total[i] + va * a[i] + vb * b[i] + vc * c[i] + vd * d[i]
 
 
-@row
+@piece
 def leaked(decay, before, after):
     """after = decay·before."""
     for i in range(after.shape[0]):
         after[i] = decay * before[i]
 
 
-@row
+@piece
 def advanced(decay, before, spikes, nearest, after):
     """after = decay·before, and then the arrival of spikes."""
     if nearest:
@@ -81,7 +81,7 @@ def advanced(decay, before, spikes, nearest, after):
             after[i] = decay * before[i] + spikes[i]
 
 
-@row
+@piece
 def collect(spikes, t, times, counts):
     """Append t to the list times[r] of each row that spikes."""
     for r in range(spikes.shape[0]):
@@ -90,7 +90,7 @@ def collect(spikes, t, times, counts):
             counts[r] += 1
 
 
-@row
+@piece
 def add_steps(rows, b, r, times, count, history, total):
     """total += rows[t, b, r] · history[t] for the first `count` of times, in their order."""
     j = 0
@@ -148,7 +148,7 @@ def dense(first, last, block, rows, columns, trace0, decay, nearest, same, lengt
                     trace_end[b, i] = trace[i]
 
 
-@row
+@piece
 def scaled(value, source, out):
     """out = value·source."""
     for i in range(out.shape[0]):
@@ -225,7 +225,7 @@ def dense_change(
                     post_end[b, i] = y[i]
 
 
-@row
+@piece
 def heard_by(size, kernel_size, stride, dilation, out_size, table):
     """table[i·kernel + u]: the output that hears input i through place u of the kernel along one axis; −1 for none."""
     for i in range(size):
@@ -234,7 +234,7 @@ def heard_by(size, kernel_size, stride, dilation, out_size, table):
             table[i * kernel_size + u] = q // stride if q >= 0 and q % stride == 0 and q // stride < out_size else -1
 
 
-@row
+@piece
 def post_pairs(post, x, geometry, total):
     """total[o, u, v, c] += post[y, x, o] · trace x at (y·stride + u·dilation, …); all flat, channels last."""
     kh, kw, sy, sx, dy, dx, each, heard, channels, width, outputs, out_width = geometry
@@ -255,7 +255,7 @@ def post_pairs(post, x, geometry, total):
                         to += run
 
 
-@row
+@piece
 def pre_pairs(pre, y, geometry, rows, columns, total):
     """total[c, u, v, o] += pre[y, x, c] · trace y of the outputs that hear that pixel through (u, v)."""
     kh, kw, _, _, _, _, each, heard, channels, width, outputs, out_width = geometry

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnkit.kernels.cache import kernel, row
+from snnkit.kernels.cache import kernel, piece
 from snnkit.kernels.pairs.cpu import add_four, add_scaled, add_two, arrived, decayed, scaled, start
 from snnkit.kernels.rows import fill, fire, fire_refractory
 
@@ -37,14 +37,14 @@ def find(first, last, block, spikes, offsets, index, value):
                 e += 1
 
 
-@row
+@piece
 def arrive_events(first, last, index, value, nearest, trace):
     """As `cpu.arrived`, for the spikes first … last of the lists."""
     for e in range(first, last):
         trace[index[e]] = value[e] if nearest else trace[index[e]] + value[e]
 
 
-@row
+@piece
 def add_samples(spikes, o, valid, x, samples, total):
     """total = Σ_b spikes[b, o]·x[b] over valid samples, in their order; `samples` is room for a list of them."""
     n = 0
@@ -74,7 +74,7 @@ TILE = 32
 """Inputs whose weights are changed at a time, so that those of a block of neurons stay in the first-level cache."""
 
 
-@row
+@piece
 def fallen(down, fall, low, high, weight):
     """weight ← weight − down·fall within low … high, and fall ← 0."""
     for o in range(weight.shape[0]):
@@ -84,7 +84,7 @@ def fallen(down, fall, low, high, weight):
         fall[o] = 0
 
 
-@row
+@piece
 def apply_hard(up, down, rise, fall, low, high, n, weight):
     """weight ← weight + up·rise − down·fall within low … high, and fall ← 0."""
     for first in range(0, weight.shape[0], TILE):
@@ -96,7 +96,7 @@ def apply_hard(up, down, rise, fall, low, high, n, weight):
             fallen(down, fall[j], low, high, weight[j])
 
 
-@row
+@piece
 def apply_soft(up, down, rise, fall, low, high, mu, n, weight):
     """As `apply_hard`, the changes multiplied by the distance to the border, to the power of mu."""
     for j in range(weight.shape[0]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnkit.kernels.cache import kernel, row
+from snnkit.kernels.cache import kernel, piece
 from snnkit.kernels.recurrent.pieces import accumulate, add, copy, multiply
 from snnkit.kernels.rows import (
     add_product,
@@ -21,7 +21,7 @@ from snnkit.kernels.rows import (
 )
 
 
-@row
+@piece
 def _back_through_current(t, b, syn, kept, i0, gx, grad_i, sum_syn, before, n):
     """Where there is a current in front of the membrane: gx, of the membrane's input, becomes that of x[t, b]."""
     if syn.shape[0] > 0:

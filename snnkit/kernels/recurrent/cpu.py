@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnkit.kernels.cache import kernel, row
+from snnkit.kernels.cache import kernel, piece
 from snnkit.kernels.recurrent.pieces import add, copy
 from snnkit.kernels.rows import fire, fire_refractory, leak, raised, retrace, retrace_refractory
 
 
-@row
+@piece
 def _tally(u, theta, found, n):
     """found ← found + (how often u ≥ theta, how often neither that nor u < theta)."""
     reached, below = 0, 0

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnkit.kernels.cache import kernel, row
+from snnkit.kernels.cache import kernel, piece
 from snnkit.kernels.layout import array
 from snnkit.kernels.recurrent.pieces import accumulate
 from snnkit.kernels.threads import run_blocks
@@ -27,7 +27,7 @@ FEWEST = 128
 """Neurons below which the sums are too short to pay."""
 
 
-@row
+@piece
 def _add_eight(g, at, total, n):
     """total ← total + the sum of the rows g[at[0]] … g[at[7]]."""
     a, b, c, d = g[at[0]], g[at[1]], g[at[2]], g[at[3]]
@@ -36,7 +36,7 @@ def _add_eight(g, at, total, n):
         total[i] += ((a[i] + b[i]) + (c[i] + d[i])) + ((e[i] + f[i]) + (h[i] + k[i]))
 
 
-@row
+@piece
 def _add_two(g, at, total, n):
     """total ← total + g[at[0]] + g[at[1]]."""
     a, b = g[at[0]], g[at[1]]

@@ -16,35 +16,29 @@ from snnkit.kernels.li.op import RECURRENCE as LI
 from snnkit.kernels.li.reference import LIParams
 from snnkit.kernels.lif.op import RECURRENCE as LIF
 from snnkit.kernels.lif.reference import LIFParams
-from snnkit.kernels.recurrence import Recurrence
-from snnkit.kernels.recurrent.op import recurrent
+from snnkit.kernels.recurrent.op import Recurrent
 from snnkit.kernels.state import idle, state_dtype
 
-RECURRENCES: dict[type[Any], Recurrence[Any, Any]] = {
-    LIFParams: LIF,
-    CubaLIFParams: CUBALIF,
-    ALIFParams: ALIF,
-    LIParams: LI,
+OPERATORS: dict[type[Any], Recurrent] = {
+    LIFParams: Recurrent(LIF),
+    CubaLIFParams: Recurrent(CUBALIF),
+    ALIFParams: Recurrent(ALIF),
+    LIParams: Recurrent(LI),
 }
-"""Neurons that the operator knows, by their parameters."""
-
-STATES = ("i", "v", "a")
-PARAMETERS = ("syn", "decay", "adapt", "strength", "threshold")
-OPTIONS = {"to_zero": True, "detach": True, "refractory": 0, "kind": 0, "peak": 1.0, "scale": 1.0}
-"""The operator's, with what stands for one that a neuron does not have."""
+"""Of the neurons that have one, by their parameters."""
 
 
 def takes(x: Tensor, weight: Tensor, params: Any) -> bool:
     """Whether the operator runs x [T, B, N] through a neuron of these parameters with this matrix.
 
-    Otherwise the reference does: for surrogates without a compiled form, other devices than CPUs, mixed dtypes.
+    Otherwise the reference does: for surrogates without a compiled form, devices without kernels, mixed dtypes.
     """
-    recurrence = RECURRENCES.get(type(params))
+    operators = OPERATORS.get(type(params))
     return (
-        recurrence is not None
-        and recurrence.given(params) is not None
-        and runs_fused(x)
-        and not torch.is_autocast_enabled("cpu")
+        operators is not None
+        and operators.recurrence.given(params) is not None
+        and runs_fused(x, on_gpu=True)
+        and not torch.is_autocast_enabled(x.device.type)
         and x.dim() == 3
         and weight.shape == (x.shape[2], x.shape[2])
         and weight.dtype == state_dtype(x)
@@ -74,25 +68,24 @@ def sequence(
         bias: b [N].
         want_state: whether the final state and output are wanted.
     """
-    recurrence = RECURRENCES[type(params)]
+    operators = OPERATORS[type(params)]
+    recurrence = operators.recurrence
     given = recurrence.given(params)
     assert given is not None
-    options = OPTIONS | {option.name: value for option, value in zip(recurrence.options, given.options)}
-    values = dict(zip(recurrence.parameters, given.parameters))
-    starts = {} if state is None else dict(zip(recurrence.fields, state))
-    dtype = state_dtype(x)
-    tensors = [
-        x.to(dtype).contiguous(),
-        bias,
-        out,
-        weight,
-        *(starts[name].to(dtype) if name in starts else None for name in STATES),
-        starts.get("wait") if options["refractory"] else None,
-        *(None if (value := values.get(name)) is None else value.reshape(-1) for name in PARAMETERS),
-    ]
-    keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in tensors)
-    s, _, last, i, v, a, wait = recurrent(*tensors, *options.values(), want_state, keep)
+    dtype, refractory = state_dtype(x), recurrence.refractory(given.options)
+    starts: list[Tensor | None] = [None] * len(recurrence.fields)
+    if state is not None:
+        for k, value in enumerate(state[: len(recurrence.states)]):
+            starts[k] = value.to(dtype)
+        if refractory:
+            starts[-1] = state[-1]
+    tensors = [x.to(dtype).contiguous(), weight, bias, out, *starts]
+    parameters = [None if value is None else value.reshape(-1) for value in given.parameters]
+    keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in tensors + parameters)
+    values = [part for value in parameters for part in (value, 1)]
+    s, _, last, *ends = operators.forward(*tensors, *values, *given.options, want_state, keep)
     if not want_state:
         return s, None, None
-    ends = {"i": i, "v": v, "a": a, "wait": wait if options["refractory"] else idle(v)}
-    return s, recurrence.state(*(ends[name] for name in recurrence.fields)), last
+    if len(ends) > len(recurrence.states) and not refractory:
+        ends[-1] = idle(ends[0])
+    return s, recurrence.state(*ends), last

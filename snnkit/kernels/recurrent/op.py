@@ -7,268 +7,123 @@ itself is not kept.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from snnkit.kernels.layout import array, empty, reduce_to
-from snnkit.kernels.memory import output_like
 from snnkit.kernels.operator import Operator
-from snnkit.kernels.threads import run_blocks
+from snnkit.kernels.recurrence import Recurrence
+from snnkit.kernels.recurrent import on_cpu
+from snnkit.kernels.state import state_dtype
 
-_NEURON = (
-    "Tensor weight, Tensor? i0, Tensor? v0, Tensor? a0, Tensor? wait0, Tensor? syn, Tensor decay, Tensor? adapt, "
-    "Tensor? strength, Tensor? threshold, bool to_zero, bool detach, int refractory, int kind, float peak, float scale"
-)
-
-
-class _Neuron(NamedTuple):
-    """What both directions need beside tensors over time: matrix, initial states [B, N], parameters [1] or [N]."""
-
-    weight: Tensor
-    i0: Tensor | None
-    v0: Tensor | None
-    a0: Tensor | None
-    wait0: Tensor | None
-    syn: Tensor | None
-    decay: Tensor
-    adapt: Tensor | None
-    strength: Tensor | None
-    threshold: Tensor | None
-    to_zero: bool
-    detach: bool
-    refractory: int
-    kind: int
-    peak: float
-    scale: float
-
-    @property
-    def parameters(self) -> tuple[Tensor | None, ...]:
-        """Decays, adaptation and threshold, None where the neuron has no such."""
-        return self.syn, self.decay, self.adapt, self.strength, self.threshold
-
-    def spread(self) -> list[np.ndarray[Any, Any]]:
-        """The parameters as arrays [N], empty where there are none."""
-        n = self.weight.shape[0]
-        return [
-            array(empty(self.weight, 0) if p is None else p.detach().expand(n).contiguous()) for p in self.parameters
-        ]
+_FIRST = 3
+"""How many arguments stand between the input and those of the recurrence's own operator."""
 
 
-def _start(state: Tensor | None, like: Tensor, wanted: bool = True) -> Tensor:
-    """A state [B, N] to go on in place, zeros where none is given; nothing where the neuron has no such state."""
-    if not wanted:
-        return empty(like, 0, 0)
-    return torch.zeros_like(like) if state is None else state.clone(memory_format=torch.contiguous_format)
+class Recurrent:
+    """A recurrence whose output comes back through a matrix, out[t] = step(x[t] + W·out[t−1] + b), with its operators.
 
-
-def _waiting(neuron: _Neuron, like: Tensor) -> Tensor:
-    """The refractory counters [B, N], to go on in place; nothing where they cannot count."""
-    if neuron.wait0 is not None and neuron.refractory:
-        return neuron.wait0.clone(memory_format=torch.contiguous_format)
-    return torch.zeros(like.shape if neuron.refractory else (0, 0), dtype=torch.int32)
-
-
-def _run(x: Tensor, bias: Tensor | None, out0: Tensor | None, *given: Any) -> tuple[Tensor, ...]:
-    """x [T, B, N] → (out [T, B, N], what `backward` needs [T, B, N], the final out, i, v, a and wait [B, N]).
-
-    What is not wanted, or the neuron does not have, comes back empty.
+    The operator `snnkit::recurrent_<name>` takes x [T, B, N], W [N, N], b [N], the output [B, N] before the first step,
+    what the recurrence's own operator takes (its values never repeat here), whether the final state is wanted and
+    whether a backward pass may follow. It returns out [T, B, N], what that pass needs beside it [T, B, N], the final
+    output and the final states [B, N]. `snnkit::recurrent_<name>_backward` takes the gradients of out, of the final
+    output and states, and returns those of x, W, b, the output before, the initial states and the parameters. What is
+    not wanted is empty.
     """
-    from snnkit.kernels.recurrent import cpu
 
-    neuron, (want_state, keep) = _Neuron(*given[:16]), given[16:]
-    steps, batch, n = x.shape
-    s = output_like(x)
-    kept = output_like(x) if keep and neuron.threshold is not None else empty(x, 0, 0, 0)
-    # The product reads and writes memory of its own: where a step begins in s depends on the sizes, and what a matrix
-    # product rounds to may depend on where its operands begin.
-    back = empty(x, batch, n)
-    out = _start(out0, back)
-    current, v = _start(neuron.i0, back, neuron.syn is not None), _start(neuron.v0, back)
-    trace, wait = _start(neuron.a0, back, neuron.adapt is not None), _waiting(neuron, back)
-    arrays = [array(part) for part in (x, back, kept, s, out, current, v, trace, wait)]
-    arrays += neuron.spread()
-    backwards = neuron.weight.t()
-    for t in range(steps):
-        if bias is None:
-            torch.mm(out, backwards, out=back)
-        else:
-            torch.addmm(bias, out, backwards, out=back)
-        run_blocks(cpu.forward, n, batch, t, *arrays, neuron.to_zero, neuron.refractory, block=1)
-    if want_state:
-        return s, kept, out, current, v, trace, wait
-    return s, kept, *(empty(part, 0, 0) for part in (out, current, v, trace, wait))
+    def __init__(self, recurrence: Recurrence[Any, Any]) -> None:
+        self.recurrence = recurrence
+        self._learn = (*range(1, 1 + _FIRST), *(k + _FIRST for k in recurrence.learn))
+        """Which arguments of `forward`, beside x, have a gradient."""
+        self.forward = self._operator("", self._forward_schema(), on_cpu.forward, self._shapes)
+        self.backward = self._operator("_backward", self._backward_schema(), on_cpu.backward, self._gradient_shapes)
+        self.forward.gradient(self._save, self._back)
+        self.backward.no_gradient()
 
+    def _operator(self, end: str, schema: str, cpu: Callable[..., Any], fake: Callable[..., Any]) -> Operator:
+        operator = Operator(f"recurrent_{self.recurrence.name}{end}", schema, partial(cpu, self.recurrence))
+        operator.shapes(fake)
+        operator.on_gpu("snnkit.kernels.recurrent.on_gpu", cpu.__name__, self.recurrence)
+        return operator
 
-def _shapes(x: Tensor, bias: Tensor | None, out0: Tensor | None, *given: Any) -> tuple[Tensor, ...]:
-    neuron, (want_state, keep) = _Neuron(*given[:16]), given[16:]
+    def _forward_schema(self) -> str:
+        results = ", ".join(["Tensor"] * (3 + len(self.recurrence.fields)))
+        return (
+            f"(Tensor x, Tensor weight, Tensor? bias, Tensor? out0, {self.recurrence.arguments()}, bool want_state, "
+            f"bool keep) -> ({results})"
+        )
 
-    def state(has: bool, dtype: torch.dtype | None = None) -> Tensor:
-        return x.new_empty(x.shape[1:] if has and want_state else (0, 0), dtype=dtype)
+    def _backward_schema(self) -> str:
+        r = self.recurrence
+        grads = "".join(f", Tensor? grad_{name}" for name in r.states)
+        wants = ("weight", "bias", "out0", *(f"{name}0" for name in r.states), *r.parameters)
+        return (
+            f"(Tensor grad_s, Tensor? grad_out{grads}, Tensor s, Tensor kept, Tensor weight, Tensor? out0, "
+            f"{r.arguments()}{''.join(f', bool want_{name}' for name in wants)}) "
+            f"-> ({', '.join(['Tensor'] * (1 + len(self._learn)))})"
+        )
 
-    return (
-        torch.empty_like(x),
-        x.new_empty(x.shape if keep and neuron.threshold is not None else (0, 0, 0)),
-        state(True),
-        state(neuron.syn is not None),
-        state(True),
-        state(neuron.adapt is not None),
-        state(neuron.refractory > 0, torch.int32),
-    )
+    def _shapes(self, x: Tensor, weight: Tensor, bias: Any, out0: Any, *args: Any) -> tuple[Tensor, ...]:
+        r = self.recurrence
+        _, _, options, (want_state, keep) = r.split(args)
+        kept = x.shape if keep and not r.from_output else (0, 0, 0)
 
+        def state(wanted: bool, dtype: torch.dtype | None = None) -> Tensor:
+            return x.new_empty(x.shape[1:] if wanted else (0, 0), dtype=dtype)
 
-def _run_back(
-    grad_s: Tensor,
-    grad_out: Tensor | None,
-    grad_i: Tensor | None,
-    grad_v: Tensor | None,
-    grad_a: Tensor | None,
-    s: Tensor,
-    kept: Tensor,
-    out0: Tensor | None,
-    *given: Any,
-) -> list[Tensor]:
-    """Gradients of x, bias, out0, weight, i0, v0, a0, syn, decay, adapt, strength and threshold.
+        ends = [state(want_state) for _ in r.states]
+        if len(r.fields) > len(ends):
+            ends.append(state(want_state and r.refractory(options) > 0, torch.int32))
+        return torch.empty_like(x), x.new_empty(kept), state(want_state), *ends
 
-    What is not wanted, or the neuron does not have, comes back empty.
-    """
-    from snnkit.kernels.recurrent import back as cpu_back
-    from snnkit.kernels.recurrent import cpu, gather
+    def _gradient_shapes(self, grad_s: Tensor, *args: Any) -> tuple[Tensor, ...]:
+        r = self.recurrence
+        _, values, _, wants = r.split(args[1 + len(r.states) + 4 :])
+        _, batch, n = grad_s.shape
+        count = _FIRST + len(r.states)
+        shapes: list[tuple[int, ...]] = [(n, n), (n,), *[(batch, n)] * (count - 2)]
+        found = [grad_s.new_empty(shape if want else [0] * len(shape)) for shape, want in zip(shapes, wants[:count])]
+        sums = [v.new_empty(v.shape[0] if want else 0) for v, want in zip(values[::2], wants[count:])]
+        return torch.empty_like(grad_s), *found, *sums
 
-    neuron, (want_bias, want_out0, want_weight), wanted = _Neuron(*given[:16]), given[16:19], given[19:]
-    weight, to_zero, refractory = neuron.weight, neuron.to_zero, neuron.refractory
-    has_i, has_a = neuron.syn is not None, neuron.adapt is not None
-    steps, batch, n = s.shape
-    grad_x = output_like(s)
-    traces = torch.empty_like(s) if has_a else empty(s, 0, 0, 0)
-    active = torch.empty_like(s) if refractory else empty(s, 1, 1, n)
-    back = _start(grad_out, empty(s, batch, n))
-    i0, v0 = _start(neuron.i0, back, has_i), _start(neuron.v0, back)
-    values = neuron.spread()
-    found = torch.zeros(batch, 2, dtype=torch.int64)  # by `recompute`: spikes, and values that are no numbers
-    if neuron.threshold is not None:
-        state = (v0.clone(), _start(neuron.a0, back, has_a), _waiting(neuron, back))
-        tensors = [array(part) for part in (kept, s, *state)]
-        results = [array(part) for part in (grad_x, traces, active, found)]
-        run_blocks(cpu.recompute, n * steps, batch, *tensors, *values[1:], to_zero, refractory, *results, block=1)
-    carried = (_start(grad_i, back, has_i), _start(grad_v, back), _start(grad_a, back, has_a))
-    sums = [torch.zeros_like(back) if want else empty(s, 0, 0) for want in wanted]
-    number = array(s).dtype.type
-    surrogate = (neuron.kind, number(neuron.peak), number(neuron.scale))
-    inputs = [array(part) for part in (grad_s.contiguous(), back, kept)]
-    history, starts = [array(part) for part in (traces, active)], [array(part) for part in (i0, v0)]
-    changed, learned = [array(part) for part in (grad_x, *carried)], [array(part) for part in sums]
-    if neuron.threshold is None or (neuron.detach and not refractory and not has_a and not wanted[4]):
-        kernel = cpu_back.detached
-        args = [*inputs, array(s), *starts, *values[:2], values[4], to_zero, *surrogate, *changed[:3], *learned[:2]]
-    else:
-        kernel = cpu_back.attached
-        options = (to_zero, neuron.detach, refractory, *surrogate)
-        args = [*inputs, *history, *starts, *values, *options, *changed, *learned]
-    for t in range(steps - 1, -1, -1):
-        if t < steps - 1:
-            torch.mm(grad_x[t + 1], weight, out=back)
-        run_blocks(kernel, n, batch, t, *args, block=1)
-    grad_weight = empty(s, 0, 0)
-    if want_weight:  # one product over all steps that have heard an earlier one
-        later = grad_x.flatten(0, 1)[batch:]
-        earlier = s.flatten(0, 1)[: later.shape[0]]
-        spikes, others = array(found).sum(0)
-        share = 1.0 if neuron.threshold is None or others else spikes / max(s.numel(), 1)
-        grad_weight = gather.product(later, earlier, share)
-        if out0 is not None and steps:
-            grad_weight.addmm_(grad_x[0].t(), out0)
-    if not want_out0:
-        grad_out0 = empty(s, 0, 0)
-    else:
-        grad_out0 = torch.mm(grad_x[0], weight) if steps else back
-    return [
-        grad_x,
-        grad_x.sum((0, 1)) if want_bias else empty(s, 0),
-        grad_out0,
-        grad_weight,
-        *carried,
-        *(empty(s, 0) if p is None or not want else reduce_to(total, p.numel(), 1)
-          for total, p, want in zip(sums, neuron.parameters, wanted)),
-    ]  # fmt: skip
+    def _save(self, ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        _, weight, _, out0, *args = inputs
+        starts, values, ctx.options, _ = self.recurrence.split(args)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*output[:2], weight, out0, *starts, *values[::2])
+        ctx.repeats, ctx.count = values[1::2], len(inputs)
 
+    def _back(
+        self, ctx: Any, grad_s: Tensor | None, grad_kept: Tensor | None, *grads: Tensor | None
+    ) -> tuple[Any, ...]:
+        r = self.recurrence
+        s, kept, weight, out0, *saved = ctx.saved_tensors
+        starts, values = saved[: len(r.fields)], saved[len(r.fields) :]
+        wants = [ctx.needs_input_grad[k] for k in self._learn]
+        grad_x, *found = self.backward(
+            torch.zeros_like(s) if grad_s is None else grad_s,
+            *grads[: 1 + len(r.states)],
+            s,
+            kept,
+            weight,
+            out0,
+            *starts,
+            *(part for pair in zip(values, ctx.repeats) for part in pair),
+            *ctx.options,
+            *wants,
+        )
+        results = [grad_x, *[None] * (ctx.count - 1)]
+        for k, part, want in zip(self._learn, found, wants):
+            results[k] = part if want else None
+        return tuple(results)
 
-def _gradient_shapes(
-    grad_s: Tensor,
-    grad_out: Tensor | None,
-    grad_i: Tensor | None,
-    grad_v: Tensor | None,
-    grad_a: Tensor | None,
-    s: Tensor,
-    kept: Tensor,
-    out0: Tensor | None,
-    *given: Any,
-) -> list[Tensor]:
-    neuron, (want_bias, want_out0, want_weight), wanted = _Neuron(*given[:16]), given[16:19], given[19:]
-    n, state = s.shape[2], s.shape[1:]
-    return [
-        torch.empty_like(s),
-        s.new_empty(n if want_bias else 0),
-        s.new_empty(state if want_out0 else (0, 0)),
-        s.new_empty((n, n) if want_weight else (0, 0)),
-        s.new_empty(state if neuron.syn is not None else (0, 0)),
-        s.new_empty(state),
-        s.new_empty(state if neuron.adapt is not None else (0, 0)),
-        *(s.new_empty(p.shape[0] if want and p is not None else 0) for p, want in zip(neuron.parameters, wanted)),
-    ]
-
-
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(output[0], output[1], *inputs[2:13])
-    ctx.options = inputs[13:19]
-
-
-def _backward(
-    ctx: Any,
-    grad_s: Tensor | None,
-    grad_kept: Tensor | None,
-    grad_out: Tensor | None,
-    grad_i: Tensor | None,
-    grad_v: Tensor | None,
-    grad_a: Tensor | None,
-    grad_wait: Tensor | None,
-) -> tuple[Any, ...]:
-    s, *saved = ctx.saved_tensors
-    needs = ctx.needs_input_grad
-    grads = recurrent_backward(
-        torch.zeros_like(s) if grad_s is None else grad_s,
-        grad_out,
-        grad_i,
-        grad_v,
-        grad_a,
-        s,
-        *saved,
-        *ctx.options,
-        *needs[1:4],
-        *needs[8:13],
-    )
-    found = [grad if want else None for grad, want in zip(grads, (*needs[:7], *needs[8:13]))]
-    return (*found[:7], None, *found[7:], *[None] * 8)
-
-
-recurrent = Operator(
-    "recurrent",
-    f"(Tensor x, Tensor? bias, Tensor? out0, {_NEURON}, bool want_state, bool keep) "
-    "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
-    _run,
-)
-recurrent.shapes(_shapes)
-recurrent.gradient(_setup, _backward)
-
-recurrent_backward = Operator(
-    "recurrent_backward",
-    "(Tensor grad_s, Tensor? grad_out, Tensor? grad_i, Tensor? grad_v, Tensor? grad_a, Tensor s, Tensor kept, "
-    f"Tensor? out0, {_NEURON}, bool want_bias, bool want_out0, bool want_weight, bool want_syn, bool want_decay, "
-    "bool want_adapt, bool want_strength, bool want_threshold) -> Tensor[]",
-    _run_back,
-)
-recurrent_backward.shapes(_gradient_shapes)
-recurrent_backward.no_gradient()
+    def smallest(self, dtype: torch.dtype) -> tuple[list[Any], list[Any]]:
+        """Arguments of `forward` and of `backward` for one neuron: enough to compile what both use."""
+        r = self.recurrence
+        x = torch.zeros(1, 1, 1, dtype=state_dtype(torch.empty(0, dtype=dtype)))
+        usual, weight = r.usual(dtype), x[0]
+        backward = [x, *[None] * (1 + len(r.states)), x, x, weight, None, *usual, *[False] * len(self._learn)]
+        return [x, weight, None, None, *usual, False, True], backward

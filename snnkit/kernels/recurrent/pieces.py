@@ -3,31 +3,31 @@
 # mypy: disable-error-code=no-untyped-def
 from __future__ import annotations
 
-from snnkit.kernels.cache import row
+from snnkit.kernels.cache import piece
 
 
-@row
+@piece
 def copy(source, out, n):
     """out = source."""
     for i in range(n):
         out[i] = source[i]
 
 
-@row
+@piece
 def add(a, b, out, n):
     """out = a + b."""
     for i in range(n):
         out[i] = a[i] + b[i]
 
 
-@row
+@piece
 def accumulate(a, total, n):
     """total ← total + a."""
     for i in range(n):
         total[i] += a[i]
 
 
-@row
+@piece
 def multiply(a, b, out, n):
     """out = a·b."""
     for i in range(n):

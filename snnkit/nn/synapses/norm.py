@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from snnkit.errors import ParameterError, StateError
 from snnkit.kernels.norm_lif.statistics import Norm, from_batch, from_running
 from snnkit.kernels.state import state_dtype
-from snnkit.nn.context import is_streaming, valid_steps
+from snnkit.nn.context import is_again, is_streaming, valid_steps
 from snnkit.nn.processes import world_size
 from snnkit.nn.shapes import layer_name, refuse_list, shape_error
 from snnkit.nn.synapses.fold import folded
@@ -101,9 +101,9 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None and var is not None:
             return from_running(mean, var, self.eps)
-        if self.track_running_stats and self.num_batches_tracked is not None:
+        if self.track_running_stats and self.num_batches_tracked is not None and not is_again():
             self.num_batches_tracked.add_(1)
-        tracked = self.track_running_stats and mean is not None and var is not None
+        tracked = self.track_running_stats and mean is not None and var is not None and not is_again()
         return from_batch(x, (mean, var) if tracked else None, self.momentum or 0.0, self.eps)  # type: ignore[arg-type]
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -111,10 +111,13 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
 
     def _whole(self, x: Tensor, from_batch: bool) -> Tensor:
         """All values of x [T·B, C, …] count; torch's own operator."""
-        if from_batch and self.track_running_stats and self.num_batches_tracked is not None:
+        again = from_batch and is_again()
+        if from_batch and self.track_running_stats and self.num_batches_tracked is not None and not again:
             self.num_batches_tracked.add_(1)
         tracked = self.track_running_stats or not from_batch
         mean, var = (self.running_mean, self.running_var) if tracked else (None, None)
+        if again and mean is not None and var is not None:
+            mean, var = mean.clone(), var.clone()  # these move
         y = F.batch_norm(x, mean, var, self.gain, self.bias, from_batch, self.momentum or 0.0, self.eps)
         if x.shape[0] == 1 and y.requires_grad and not torch.compiler.is_compiling():
             # Of a single image, torch's backward pass on a CPU misreads a gradient in channels last whose first
@@ -146,7 +149,7 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or not self.track_running_stats:
+        if self.running_mean is None or self.running_var is None or not self.track_running_stats or is_again():
             return
         rate: float | Tensor = 0.0 if self.momentum is None else self.momentum
         if self.num_batches_tracked is not None:
