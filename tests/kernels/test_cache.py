@@ -144,6 +144,12 @@ def test_warm_up_reports_each_kernel() -> None:
         warm_up(neurons=("CubaLif",))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_kernels_of_other_types_can_be_warmed_up(dtype: torch.dtype) -> None:
+    """Those of training in low precision; the seconds are what the clock says."""
+    assert warm_up(dtype=dtype, neurons=("LIF", "Recurrent", "BatchNorm and LIF")) > 0
+
+
 WARM = """
 import json, sys, torch
 from snnkit import nn as snn
