@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snnkit.kernels.layout import array
-from snnkit.kernels.norm_lif.gradient import of_batch, takes
 from snnkit.kernels.threads import run_blocks
 
 
@@ -34,8 +33,10 @@ class Norm(NamedTuple):
         with the channels last by ours. `grad` is free for the one of x."""
         if not any(want):
             return None, None, None
-        if want[0] and self.running is None and takes(grad, x):
-            found = of_batch(grad, x, self.mean, self.rate, gain)
+        from snnkit.kernels.norm_lif import gradient
+
+        if want[0] and self.running is None and gradient.takes(grad, x):
+            found = gradient.of_batch(grad, x, self.mean, self.rate, gain)
             return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
         mean, var = self.running or (None, None)
         found = torch.ops.aten.native_batch_norm_backward(

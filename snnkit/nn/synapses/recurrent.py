@@ -50,8 +50,9 @@ class Recurrent(Stateful):
     A bias of the synapse acts at every step, the first included. The usual connections have short forms:
     `Recurrent.dense(snn.LIF(), 64)`, `Recurrent.one_to_one(snn.LIF(), 64)`, `Recurrent.conv(snn.LIF(), 16)`.
 
-    A `LIF`, `CubaLIF`, `ALIF` or `LI` whose synapse is a `Linear` runs the whole sequence in one fused call on a CPU,
-    with the spikes of the step-by-step form bit for bit; others, and a `Linear` with hooks, run step by step.
+    A `LIF`, `CubaLIF`, `ALIF` or `LI` whose synapse is a `Linear` runs the whole sequence in one fused call, with the
+    spikes of the step-by-step form bit for bit; others, and a `Linear` with hooks, run step by step. On a GPU (with
+    Triton) a step is a matrix product and one launch, and a CUDA graph may capture them all.
 
     Args:
         neuron: a neuron layer (`LIF`, `CubaLIF`, `LI`, or your own `Neuron`).
