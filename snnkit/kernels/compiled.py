@@ -10,6 +10,7 @@ from functools import partial
 import torch
 
 from snnkit.errors import ParameterError, did_you_mean
+from snnkit.kernels.state import state_dtype
 
 FOLDERS = {"LIF": "lif", "LI": "li", "CubaLIF": "cubalif", "ALIF": "alif", "LinearLeakIF": "linear_leak"}
 """Where the kernels of each neuron are, in snnkit.kernels."""
@@ -43,11 +44,11 @@ def _norm(name: str, dtype: torch.dtype) -> list[Job]:
     outputs: list[torch.Tensor] = []
 
     def forward() -> None:
-        one = x.detach().new_ones(1)
+        one = torch.ones(1, dtype=state_dtype(x))  # what norms and neurons hold, whatever x is
         params = LIFParams(one, one, True, True, 0, Arctan())
-        norm = from_batch(x.flatten(0, 1), None, 0.0, 1.0)
+        norm = from_batch(x.flatten(0, 1), (one.clone(), one.clone()), 0.0, 1.0)
         with torch.enable_grad():
-            out, _ = sequence(x, norm, None, None, None, params, Pool(2, 2), rounds_once() or False, False)
+            out, _ = sequence(x, norm, one, one, None, params, Pool(2, 2), rounds_once() or False, False)
         outputs.append(out)
 
     return [(f"{name} forward", forward), (f"{name} backward", lambda: outputs.pop().sum().backward())]

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import snnkit
+from snnkit import nn as snn
 from snnkit.errors import ParameterError
 from snnkit.kernels import cache, threads, warm_up
 
@@ -144,6 +145,12 @@ def test_warm_up_reports_each_kernel() -> None:
         warm_up(neurons=("CubaLif",))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_kernels_of_other_types_can_be_warmed_up(dtype: torch.dtype) -> None:
+    """Those of training in low precision; the seconds are what the clock says."""
+    assert warm_up(dtype=dtype, neurons=("LIF", "Recurrent", "BatchNorm and LIF")) > 0
+
+
 WARM = """
 import json, sys, torch
 from snnkit import nn as snn
@@ -220,3 +227,13 @@ def test_an_error_in_a_thread_is_not_lost() -> None:
         raise AssertionError("the error was lost")
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_quickstart_compiles_what_its_recipe_needs() -> None:
+    from snnkit.cli.quickstart import NEURONS, RECIPE
+    from snnkit.training import recipes
+
+    net = recipes.load(RECIPE)["model"]["net"]
+    module, _, name = net["class_path"].rpartition(".")
+    model = getattr(importlib.import_module(module), name)(**net["init_args"])
+    assert set(snn.kernels_of(model)) == set(NEURONS)
