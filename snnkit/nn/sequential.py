@@ -17,7 +17,7 @@ class Sequential(torch.nn.Sequential):
     state dicts. The layers run one by one where a hook or `snn.record` looks at one of them, with `lengths` and several
     processes in training, under torch.compile and torch.export, on a GPU without Triton, and inside
     `snnkit.kernels.reference_only()`. On a GPU spikes and states are those of a CPU from the same mean and rate;
-    torch's own norm there rounds in another way, so that a spike at the threshold may differ from the layers one by one.
+    torch's own norm there rounds in another way, so that a spike at the threshold may differ from the single layers'.
 
     Args:
         args: modules, or one OrderedDict of them, as torch.nn.Sequential.
