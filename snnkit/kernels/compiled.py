@@ -18,7 +18,7 @@ Job = tuple[str, Callable[[], object]]
 """A name, and what compiles or loads a kernel."""
 
 
-def _recurrent(name: str, room: str, dtype: torch.dtype) -> list[Job]:
+def _recurrent(name: str, dtype: torch.dtype, room: str) -> list[Job]:
     """The neuron of that folder hearing itself; all neurons share what is compiled but for the backward step."""
     from snnkit.kernels.recurrent import layer
     from snnkit.kernels.recurrent.gather import FEWEST, product

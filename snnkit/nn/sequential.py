@@ -16,8 +16,8 @@ class Sequential(torch.nn.Sequential):
     states, running statistics and gradients are those of the layers one by one, bit for bit; so are modules, paths and
     state dicts. The layers run one by one where a hook or `snn.record` looks at one of them, with `lengths` and several
     processes in training, under torch.compile and torch.export, on a GPU without Triton, and inside
-    `snnkit.kernels.reference_only()`. On a GPU spikes and states are those of a CPU from the same mean and rate;
-    torch's own norm there rounds in another way, so that a spike at the threshold may differ from the single layers'.
+    `snnkit.kernels.reference_only()`. On a GPU spikes and states are those a CPU gives from the same mean and rate;
+    torch's own norm there rounds scale and shift in another way, so that a spike at the threshold may differ from its.
 
     Args:
         args: modules, or one OrderedDict of them, as torch.nn.Sequential.

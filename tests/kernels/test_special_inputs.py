@@ -152,7 +152,8 @@ def test_an_integrator_hides_nothing() -> None:
     x = stimulus(6, 1, 5)
     x[2, 0, 1], x[2, 0, 2], x[2, 0, 3], x[4, 0, 3] = float("nan"), float("inf"), float("-inf"), float("inf")
     layer = LAYERS["LI"]()
-    state = layer.initial_state(x)._replace(v=torch.tensor([[0.0, 0.0, 0.0, 0.0, float("nan")]]))
+    v = torch.tensor([[0.0, 0.0, 0.0, 0.0, float("nan")]], requires_grad=True)
+    state = layer.initial_state(x)._replace(v=v)
     out = assert_same(layer, x, None, 1e-6, equal_nan=True)[0]
     assert out[2:, 0, 1].isnan().all()
     assert out[4:, 0, 3].isnan().all()

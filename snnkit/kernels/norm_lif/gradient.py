@@ -5,16 +5,12 @@ operator does the same into new memory, which the system first has to hand out a
 2015, arXiv:1502.03167.
 """
 
-# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from snnkit.kernels.address import at
-from snnkit.kernels.bfloat16 import narrow, wide
-from snnkit.kernels.cache import kernel, row
 from snnkit.kernels.layout import array
 from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import run_blocks
@@ -39,6 +35,8 @@ def of_batch(grad: Tensor, x: Tensor, mean: Tensor, rate: Tensor, gain: Tensor |
     Args:
         grad, x: [N, C, H, W] for which `takes`.
     """
+    from snnkit.kernels.norm_lif import gradient_cpu as cpu
+
     channels, dtype = x.shape[1], state_dtype(x)
     given, g = (array(v.permute(0, 2, 3, 1).reshape(1, -1)) for v in (x, grad))
     pixels = given.size // channels
@@ -48,49 +46,11 @@ def of_batch(grad: Tensor, x: Tensor, mean: Tensor, rate: Tensor, gain: Tensor |
     spread = np.empty((4, lanes), center.dtype)
     spread[0] = np.resize(center, lanes)
     partial = np.empty((-(-rows // BLOCK), 2, lanes), center.dtype)
-    run_blocks(sums, lanes, rows, given, g, spread, partial, block=BLOCK)
+    run_blocks(cpu.sums, lanes, rows, given, g, spread, partial, block=BLOCK)
     total, dot = partial.reshape(len(partial), 2, -1, channels).sum((0, 2), dtype=np.float64)
     spread[1] = np.resize(total / pixels, lanes)
     spread[2] = np.resize(dot * rates.astype(np.float64) ** 2 / pixels, lanes)
     spread[3] = np.resize(rates if gain is None else rates * array(gain.detach().to(dtype)), lanes)
-    run_blocks(project, lanes, rows, given, g, spread, block=BLOCK)
+    run_blocks(cpu.project, lanes, rows, given, g, spread, block=BLOCK)
     gain_grad, bias_grad = (torch.from_numpy(v).to(mean.dtype) for v in (dot * rates, total))
     return grad, gain_grad, bias_grad
-
-
-@row
-def _sum(x, g, n, mean, total, dot):
-    """total += g and dot += (x − mean)·g."""
-    for i in range(n):
-        total[i] += wide(g[i])
-    for i in range(n):
-        dot[i] += (wide(x[i]) - mean[i]) * wide(g[i])
-
-
-@kernel
-def sums(first, last, block, x, g, spread, partial):
-    """partial [blocks, 2, lanes]: Σ g and Σ (x − mean)·g of each block; x and g [1, pixels·C], mean spread[0]."""
-    lanes = spread.shape[1]
-    for b in range(first, last):
-        both = partial[b]
-        both[:] = 0
-        for lo in range(b * block * lanes, min((b + 1) * block * lanes, x.shape[1]), lanes):
-            n = min(lanes, x.shape[1] - lo)
-            _sum(at(x, 0, lo), at(g, 0, lo), n, at(spread, 0, 0), at(both, 0, 0), at(both, 1, 0))
-
-
-@row
-def _project(x, g, n, mean, middle, slope, scale):
-    """g = (g − middle − (x − mean)·slope)·scale."""
-    for i in range(n):
-        g[i] = narrow(g, ((wide(g[i]) - middle[i]) - (wide(x[i]) - mean[i]) * slope[i]) * scale[i])
-
-
-@kernel
-def project(first, last, block, x, g, spread):
-    """g becomes (g − middle − (x − mean)·slope)·scale, these being the rows of `spread` [4, lanes]."""
-    lanes = spread.shape[1]
-    for lo in range(first * block * lanes, min(last * block * lanes, x.shape[1]), lanes):
-        n = min(lanes, x.shape[1] - lo)
-        mean, middle, slope, scale = at(spread, 0, 0), at(spread, 1, 0), at(spread, 2, 0), at(spread, 3, 0)
-        _project(at(x, 0, lo), at(g, 0, lo), n, mean, middle, slope, scale)
