@@ -37,13 +37,14 @@ def _norm(name: str, dtype: torch.dtype) -> list[Job]:
     from snnkit.kernels.lif.reference import LIFParams
     from snnkit.kernels.norm_lif.op import Pool, sequence
     from snnkit.kernels.norm_lif.statistics import from_batch, rounds_once
+    from snnkit.kernels.state import state_dtype
     from snnkit.surrogate import Arctan
 
     x = torch.zeros(1, 2, 1, 2, 2, dtype=dtype, requires_grad=True)
     outputs: list[torch.Tensor] = []
 
     def forward() -> None:
-        one = x.detach().new_ones(1)
+        one = torch.ones(1, dtype=state_dtype(x))
         params = LIFParams(one, one, True, True, 0, Arctan())
         norm = from_batch(x.flatten(0, 1), None, 0.0, 1.0)
         with torch.enable_grad():

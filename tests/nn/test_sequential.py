@@ -119,8 +119,8 @@ def test_equal_to_the_layers_one_by_one(data: st.DataObject) -> None:
     other = one_by_one(model)
     (values, gradients), (expected, other_gradients) = everything(model, x, states), everything(other, x, states)
     assert_equal(values, expected)
-    # where a gradient comes in another order of memory than x, torch's norm adds up in another order
-    rounding = {torch.float32: 1e-6, torch.float64: 1e-12, torch.bfloat16: 1e-2}[dtype]
+    # with the channels last torch's norm adds up in float32 and in an order that depends on the memory's
+    rounding = {torch.float32: 4e-6, torch.float64: 1e-12, torch.bfloat16: 1e-2}[dtype]
     assert_equal(gradients, other_gradients, rounding if channels_last else 0.0)
 
 

@@ -33,11 +33,12 @@ class Norm(NamedTuple):
         with the channels last by ours. `grad` is free for the one of x."""
         if not any(want):
             return None, None, None
-        from snnkit.kernels.norm_lif import gradient
+        if want[0] and self.running is None and x.device.type == "cpu":
+            from snnkit.kernels.norm_lif import gradient
 
-        if want[0] and self.running is None and gradient.takes(grad, x):
-            found = gradient.of_batch(grad, x, self.mean, self.rate, gain)
-            return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
+            if gradient.takes(grad, x):
+                found = gradient.of_batch(grad, x, self.mean, self.rate, gain)
+                return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
         mean, var = self.running or (None, None)
         found = torch.ops.aten.native_batch_norm_backward(
             grad, x, gain, mean, var, self.mean, self.rate, self.running is None, self.eps, list(want)
@@ -70,6 +71,8 @@ def _statistics(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: floa
     if x.device.type != "cpu" or not x.is_contiguous() or x[0, 0].numel() == 1 or x.dtype == torch.bfloat16:
         # Torch sums these another way, which is fast; on a GPU without atomic additions, so that it repeats itself.
         old = (None, None) if running is None else tuple(r.data for r in running)
+        if running is None and x.dtype in (torch.bfloat16, torch.float16):  # the results have the dtype of these
+            old = tuple(torch.zeros(2, x.shape[1], device=x.device))
         mean, var = torch.ops.aten.batch_norm_update_stats(x, *old, momentum)
         return mean, var
     from snnkit.kernels.norm_lif import cpu
