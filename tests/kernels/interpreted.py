@@ -45,7 +45,7 @@ launched: Counter[str] = Counter()
 
 def install() -> None:
     """Make the operators' CPU implementations those of the GPU, low precision included."""
-    from snnkit.kernels import on_gpu, recurrence, tiles
+    from snnkit.kernels import on_gpu, operator, recurrence, tiles
     from snnkit.kernels.recurrent import on_gpu as recurrent
     from snnkit.kernels.recurrent.layer import OPERATORS
 
@@ -58,6 +58,7 @@ def install() -> None:
         for name, recurrence_, module in replaced:
             library.impl(name, partial(module.forward, recurrence_), "CPU", allow_override=True)
             library.impl(f"{name}_backward", partial(module.backward, recurrence_), "CPU", allow_override=True)
+    operator._is_plain = lambda tensors: False  # an operator asks torch's dispatcher, which knows what is replaced
     recurrence.prepare = _prepare
     tiles.FEW = 100  # so that larger cases have programs of four warps, and fewer of them
     InterpretedFunction.run = _counting(InterpretedFunction.run)
