@@ -38,7 +38,6 @@ def _norm(name: str, dtype: torch.dtype) -> list[Job]:
     from snnkit.kernels.lif.reference import LIFParams
     from snnkit.kernels.norm_lif.op import Pool, sequence
     from snnkit.kernels.norm_lif.statistics import from_batch, rounds_once
-    from snnkit.kernels.state import state_dtype
     from snnkit.surrogate import Arctan
 
     x = torch.zeros(1, 2, 1, 2, 2, dtype=dtype, requires_grad=True)
