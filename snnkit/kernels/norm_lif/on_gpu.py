@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snnkit.kernels.layout import empty
 from snnkit.kernels.lif.gpu import halves
-from snnkit.kernels.norm_lif import gpu
+from snnkit.kernels.norm_lif import gpu, gpu_back
 from snnkit.kernels.tiles import launch, plan, spread, state_row
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def backward(
     way = plan(state, min(2, halves([], learned, params.refractory > 0) + far))
     rooms = way.room(state), way.room(state, torch.int32) if params.refractory else None
     launch(
-        gpu.backward, x, *_inputs(about, scale, shift, *neuron), *rooms, grad_s, grad_v, grad_y, *found, *grid.lines,
-        params.refractory, *params.surrogate.coefficients(), over=state.shape[1], wide=grid.wide, PAIRS=grid.pairs,
-        per=grid.per if about.before else 4,
+        gpu_back.backward, x, *_inputs(about, scale, shift, *neuron), *rooms, grad_s, grad_v, grad_y, *found,
+        *grid.lines, params.refractory, *params.surrogate.coefficients(), over=state.shape[1], wide=grid.wide,
+        PAIRS=grid.pairs, per=grid.per if about.before else 4,
         KIND=params.surrogate.kind, DETACH=params.detach_reset, **way.options(), **_switches(about),
         **({"maxnreg": BACK} if params.refractory else {}),
     )  # fmt: skip
