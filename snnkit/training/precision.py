@@ -9,18 +9,21 @@ float32 with channels first in any case.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import hashlib
 import itertools
 import json
 import platform
+import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,7 +69,8 @@ def choose(
     Args:
         precision, memory_format: as in `TrainerSettings` and `SpikingClassifier`.
         device: "cpu" or "cuda".
-        net: the network; it is copied, and random numbers are left as they are.
+        net: the network; it is copied, and random numbers are left as they are. Where its copy cannot make a step,
+            the choice is float32, channels first.
         shapes: of one step of each input. steps, batch: T and B.
         processes: that train together. They have to agree, so that on CPUs several stay with float32, channels first.
         fixed: why "auto" is float32, channels first, whatever is faster; empty where it is not.
@@ -90,7 +94,11 @@ def choose(
     options = list(itertools.product(precisions, formats))
     if len(options) == 1:
         return Choice(*options[0], "no layer has two formats")  # type: ignore[arg-type]
-    times = dict(zip(options, _kept(options, net, shapes, steps, min(batch, SAMPLES))))
+    try:
+        times = dict(zip(options, _kept(options, net, shapes, steps, min(batch, SAMPLES))))
+    except Exception as error:  # whatever a network of the user's does; where it cannot train, training says so
+        lines = str(error).strip().splitlines() or [""]
+        return Choice(*plain, f"no time was taken, {type(error).__name__}: {lines[0]}")  # type: ignore[arg-type]
     best = _fastest(times)
     told = ", ".join(f"{seconds * 1e3:.1f} ms with {name} {form}" for (name, form), seconds in times.items())
     return Choice(*best, f"a training step of {min(batch, SAMPLES)} samples takes {told}")  # type: ignore[arg-type]
@@ -181,7 +189,7 @@ def measure(
 ) -> list[float]:
     """Seconds of a training step of a copy of the network on the CPU, by each option (precision, memory format)."""
     best = [float("inf")] * len(options)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.inference_mode(False):
+    with _own_random_numbers(), torch.enable_grad(), torch.inference_mode(False):
         torch.manual_seed(0)
         net = copy.deepcopy(net).train()
         x = tuple((torch.rand(steps, batch, *shape) < 0.1).float() for shape in shapes)
@@ -198,6 +206,18 @@ def measure(
             elif time.perf_counter() - begin > SECONDS:
                 break
     return best
+
+
+@contextlib.contextmanager
+def _own_random_numbers() -> Iterator[None]:
+    """Whatever draws random numbers within it, those behind it are as without."""
+    python, old = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(old)
 
 
 def _step(net: torch.nn.Module, x: Any, low: bool) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -23,6 +25,10 @@ PLAIN = ("32-true", "channels_first")
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No choices of earlier runs."""
     monkeypatch.setattr(precision, "folder", lambda: tmp_path / "probes")
+
+
+class TimedAgain(BaseException):
+    """What no probe takes for a fault of the network."""
 
 
 def conv() -> torch.nn.Module:
@@ -86,18 +92,69 @@ def test_the_probe_measures_all_changes_nothing_and_is_kept(tmp_path: Path, monk
     assert all(p.grad is None for p in net.parameters())
 
     def fail(*_: Any) -> Any:
-        raise AssertionError("the same network is not timed again")
+        raise TimedAgain
 
     kept = precision.measure
     monkeypatch.setattr(precision, "measure", fail)
     assert choose("auto", "auto", "cpu", conv(), [(2, 6, 6)], 3, 4) == found
-    with pytest.raises(AssertionError, match="not timed again"):
+    with pytest.raises(TimedAgain):
         choose("auto", "auto", "cpu", conv(), [(2, 6, 6)], 5, 4)
     monkeypatch.setattr(precision, "measure", kept)
     (file,) = (tmp_path / "probes").iterdir()
     file.write_text("[1.0")
     assert choose("auto", "auto", "cpu", conv(), [(2, 6, 6)], 3, 4).why.count(" ms with ") == 4
     assert len(json.loads(file.read_text())) == 4
+
+
+class Drawing(torch.nn.Module):
+    """Draws from every source of random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = snn.Linear(72, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        noise = random.random() + np.random.rand() + float(torch.rand(()))
+        return self.layer(x.flatten(2)) + noise
+
+
+def test_the_probe_leaves_all_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn() -> tuple[float, ...]:
+        return random.random(), np.random.rand(), float(torch.rand(()))
+
+    net = Drawing()
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    expected = drawn()
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    torch.set_rng_state(states[2])
+    monkeypatch.setattr(precision, "ROUNDS", 1)
+    assert " ms with " in choose("auto", "auto", "cpu", net, [(2, 6, 6)], 3, 4).why
+    assert drawn() == expected
+
+
+@pytest.mark.parametrize("fault", ["forward", "copy", "result"])
+def test_a_network_that_the_probe_cannot_run_trains_in_float32(
+    fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Fragile(torch.nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            if fault == "forward" and torch.is_autocast_enabled("cpu"):
+                raise RuntimeError("no such operation in bfloat16\nand more")
+            return (x, x) if fault == "result" else x
+
+        def __deepcopy__(self, memo: Any) -> Any:
+            if fault == "copy":
+                raise RuntimeError("there is one of me")
+            return Fragile()
+
+    found = choose("auto", "auto", "cpu", Fragile(), [(2, 6, 6)], 3, 4)
+    assert found[:2] == PLAIN
+    told = {"forward": "no such operation in bfloat16", "copy": "there is one of me", "result": "AttributeError"}
+    assert told[fault] in found.why
+    precision.tell(found)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "probes").exists()
 
 
 def test_frames_in_a_format_have_the_same_values() -> None:
@@ -160,7 +217,7 @@ def test_a_run_prints_keeps_and_resumes_its_choice(
     assert formats == {True: {not quantised}, False: {False}}
 
     def fail(*_: Any) -> Any:
-        raise AssertionError("a resumed run does not choose again")
+        raise TimedAgain
 
     monkeypatch.setattr(precision, "measure", fail)
     (tmp_path / "run" / "metrics.json").unlink()
