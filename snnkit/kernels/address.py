@@ -1,6 +1,7 @@
 """Rows by their address. A kernel's pieces get them, since an array's bookkeeping takes longer to compile than they do.
 
-A kernel's own memory is some rows of one length, `allocate`d and `release`d by it. It raises nothing in between.
+A kernel's own memory is some rows of one length, `allocate`d and `release`d by it. It raises nothing in between but
+the MemoryError of another `allocate`, where what it has got by then is lost.
 """
 
 # mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
@@ -63,7 +64,10 @@ def beyond(typing_context, row, i):
 
 @intrinsic
 def allocate(typing_context, count, size, one):
-    """Uninitialised memory for rows `at(…, 0, 0)` … `at(…, count − 1, 0)` of `size` numbers of the type of `one`."""
+    """Uninitialised memory for rows `at(…, 0, 0)` … `at(…, count − 1, 0)` of `size` numbers of the type of `one`.
+
+    Raises MemoryError where there is none.
+    """
 
     def generate(context, builder, signature, args):
         count, size, _ = args

@@ -103,7 +103,8 @@ def _keeper() -> type[Any]:
     from numba.core.caching import FunctionCache
     from numba.core.runtime import rtsys
 
-    if not hasattr(FunctionCache, "_load_overload"):
+    inside = "_load_overload", "_guard_against_spurious_io_errors"
+    if not (all(hasattr(FunctionCache, name) for name in inside) and hasattr(rtsys, "initialize")):
         return FunctionCache
 
     class Keeper(FunctionCache):
@@ -133,6 +134,29 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 @cache
+def _knows_numba() -> bool:
+    """Whether numba is no older than what `_piece_compiler` is made for (0.61 cannot), and has inside what that uses.
+
+    Without that, pieces are compiled on their own as well, and nobody tells their loops that rows do not overlap:
+    slower, and the same values.
+    """
+    import numba
+    from numba.core.base import BaseContext
+    from numba.core.codegen import CPUCodeLibrary
+    from numba.core.compiler import Compiler, CompileResult, Flags
+
+    needed: dict[type[Any], tuple[str, ...]] = {
+        BaseContext: ("insert_user_function",),
+        Compiler: ("compile_extra", "define_pipelines"),
+        CompileResult: ("entry_point", "fndesc", "library", "_replace"),
+        CPUCodeLibrary: ("_finalize_final_module", "_finalized", "_optimize_final_module", "get_function"),
+        Flags: ("no_compile", "noalias"),
+    }
+    found = all(hasattr(owner, name) for owner, names in needed.items() for name in names)
+    return found and tuple(map(int, numba.__version__.split(".")[:2])) >= (0, 68)
+
+
+@cache
 def _piece_compiler(apart: bool) -> type[Any]:
     """numba's compiler for pieces, which become machine code in the kernel they end up in, and not before on their own
     as well; where they are `apart`, in one place of it, and nothing that they write overlaps another argument.
@@ -144,11 +168,10 @@ def _piece_compiler(apart: bool) -> type[Any]:
             flags, state = self.state.flags, self.state
             flags.noalias = apart
             library = state.targetctx.codegen().create_library(state.func_id.func_qualname)
-            if hasattr(library, "_finalize_final_module"):
-                flags.no_compile = True
-                library._optimize_final_module = lambda: None
-                library._finalize_final_module = partial(setattr, library, "_finalized", True)
-                state.library = library
+            flags.no_compile = True
+            library._optimize_final_module = lambda: None
+            library._finalize_final_module = partial(setattr, library, "_finalized", True)
+            state.library = library
             return super().define_pipelines()
 
         def compile_extra(self, func: Any) -> Any:
@@ -168,7 +191,7 @@ def row(function: Callable[..., Any]) -> Any:
     _numba.choose_threads()
     import numba
 
-    return numba.njit(pipeline_class=_piece_compiler(True), **_PIECE)(function)
+    return numba.njit(**piece_options(apart=True))(function)
 
 
 def piece(function: Callable[..., Any]) -> Any:
@@ -179,6 +202,6 @@ def piece(function: Callable[..., Any]) -> Any:
     return numba.njit(**piece_options())(function)
 
 
-def piece_options() -> Any:
-    """numba's options for `piece`."""
-    return {"pipeline_class": _piece_compiler(False), **_PIECE}
+def piece_options(apart: bool = False) -> dict[str, Any]:
+    """numba's options for `piece`, and for `row` where `apart`."""
+    return {"pipeline_class": _piece_compiler(apart), **_PIECE} if _knows_numba() else dict(_PIECE)

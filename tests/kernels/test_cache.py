@@ -134,6 +134,68 @@ def test_the_key_changes_with_a_helper_and_nothing_else(tmp_path: Path, monkeypa
         cache.folder.cache_clear()
 
 
+OTHER = """
+import sys, torch
+from snnkit import nn as snn
+from snnkit.kernels import cache
+assert cache._knows_numba()
+if sys.argv[1] == "other":
+    cache._knows_numba = lambda: False
+torch.manual_seed(0)
+x = torch.randn(5, 2, 37, requires_grad=True)
+out = snn.LI(tau=2.0, shape=(37,), learn_decay=True)(x)
+out.square().sum().backward()
+torch.save((out.detach(), x.grad), sys.argv[2])
+"""
+
+
+def test_another_numba_inside_gives_the_same_kernels(tmp_path: Path) -> None:
+    """They take longer to compile, and that is all."""
+    results = []
+    for kind in ("this", "other"):
+        env = os.environ | {"SNNKIT_CACHE": str(tmp_path / kind), "OMP_NUM_THREADS": "1"}
+        env.pop("NUMBA_CACHE_DIR", None)
+        subprocess.run([sys.executable, "-c", OTHER, kind, str(tmp_path / f"{kind}.pt")], env=env, check=True)
+        results.append(torch.load(tmp_path / f"{kind}.pt"))
+    for this, other in zip(*results):
+        assert torch.equal(this, other)
+
+
+def test_a_numba_without_what_pieces_need_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    from numba.core.compiler import Flags
+
+    monkeypatch.delattr(Flags, "noalias")
+    assert not cache._knows_numba.__wrapped__()
+
+
+TOO_MUCH = """
+import numpy as np
+from snnkit.kernels.address import allocate, release
+from snnkit.kernels.cache import kernel
+
+@kernel
+def much(count, one):
+    rows = allocate(1, 8, one)
+    release(rows)
+    more = allocate(count, 8, one)
+    release(more)
+
+much(2, np.float32(1))
+try:
+    much(1 << 55, np.float32(1))
+except MemoryError:
+    print("refused")
+"""
+
+
+def test_memory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    script = tmp_path / "much.py"
+    script.write_text(TOO_MUCH)
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "numba"), "PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run([sys.executable, str(script)], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"
+
+
 def test_warm_up_reports_each_kernel() -> None:
     seen: list[tuple[str, int, int]] = []
     seconds = warm_up(lambda *a: seen.append(a), neurons=("LIF", "LI"))
