@@ -202,6 +202,6 @@ def piece(function: Callable[..., Any]) -> Any:
     return numba.njit(**piece_options())(function)
 
 
-def piece_options(apart: bool = False) -> dict[str, Any]:
-    """numba's options for `piece`, and for `row` where `apart`."""
+def piece_options(apart: bool = False) -> Any:
+    """numba's options for `piece`, and for `row` where `apart`; numba's own type of them is private."""
     return {"pipeline_class": _piece_compiler(apart), **_PIECE} if _knows_numba() else dict(_PIECE)
