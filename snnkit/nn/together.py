@@ -47,7 +47,7 @@ class Group(NamedTuple):
             once = _rounds_once(x)
             assert once is not None
             params = self.neuron.params(like)
-            values = norm.values(x.detach().flatten(0, 1))
+            values = norm.values(x.detach().flatten(0, 1), norm.steps(x))
             return sequence(x, values, norm.gain, norm.bias, state, params, pool, once, want_state)
 
         return self.neuron.through(like, None, run)
@@ -70,7 +70,7 @@ def group_at(layers: Sequence[torch.nn.Module], x: Tensor) -> Group | None:
     if type(neuron) is not LIF or not (_unseen(norm) and _unseen(neuron) and all(map(_unseen, layers[:size]))):
         return None
     assert isinstance(neuron, LIF)
-    if neuron.surrogate.kind < 0 or not _can_run(norm, x) or not norm.is_plain(x):
+    if neuron.surrogate.kind < 0 or not _can_run(norm, x) or not norm.has_values(x):
         return None
     return Group(norm, neuron, pool, size)
 

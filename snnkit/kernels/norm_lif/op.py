@@ -17,7 +17,8 @@ from torch import Tensor
 from snnkit.errors import UsageError
 from snnkit.kernels.layout import Layout, prepare, reduce_to
 from snnkit.kernels.lif.reference import LIFParams, LIFState
-from snnkit.kernels.norm_lif.statistics import Norm, kernels_for, terms
+from snnkit.kernels.norm_lif.counted import Counted
+from snnkit.kernels.norm_lif.statistics import Norm, kernels_for
 from snnkit.kernels.operator import is_wrapped, refuse_second
 from snnkit.kernels.state import idle, state_dtype
 
@@ -56,7 +57,7 @@ class Plan(NamedTuple):
     decay_repeat: int
     threshold_repeat: int
     params: LIFParams
-    norm: Norm
+    norm: Norm | Counted
     once: bool
     want_state: bool
 
@@ -100,7 +101,7 @@ class _NormLIF(torch.autograd.Function):
         threshold: Tensor,
         plan: Plan,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        scale, shift = terms(plan.norm, gain, bias, plan.once)
+        scale, shift = plan.norm.terms(gain, bias, plan.once)
         flat = plan.layout.flatten(x)
         s, v_end, wait_end = kernels_for(x).forward(plan, flat, scale, shift, v0, wait0, decay, threshold)
         ctx.plan = plan
@@ -152,7 +153,7 @@ def _backward(
 
 def sequence(
     x: Tensor,
-    norm: Norm,
+    norm: Norm | Counted,
     gain: Tensor | None,
     bias: Tensor | None,
     state: LIFState | None,
@@ -190,7 +191,7 @@ def sequence(
         threshold_repeat,
         params,
         norm,
-        once,
+        once and not norm.twice,
         want_state,
     )
     out, v, wait = _NormLIF.apply(

@@ -26,6 +26,15 @@ class Norm(NamedTuple):
     """Running mean and variance where these were taken; None: mean and rate are the batch's, and depend on x."""
     eps: float
 
+    @property
+    def twice(self) -> bool:
+        """Whether scale·x + shift is rounded twice, whatever torch's own norm does."""
+        return False
+
+    def terms(self, gain: Tensor | None, bias: Tensor | None, once: bool) -> tuple[Tensor, Tensor]:
+        """(scale, shift) [C] with y = scale·x + shift; `once` as `rounds_once`."""
+        return terms(self, gain, bias, once)
+
     def backward(
         self, grad: Tensor, x: Tensor, gain: Tensor | None, want: Sequence[bool]
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

@@ -9,13 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snnkit.errors import ParameterError, StateError
+from snnkit.kernels.norm_lif.counted import Counted, from_counted
 from snnkit.kernels.norm_lif.statistics import Norm, from_batch, from_running
-from snnkit.kernels.state import state_dtype
 from snnkit.nn.context import is_again, is_streaming, valid_steps
-from snnkit.nn.processes import world_size
+from snnkit.nn.processes import add_up, world_size
 from snnkit.nn.shapes import layer_name, refuse_list, shape_error
 from snnkit.nn.synapses.fold import folded
-from snnkit.nn.synapses.norm_processes import normalise_together
+from snnkit.nn.synapses.norm_counted import dense, masked, normalise, uncompiled
+from snnkit.surrogate.heaviside import transformed
 
 
 class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
@@ -78,29 +79,42 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
                 "train" + (" (it needs track_running_stats=True for that)" if self.running_mean is None else ""),
             )
         mask = valid_steps(x)
-        if self.together:
-            out, mean, var = normalise_together(x, self.gain, self.bias, mask, self.eps)
-            self._track(mean, var)
-            return out
-        if mask is None and (self.momentum is not None or self.running_mean is None):
+        if mask is None and self._is_whole:
             return folded(lambda x: self._whole(x, True), x)
-        return self._masked(x, mask)
+        if self.together:
+            return uncompiled(_by_values)(x, self, mask)  # type: ignore[no-any-return]
+        if torch.compiler.is_compiling() or transformed():
+            return self._plainly(x, mask)
+        return _by_values(x, self, mask)
 
-    def is_plain(self, x: Tensor) -> bool:
-        """Whether all values of x [T, B, C, …] count alike, so that `values` may stand for `forward`."""
+    @property
+    def _is_whole(self) -> bool:
+        """Whether torch's operator has the statistics, where all values of this process count."""
+        return not self.together and (self.momentum is not None or self.running_mean is None)
+
+    def has_values(self, x: Tensor) -> bool:
+        """Whether `values` may stand for `forward` of x [T, B, C, …]."""
         if x.dim() < 3 or x.shape[2] != self.num_features or not x.numel():
             return False
         if not self.training and self.running_mean is not None:
             return True
-        if self.together or is_streaming() or x.numel() // self.num_features < 2 or valid_steps(x) is not None:
-            return False
-        return self.momentum is not None or self.running_mean is None
+        return not is_streaming() and (self.together or x.numel() // self.num_features > 1)
 
-    def values(self, x: Tensor) -> Norm:
-        """What `forward` would normalise x [T·B, C, …] by; running statistics move as there."""
+    def steps(self, x: Tensor) -> Tensor | None:
+        """Mask [T, B] of the steps of x [T, B, C, …] that count in the statistics; None where all do, or none."""
+        return valid_steps(x) if self.training or self.running_mean is None else None
+
+    def values(self, x: Tensor, mask: Tensor | None = None) -> Norm | Counted:
+        """What `forward` would normalise x [T·B, C, …] by, of which mask [T, B] count; running statistics move as there."""
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None and var is not None:
             return from_running(mean, var, self.eps)
+        if mask is not None or not self._is_whole:
+            norm, *found = from_counted(
+                x, None if mask is None else mask.flatten(), self.eps, add_up if self.together else None
+            )
+            self._track(*found)
+            return norm
         if self.track_running_stats and self.num_batches_tracked is not None and not is_again():
             self.num_batches_tracked.add_(1)
         tracked = self.track_running_stats and mean is not None and var is not None and not is_again()
@@ -125,27 +139,12 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
             y.register_hook(Tensor.contiguous)
         return y
 
-    def _masked(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Only the steps of mask [T, B] count (None: all); the values never come to the host."""
-        wide = x.to(state_dtype(x))
-        shape = [1, 1, -1] + [1] * (x.dim() - 3)
-        dims = [d for d in range(x.dim()) if d != 2]
-        if mask is None:
-            mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        valid = mask.view(*mask.shape, *[1] * (x.dim() - 2))
-        counted = torch.where(valid, wide, 0.0)
-        count = (mask.sum() * math.prod(x.shape[3:])).to(wide.dtype)
-        mean = counted.sum(dims) / count.clamp(min=1)
-        var = torch.where(valid, counted - mean.view(shape), 0.0).square().sum(dims) / count.clamp(min=1)
-        self._track(mean, var * (count / (count - 1).clamp(min=1)))
-        scale = torch.rsqrt(var + self.eps)
-        if self.gain is not None:
-            scale = scale * self.gain
-        shift = -mean * scale if self.bias is None else self.bias - mean * scale
-        scale, shift = scale.view(shape), shift.view(shape)
-        # The steps that do not count get the same values on a way of their own: 0·NaN would spoil the gradients.
-        beyond = wide * scale.detach() + shift.detach()
-        return torch.where(valid, counted * scale + shift, beyond).to(x.dtype)
+    def _plainly(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Only the steps of mask [T, B] count (None: all)."""
+        flat, mask = x.flatten(0, 1), None if mask is None else mask.flatten()
+        y, mean, var = masked(flat, self.gain, self.bias, mask, self.eps)
+        self._track(mean, var)
+        return y.unflatten(0, x.shape[:2])
 
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor) -> None:
@@ -159,6 +158,14 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
         # By `.data`, as torch's own operator does: an earlier pass may still have to go backward.
         self.running_mean.data.lerp_(mean.to(self.running_mean.dtype), rate)
         self.running_var.data.lerp_(var.to(self.running_var.dtype), rate)
+
+
+def _by_values(x: Tensor, layer: BatchNorm, mask: Tensor | None) -> Tensor:
+    """x [T, B, C, …] normalised by the layer's `values`, which a kernel with a neuron takes too."""
+    flat = dense(x)
+    norm = layer.values(flat.detach(), mask)
+    assert isinstance(norm, Counted)
+    return normalise(flat, layer.gain, layer.bias, norm, layer.eps).unflatten(0, x.shape[:2])
 
 
 class ThresholdBatchNorm(BatchNorm):
