@@ -35,8 +35,8 @@ class Counted(NamedTuple):
     """1/√(variance + eps)."""
     exact: tuple[Tensor, Tensor]
     """Both in float64."""
-    count: Tensor
-    """n [1] in float64."""
+    many: Tensor
+    """n [1] in float64, 1 where it is 0."""
     mask: Tensor | None
     """[N]: which of x [N, C, …] count; None: all."""
     add_up: AddUp | None
@@ -69,7 +69,7 @@ class Counted(NamedTuple):
         if want[0]:
             both = torch.cat([total, dot])
             both = both if self.add_up is None else self.add_up(both)
-            middle, slope = (both / self.count.clamp(min=1)).chunk(2)
+            middle, slope = (both / self.many).chunk(2)
             scale = rate if gain is None else rate * gain.detach().double()
             terms = [v.to(dtype) for v in (self.mean, middle, slope * rate.square(), scale)]
             found = project(x, grad, terms, self.mask)
@@ -107,7 +107,7 @@ def from_counted(
         var = square / many - mean.square()
     var = var.clamp(min=0)
     rate, dtype = torch.rsqrt(var + eps), state_dtype(x)
-    norm = Counted(mean.to(dtype), rate.to(dtype), (mean, rate), count, mask, add_up)
+    norm = Counted(mean.to(dtype), rate.to(dtype), (mean, rate), many, mask, add_up)
     return norm, mean, var * (count / (count - 1).clamp(min=1))
 
 
@@ -122,6 +122,11 @@ def _rows(x: Tensor) -> np.ndarray:  # type: ignore[type-arg]
     if x.is_contiguous() and x.numel() > samples * channels:
         return array(x).reshape(samples * channels, -1)
     return array(x.permute(0, *range(2, x.dim()), 1).reshape(samples, -1))
+
+
+def _compiled(x: Tensor) -> bool:
+    """Whether there are kernels for x; where not, torch's operations do it."""
+    return x.device.type == "cpu" and x.numel() > 0
 
 
 def _block(x: Tensor) -> int:
@@ -146,7 +151,7 @@ def sums(x: Tensor, g: Tensor, center: Tensor, mask: Tensor | None) -> tuple[Ten
 
     On a CPU sums of a block have the dtype of `center`.
     """
-    if x.device.type != "cpu" or not x.numel():
+    if not _compiled(x):
         return _plain_sums(x, g, center, mask)
     from snnkit.kernels.norm_lif import counted_cpu as cpu
 
@@ -158,13 +163,12 @@ def sums(x: Tensor, g: Tensor, center: Tensor, mask: Tensor | None) -> tuple[Ten
 
 def _plain_sums(x: Tensor, g: Tensor, center: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """By torch's operations, the sums of each sample first; what does not count may be no number."""
-    wide = x.to(state_dtype(x))
+    wide, dims = x.to(state_dtype(x)), list(range(2, x.dim()))
     if g is x:  # without a product of large and nearly equal numbers
-        var, mean = (v.double() for v in torch.var_mean(wide.flatten(2) if x.dim() > 2 else wide[..., None], 2, correction=0))
-        size = x.shape[2:].numel()
+        var, mean = torch.var_mean(wide, dims, correction=0) if dims else (torch.zeros_like(wide), wide)
+        var, mean, size = var.double(), mean.double(), x.shape[2:].numel()
         each = [size * mean, size * (var + mean * (mean - center))]
     else:
-        dims = list(range(2, x.dim()))
         each = [g.to(wide.dtype), (wide - _per_channel(center.to(wide.dtype), x)) * g]
         each = [v.sum(dims, dtype=torch.float64) if dims else v.double() for v in each]
     if mask is not None:
@@ -179,7 +183,7 @@ def _per_channel(v: Tensor, x: Tensor) -> Tensor:
 def project(x: Tensor, g: Tensor, terms: Sequence[Tensor], mask: Tensor | None) -> Tensor:
     """(g − middle − (x − mean)·slope)·scale where x [N, C, …] counts, g·scale elsewhere, on a CPU in the place of g;
     `terms` [C] are mean, middle, slope and scale."""
-    if x.device.type == "cpu" and x.numel():
+    if _compiled(x):
         from snnkit.kernels.norm_lif import counted_cpu as cpu
 
         _run(cpu.project, x, g, mask, *terms)

@@ -105,7 +105,7 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
         return valid_steps(x) if self.training or self.running_mean is None else None
 
     def values(self, x: Tensor, mask: Tensor | None = None) -> Norm | Counted:
-        """What `forward` would normalise x [T·B, C, …] by, of which mask [T, B] count; running statistics move as there."""
+        """What `forward` would normalise x [T·B, C, …] by, mask [T, B] of it counting; running statistics move too."""
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None and var is not None:
             return from_running(mean, var, self.eps)
@@ -162,10 +162,9 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
 
 def _by_values(x: Tensor, layer: BatchNorm, mask: Tensor | None) -> Tensor:
     """x [T, B, C, …] normalised by the layer's `values`, which a kernel with a neuron takes too."""
-    flat = dense(x)
-    norm = layer.values(flat.detach(), mask)
+    norm = layer.values(dense(x.detach()), mask)
     assert isinstance(norm, Counted)
-    return normalise(flat, layer.gain, layer.bias, norm, layer.eps).unflatten(0, x.shape[:2])
+    return normalise(x, layer.gain, layer.bias, norm, layer.eps)
 
 
 class ThresholdBatchNorm(BatchNorm):

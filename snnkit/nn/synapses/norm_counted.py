@@ -43,16 +43,15 @@ def masked(
 
 
 class _Alone(torch.autograd.Function):
-    """y = scale·x + shift, and the gradients of x [N, C, …], gain and bias, by a `Counted`."""
+    """y = scale·x + shift, and the gradients of x [T, B, C, …], gain and bias, by a `Counted`."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, gain: Tensor | None, bias: Tensor | None, norm: Counted, eps: float
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, gain: Tensor | None, bias: Tensor | None, norm: Counted, eps: float) -> Tensor:
         ctx.norm, ctx.eps = norm, eps
         ctx.save_for_backward(x, gain, bias)
-        scale, shift = (v.view(-1, *[1] * (x.dim() - 2)) for v in norm.terms(gain, bias))
-        return (x.to(scale.dtype) * scale).add_(shift).to(x.dtype)
+        scale, shift = (v.view(-1, *[1] * (x.dim() - 3)) for v in norm.terms(gain, bias))
+        y = torch.empty_like(x, dtype=scale.dtype)  # laid out as x: one image too, whose strides operations make up
+        return torch.mul(x.to(scale.dtype), scale, out=y).add_(shift).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -60,21 +59,29 @@ class _Alone(torch.autograd.Function):
         want, (grad,) = ctx.needs_input_grad[:3], grads
         if torch.is_grad_enabled() or is_wrapped(grad):
             return *_plainly(grad, (x, gain, bias), want, ctx.norm.mask, ctx.eps), None, None
-        return *ctx.norm.backward(torch.empty_like(x).copy_(grad), x, gain, want), None, None
+        flat = dense(x)
+        free = torch.empty_like(flat).copy_(grad.flatten(0, 1))
+        found, *others = ctx.norm.backward(free, flat, gain, want)
+        return None if found is None else found.unflatten(0, x.shape[:2]), *others, None, None
 
 
 class _Together(_Alone):
     """The same with sums over processes, which have one derivative."""
 
-    backward = staticmethod(once_differentiable(_Alone.backward))
+    backward = staticmethod(once_differentiable(_Alone.backward))  # type: ignore[assignment]
 
 
 def _plainly(
-    grad: Tensor, inputs: Sequence[Tensor | None], want: Sequence[bool], mask: Tensor | None, eps: float
+    grad: Tensor,
+    inputs: tuple[Tensor, Tensor | None, Tensor | None],
+    want: Sequence[bool],
+    mask: Tensor | None,
+    eps: float,
 ) -> list[Tensor | None]:
     """Gradients that have derivatives themselves."""
     with torch.enable_grad():
-        y, _, _ = masked(*inputs, mask, eps)  # type: ignore[misc]
+        x, gain, bias = inputs
+        y = masked(x.flatten(0, 1), gain, bias, mask, eps)[0].unflatten(0, x.shape[:2])
         wanted = [v for v, wish in zip(inputs, want) if wish and v is not None]
         found = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
     return [next(found) if wish else None for wish in want]
@@ -87,7 +94,7 @@ def dense(x: Tensor) -> Tensor:
 
 
 def normalise(x: Tensor, gain: Tensor | None, bias: Tensor | None, norm: Counted, eps: float) -> Tensor:
-    """y of x [N, C, …], for which `norm` was found.
+    """y of x [T, B, C, …], for which `norm` was found.
 
     Values and gradients over several processes equal those of one process with the whole batch up to float32's rounding
     (not bit for bit: the order of the sums differs).
