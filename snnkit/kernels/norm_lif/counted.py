@@ -16,11 +16,11 @@ from snnkit.kernels.threads import run_blocks
 AddUp = Callable[[Tensor], Tensor]
 """Makes a tensor the sum of those of all processes."""
 
-BLOCK = 1 << 14
+BLOCK = 1 << 16
 """Numbers of a block at least, whose sums are taken by themselves; it does not depend on the threads."""
 
-LANES = 512
-"""Numbers beside each other in memory that are taken at once, at most."""
+LANES = (32, 512)
+"""Numbers beside each other in memory that are taken at once, at most: of one channel, and of several."""
 
 
 class Counted(NamedTuple):
@@ -139,7 +139,7 @@ def _run(kernel: Any, x: Tensor, g: Tensor, mask: Tensor | None, *others: Any) -
     given, grads = _rows(x), _rows(g)
     samples, channels, width = x.shape[0], x.shape[1], given.shape[1]
     last = given.shape[0] == samples and channels > 1
-    lanes = channels * min(max(1, LANES // channels), width // channels) if last else min(width, LANES)
+    lanes = channels * min(max(1, LANES[1] // channels), width // channels) if last else min(width, LANES[0])
     valid = np.ones(samples, np.bool_) if mask is None else array(mask)
     run_blocks(
         kernel, x[0].numel(), samples, given, grads, valid, channels, lanes, *map(array, others), block=_block(x)

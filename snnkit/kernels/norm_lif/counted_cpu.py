@@ -6,8 +6,16 @@ from __future__ import annotations
 from snnkit.kernels.address import allocate, at, release
 from snnkit.kernels.bfloat16 import narrow, wide
 from snnkit.kernels.cache import kernel, piece, row
-from snnkit.kernels.norm_lif.gradient_cpu import add_row, project_row
 from snnkit.kernels.rows import fill
+
+
+@row
+def _add_row(x, g, n, mean, total, dot):
+    """total += g and dot += (x − mean)·g."""
+    for i in range(n):
+        total[i] += wide(g[i])
+    for i in range(n):
+        dot[i] += (wide(x[i]) - mean[i]) * wide(g[i])
 
 
 @piece
@@ -16,7 +24,7 @@ def _add(x, g, k, lanes, rows):
     width = x.shape[1]
     for lo in range(0, width, lanes):
         n = min(lanes, width - lo)
-        add_row(at(x, k, lo), at(g, k, lo), n, at(rows, 0, 0), at(rows, 1, 0), at(rows, 2, 0))
+        _add_row(at(x, k, lo), at(g, k, lo), n, at(rows, 0, 0), at(rows, 1, 0), at(rows, 2, 0))
 
 
 @piece
@@ -68,6 +76,13 @@ def sums(first, last, block, x, g, valid, channels, lanes, center, partial):
 
 
 @row
+def _project(x, g, n, mean, middle, slope, scale):
+    """g = (g − middle − (x − mean)·slope)·scale."""
+    for i in range(n):
+        g[i] = narrow(g, ((wide(g[i]) - middle[i]) - (wide(x[i]) - mean[i]) * slope[i]) * scale[i])
+
+
+@row
 def _scale(g, n, scale):
     for i in range(n):
         g[i] = narrow(g, wide(g[i]) * scale[i])
@@ -88,7 +103,7 @@ def _settle(x, g, k, lanes, counts, rows):
     for lo in range(0, width, lanes):
         n, to = min(lanes, width - lo), at(g, k, lo)
         if counts:
-            project_row(at(x, k, lo), to, n, at(rows, 0, 0), at(rows, 1, 0), at(rows, 2, 0), scale)
+            _project(at(x, k, lo), to, n, at(rows, 0, 0), at(rows, 1, 0), at(rows, 2, 0), scale)
         else:
             _scale(to, n, scale)
 

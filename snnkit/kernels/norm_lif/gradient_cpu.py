@@ -9,7 +9,7 @@ from snnkit.kernels.cache import kernel, row
 
 
 @row
-def add_row(x, g, n, mean, total, dot):
+def _sum(x, g, n, mean, total, dot):
     """total += g and dot += (x − mean)·g."""
     for i in range(n):
         total[i] += wide(g[i])
@@ -26,11 +26,11 @@ def sums(first, last, block, x, g, spread, partial):
         both[:] = 0
         for lo in range(b * block * lanes, min((b + 1) * block * lanes, x.shape[1]), lanes):
             n = min(lanes, x.shape[1] - lo)
-            add_row(at(x, 0, lo), at(g, 0, lo), n, at(spread, 0, 0), at(both, 0, 0), at(both, 1, 0))
+            _sum(at(x, 0, lo), at(g, 0, lo), n, at(spread, 0, 0), at(both, 0, 0), at(both, 1, 0))
 
 
 @row
-def project_row(x, g, n, mean, middle, slope, scale):
+def _project(x, g, n, mean, middle, slope, scale):
     """g = (g − middle − (x − mean)·slope)·scale."""
     for i in range(n):
         g[i] = narrow(g, ((wide(g[i]) - middle[i]) - (wide(x[i]) - mean[i]) * slope[i]) * scale[i])
@@ -43,4 +43,4 @@ def project(first, last, block, x, g, spread):
     for lo in range(first * block * lanes, min(last * block * lanes, x.shape[1]), lanes):
         n = min(lanes, x.shape[1] - lo)
         mean, middle, slope, scale = at(spread, 0, 0), at(spread, 1, 0), at(spread, 2, 0), at(spread, 3, 0)
-        project_row(at(x, 0, lo), at(g, 0, lo), n, mean, middle, slope, scale)
+        _project(at(x, 0, lo), at(g, 0, lo), n, mean, middle, slope, scale)
