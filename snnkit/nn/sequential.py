@@ -14,10 +14,11 @@ class Sequential(torch.nn.Sequential):
     A `BatchNorm` (or `ThresholdBatchNorm`) before a `LIF`, with an `AvgPool2d` whose windows lie side by side between
     or behind them, become one kernel: the norm's values and the spikes before a pool are never written. Outputs,
     states, running statistics and gradients are those of the layers one by one, bit for bit; so are modules, paths and
-    state dicts. The layers run one by one where a hook or `snn.record` looks at one of them, with `lengths` and several
-    processes in training, under torch.compile and torch.export, on a GPU without Triton, and inside
-    `snnkit.kernels.reference_only()`. On a GPU spikes and states are those a CPU gives from the same mean and rate;
-    torch's own norm there rounds scale and shift in another way, so that a spike at the threshold may differ from its.
+    state dicts. That holds with `lengths` and among several processes too, where the layers have the same statistics.
+    The layers run one by one where a hook or `snn.record` looks at one of them, under torch.compile and torch.export,
+    on a GPU without Triton, and inside `snnkit.kernels.reference_only()`. On a GPU spikes and states are those a CPU
+    gives from the same mean and rate; torch's own norm there rounds scale and shift in another way, so that a spike at
+    the threshold may differ from its.
 
     Args:
         args: modules, or one OrderedDict of them, as torch.nn.Sequential.
