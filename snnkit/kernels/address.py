@@ -1,7 +1,7 @@
 """Rows by their address. A kernel's pieces get them, since an array's bookkeeping takes longer to compile than they do.
 
-A kernel's own memory is some rows of one length, `allocate`d and `release`d by it. It raises nothing in between but
-the MemoryError of another `allocate`, where what it has got by then is lost.
+A kernel's own memory is some rows of one length, `allocate`d at once and `release`d by it. It raises nothing in
+between, where it would lose what it has: so there is no second `allocate`, which may raise a MemoryError.
 """
 
 # mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
@@ -50,6 +50,29 @@ def take(typing_context, rows, first, count):
         return context.make_tuple(builder, pointers, taken)
 
     return pointers(rows, first, count), generate
+
+
+@intrinsic
+def below(typing_context, rows, first):
+    """The rows of what `allocate` gave from the one numbered `first` on, as rows of their own; not to be released."""
+
+    def generate(context, builder, signature, args):
+        start, size = cgutils.unpack_tuple(builder, args[0])
+        begin = builder.gep(start, [builder.mul(args[1], size)])
+        return context.make_tuple(builder, rows, [begin, size])
+
+    return rows(rows, types.intp), generate
+
+
+@intrinsic
+def counts(typing_context, row):
+    """A row's memory as one of int32 numbers, which are no longer than its own."""
+    numbers = types.CPointer(types.int32)
+
+    def generate(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(numbers))
+
+    return numbers(row), generate
 
 
 @intrinsic

@@ -88,8 +88,8 @@ class Layout(NamedTuple):
         return flat.view(self.shape).permute(_inverse(self.order))
 
     def flatten_state(self, v: Tensor) -> Tensor:
-        """[B, …] → [M]."""
-        return v.permute([d - 1 for d in self.order[1:]]).reshape(-1)
+        """[B, …] → [M], in memory of one piece: kernels are compiled anew for any other."""
+        return v.permute([d - 1 for d in self.order[1:]]).reshape(-1).contiguous()
 
     def restore_state(self, flat: Tensor) -> Tensor:
         """[M] → [B, …]."""
@@ -109,8 +109,8 @@ class Layout(NamedTuple):
         value = value.permute(order)
         used = [k for k, size in enumerate(value.shape) if size != 1]
         if len(used) == 1:
-            return value.reshape(-1), math.prod(features[used[0] + 1 :])
-        return value.expand(features).reshape(-1), 1
+            return value.reshape(-1).contiguous(), math.prod(features[used[0] + 1 :])
+        return value.expand(features).reshape(-1).contiguous(), 1
 
 
 def _inverse(order: Any) -> list[int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -125,3 +127,27 @@ def test_training_steps_on_kept_memory_give_the_reference_s_values(layer: torch.
         torch.testing.assert_close(grad, expected_grad, rtol=1e-6, atol=1e-6)
         del out, grad
         assert memory.kept() > 0
+
+
+KERNELS = Path(memory.__file__).parent
+
+
+@pytest.mark.parametrize("path", sorted(KERNELS.rglob("*.py")), ids=lambda p: p.relative_to(KERNELS).as_posix())
+def test_a_kernel_s_own_memory_is_asked_for_at_once(path: Path) -> None:
+    """What it had already would be lost, if a second time there were none."""
+    parts = re.split(r"^def |^@", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert max(len(re.findall(r"= .*\ballocate\(", part)) + part.count(", allocate(") for part in parts) <= 1
+
+
+def test_an_expanded_state_compiles_nothing() -> None:
+    from snnkit.kernels.lif import cpu
+
+    layer, x = snn.LIF(), torch.rand(3, 2, 4)
+    layer(x, layer.initial_state(x))
+    known = len(cpu.forward.signatures)
+    state = layer.initial_state(x)
+    out, _ = layer(x, state._replace(v=torch.tensor(0.25).expand(2, 4)))
+    assert torch.equal(out, layer(x, state._replace(v=torch.full((2, 4), 0.25)))[0])
+    every_other = torch.full((8,), 1.0)[::2]
+    assert torch.equal(snn.LIF(threshold=every_other)(x), layer(x))
+    assert len(cpu.forward.signatures) == known

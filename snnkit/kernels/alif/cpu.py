@@ -6,9 +6,7 @@ The rows are those of LIF, with a threshold that is worked out anew at each step
 # mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
-import numpy as np
-
-from snnkit.kernels.address import allocate, at, release, take
+from snnkit.kernels.address import allocate, at, below, counts, release, take
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel, row
 from snnkit.kernels.prefetch import ask_down, ask_up
@@ -72,11 +70,9 @@ def forward(
     """x [T, M] → s [T, M], final v_end, a_end, wait_end [M] (empty where not wanted); empty v0, a0, wait0 are zeros."""
     steps, width = x.shape
     one = decay.dtype.type(1)
-    rows = allocate(9, block, one)
+    rows = allocate(10, block, one)
     al, th, v, rho, beta, trace, theta = take(rows, 0, 7)
-    room, fired = take(rows, 7, 2)
-    waits = allocate(1, block, np.int32(0))
-    wait = at(waits, 0, 0)
+    (room, fired), wait = take(rows, 7, 2), counts(at(rows, 9, 0))
     for b in range(first, last):
         lo = b * block
         n = min(block, width - lo)
@@ -103,7 +99,6 @@ def forward(
         if refractory > 0:
             store(wait, lo, n, wait_end)
     release(rows)
-    release(waits)
 
 
 @kernel
@@ -144,16 +139,13 @@ def backward(
     steps, width = x.shape
     one = decay.dtype.type(1)
     masked = refractory > 0
-    rows = allocate(18, block, one)
+    rows = allocate(20 + (3 if masked else 2) * steps, block, one)
     al, th, v, rho, beta, trace, theta, g = take(rows, 0, 8)
     gs, gv, ga, gth = take(rows, 8, 4)
     sum_decay, sum_adapt, sum_strength, sum_threshold = take(rows, 12, 4)
     room, gx_room = take(rows, 16, 2)
-    us = allocate(steps, block, one)
-    traces = allocate(steps, block, one)  # before each step
-    on = allocate(steps if masked else 1, block, one)
-    waits = allocate(1, block, np.int32(0))
-    wait = at(waits, 0, 0)
+    wait, us = counts(at(rows, 18, 0)), below(rows, 19)
+    traces, on = below(rows, 19 + steps), below(rows, 19 + 2 * steps)  # traces before each step
     for b in range(first, last):
         lo = b * block
         n = min(block, width - lo)
@@ -226,7 +218,3 @@ def backward(
         store(sum_strength, lo, n, grad_strength)
         store(sum_threshold, lo, n, grad_threshold)
     release(rows)
-    release(us)
-    release(traces)
-    release(on)
-    release(waits)

@@ -3,9 +3,7 @@
 # mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
-import numpy as np
-
-from snnkit.kernels.address import allocate, at, release, take
+from snnkit.kernels.address import allocate, at, below, counts, release, take
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel
 from snnkit.kernels.prefetch import ask_down, ask_up
@@ -56,10 +54,8 @@ def forward(
     """x [T, M] → s [T, M], final i_end, v_end, wait_end [M] (empty where not wanted); empty i0, v0, wait0 are zeros."""
     steps, width = x.shape
     one = decay.dtype.type(1)
-    rows = allocate(7, block, one)
-    a, th, v, ai, cur, room, fired = take(rows, 0, 7)
-    waits = allocate(1, block, np.int32(0))
-    wait = at(waits, 0, 0)
+    rows = allocate(8, block, one)
+    (a, th, v, ai, cur, room, fired), wait = take(rows, 0, 7), counts(at(rows, 7, 0))
     for b in range(first, last):
         lo = b * block
         n = min(block, width - lo)
@@ -87,7 +83,6 @@ def forward(
         store(cur, lo, n, i_end)
         store(v, lo, n, v_end)
     release(rows)
-    release(waits)
 
 
 @kernel
@@ -126,14 +121,12 @@ def backward(
     one = decay.dtype.type(1)
     masked = refractory > 0
     plain = detach and not masked and grad_threshold.shape[0] == 0  # the usual case, in fewer passes
-    rows = allocate(13, block, one)
+    learns = grad_syn.shape[0] > 0
+    rows = allocate(16 + (1 + learns + masked) * steps, block, one)
     a, th, v, g, gv, ga, gth = take(rows, 0, 7)
     ai, cur, gi, gai, room, gx_room = take(rows, 7, 6)
-    us = allocate(steps, block, one)
-    currents = allocate(steps if grad_syn.shape[0] > 0 else 1, block, one)
-    on = allocate(steps if masked else 1, block, one)
-    waits = allocate(1, block, np.int32(0))
-    wait = at(waits, 0, 0)
+    wait, us = counts(at(rows, 13, 0)), below(rows, 14)
+    currents, on = below(rows, 14 + steps), below(rows, 15 + (1 + learns) * steps)
     for b in range(first, last):
         lo = b * block
         n = min(block, width - lo)
@@ -202,7 +195,3 @@ def backward(
         store(ga, lo, n, grad_decay)
         store(gth, lo, n, grad_threshold)
     release(rows)
-    release(us)
-    release(currents)
-    release(on)
-    release(waits)

@@ -13,11 +13,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from snnkit.kernels.address import allocate, at, release, take
+from snnkit.kernels.address import allocate, at, counts, release, take
 from snnkit.kernels.cache import piece, piece_options
 from snnkit.kernels.lif.alone import ROWS
 from snnkit.kernels.prefetch import ask_down, ask_up
@@ -83,8 +82,8 @@ def run(
     steps, width = x.shape
     one = decay.dtype.type(1)
     size = elements(around, block)
-    rows, waits = allocate(ROWS + 3, size, one), allocate(1, size, np.int32(0))
-    (a, th, v), wait = take(rows, ROWS, 3), at(waits, 0, 0)
+    rows = allocate(ROWS + 4, size, one)
+    (a, th, v), wait = take(rows, ROWS, 3), counts(at(rows, ROWS + 3, 0))
     for b in range(first, last):
         lo, n, own, m, to, k = place(around, b, block, width, rows)
         fill(decay, decay_repeat, own, m, a)
@@ -105,7 +104,6 @@ def run(
             store(wait, own, m, wait_end)
         store(v, own, m, v_end)
     release(rows)
-    release(waits)
 
 
 @piece
@@ -141,9 +139,9 @@ def run_back(
     masked = refractory > 0
     plain = detach and not masked and grad_threshold.shape[0] == 0  # the usual case, in fewer passes
     size = elements(around, block)
-    rows, waits = allocate(ROWS + 7 + (2 if masked else 1) * steps, size, one), allocate(1, size, np.int32(0))
-    (a, th, v, g, gv, ga, gth), wait = take(rows, ROWS, 7), at(waits, 0, 0)
-    us = ROWS + 7
+    rows = allocate(ROWS + 8 + (2 if masked else 1) * steps, size, one)
+    (a, th, v, g, gv, ga, gth), wait = take(rows, ROWS, 7), counts(at(rows, ROWS + 7, 0))
+    us = ROWS + 8
     on = us + steps if masked else us
     for b in range(first, last):
         lo, n, own, m, to, k = place(around, b, block, width, rows)
@@ -193,4 +191,3 @@ def run_back(
         store(ga, own, m, grad_decay)
         store(gth, own, m, grad_threshold)
     release(rows)
-    release(waits)

@@ -3,7 +3,7 @@
 # mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
-from snnkit.kernels.address import allocate, at, release, take
+from snnkit.kernels.address import allocate, at, below, release, take
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel, row
 from snnkit.kernels.prefetch import ask_down, ask_up
@@ -138,12 +138,11 @@ def backward(
     """Gradients of `forward`; all but grad_x [M] are left out where empty."""
     steps, width = x.shape
     one = leak.dtype.type(1)
-    rows = allocate(12, block, one)
+    signed = reverses and grad_leak.shape[0] > 0
+    rows = allocate(13 + (2 if signed else 1) * steps, block, one)
     rate, th, bottom, v, ones, nothing = take(rows, 0, 6)
     g, gv, sum_leak, sum_threshold, room, gx_room = take(rows, 6, 6)
-    us = allocate(steps, block, one)
-    signed = reverses and grad_leak.shape[0] > 0
-    signs = allocate(steps if signed else 1, block, one)
+    us, signs = below(rows, 12), below(rows, 12 + steps)
     held = floor.shape[0] > 0
     for i in range(block):
         ones[i] = 1
@@ -200,5 +199,3 @@ def backward(
         store(sum_leak, lo, n, grad_leak)
         store(sum_threshold, lo, n, grad_threshold)
     release(rows)
-    release(us)
-    release(signs)
