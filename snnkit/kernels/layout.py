@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,6 +78,10 @@ class Layout(NamedTuple):
     def width(self) -> int:
         """M: the elements of a step."""
         return math.prod(self.shape[1:])
+
+    def resized(self, shape: Sequence[int]) -> Layout:
+        """The same order of dimensions, which have other sizes [T, B, features…]."""
+        return Layout(self.order, tuple(shape[d] for d in self.order))
 
     def flatten(self, x: Tensor) -> Tensor:
         """[T, B, …] → [T, M]."""

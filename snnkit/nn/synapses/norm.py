@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snnkit.errors import ParameterError, StateError
+from snnkit.kernels.norm_lif.layers import batch_norm, can_normalise
 from snnkit.kernels.norm_lif.statistics import Norm, from_batch, from_running
 from snnkit.kernels.state import state_dtype
 from snnkit.nn.context import is_again, is_streaming, valid_steps
@@ -83,6 +84,8 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
             self._track(mean, var)
             return out
         if mask is None and (self.momentum is not None or self.running_mean is None):
+            if can_normalise(x, self.weight, self.bias, self.running_mean, self.running_var):
+                return batch_norm(x, self.values(x.detach().flatten(0, 1)), self.gain, self.bias)
             return folded(lambda x: self._whole(x, True), x)
         return self._masked(x, mask)
 
