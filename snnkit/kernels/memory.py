@@ -88,7 +88,8 @@ def keep_freed_memory() -> bool:
     if library is None or limit() == 0:
         return False
     wanted = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, min(limit(), _MOST)), (_TOP_PAD, min(limit(), _PAGE * 16)))
-    return all([library.mallopt(option, value) for option, value in wanted])
+    done = [library.mallopt(option, value) for option, value in wanted]
+    return all(done)
 
 
 def _give_back(region: mmap.mmap) -> None:

@@ -1,4 +1,4 @@
-"""The gradient of a batch norm on the CPU: the two passes of `gradient`."""
+"""The gradient of a batch norm on the CPU: the two passes of `gradient`, with the channels last."""
 
 # mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _add(x, g, n, mean, total, dot):
 
 
 @kernel
-def sums(first, last, block, x, g, mean, repeat, total, dot):
+def sums(first, last, block, x, g, mean, total, dot):
     """Σ g and Σ (x − mean)·g down the columns of x and g [N, W], of each block of rows: total, dot [blocks, W].
     mean [C], as `rows.fill` spreads it."""
     height, width = x.shape
@@ -40,7 +40,7 @@ def sums(first, last, block, x, g, mean, repeat, total, dot):
         for lo in range(0, width, TILE):
             n = min(TILE, width - lo)
             all_g, all_dot = at(total, b, lo), at(dot, b, lo)
-            fill(mean, repeat, lo, n, middle)
+            fill(mean, 1, lo, n, middle)
             _nothing(n, all_g, all_dot)
             for r in range(b * block, min((b + 1) * block, height)):
                 ask_down(x, r, lo, n)
@@ -63,7 +63,7 @@ def _put(values, n, out):
 
 
 @kernel
-def project(first, last, block, x, g, mean, middle, slope, scale, repeat, out):
+def project(first, last, block, x, g, mean, middle, slope, scale, out):
     """out = (g − middle − (x − mean)·slope)·scale for x, g and out [N, W], of which g and out may be one; the others
     [C], as `rows.fill` spreads them. A block is `block` rows."""
     height, width = x.shape
@@ -72,10 +72,10 @@ def project(first, last, block, x, g, mean, middle, slope, scale, repeat, out):
     for k in range(first, last):
         for lo in range(0, width, TILE):
             n = min(TILE, width - lo)
-            fill(mean, repeat, lo, n, a)
-            fill(middle, repeat, lo, n, b)
-            fill(slope, repeat, lo, n, c)
-            fill(scale, repeat, lo, n, d)
+            fill(mean, 1, lo, n, a)
+            fill(middle, 1, lo, n, b)
+            fill(slope, 1, lo, n, c)
+            fill(scale, 1, lo, n, d)
             for r in range(k * block, min((k + 1) * block, height)):
                 ask_down(x, r, lo, n)
                 ask_down(g, r, lo, n)

@@ -15,8 +15,9 @@ from torch import Tensor
 from snnkit.kernels.layout import array, prepare, runs_fused
 from snnkit.kernels.memory import output, output_like
 from snnkit.kernels.norm_lif.gradient import ROWS, in_rows, of_batch
+from snnkit.kernels.norm_lif.gradient import takes as takes_gradient
 from snnkit.kernels.norm_lif.op import Pool, image, takes
-from snnkit.kernels.norm_lif.statistics import Norm, channel_repeat, rounds_once, terms
+from snnkit.kernels.norm_lif.statistics import Norm, rounds_once, terms
 from snnkit.kernels.operator import is_wrapped
 from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import run_blocks
@@ -40,7 +41,8 @@ def can_normalise(x: Tensor, *params: Tensor | None) -> bool:
     """`can_run`, and `batch_norm` gives what torch's does, with parameters and running statistics [C]."""
     if not can_run(x) or any(v is not None and v.dtype != state_dtype(x) for v in params):
         return False
-    return rounds_once(x.dtype == torch.bfloat16) is not None
+    flat, layout = prepare(x.detach(), low=True)
+    return takes_gradient(flat, layout) and rounds_once(x.dtype == torch.bfloat16) is not None
 
 
 class _BatchNorm(torch.autograd.Function):
@@ -51,7 +53,7 @@ class _BatchNorm(torch.autograd.Function):
         scale, shift = terms(norm, gain, bias, once)
         from snnkit.kernels.norm_lif import layers_cpu as cpu
 
-        repeat = channel_repeat(layout)
+        repeat = layout.channel_repeat
         rows, width = in_rows(x.numel(), len(scale), repeat)
         source, out = (array(v).reshape(rows, width) for v in (flat, y))
         run_blocks(cpu.normalise, width, rows, source, array(scale), array(shift), repeat, once, out, block=ROWS)
@@ -72,7 +74,7 @@ class _BatchNorm(torch.autograd.Function):
         flat = ctx.layout.flatten(x)
         g = ctx.layout.flatten(grad.to(x.dtype)).contiguous()
         out = output_like(flat) if want[0] else None
-        found = of_batch(g, flat, channel_repeat(ctx.layout), norm.mean, norm.rate, gain, out)
+        found = of_batch(g, flat, ctx.layout, norm.mean, norm.rate, gain, out)
         found = (None if out is None else ctx.layout.restore(out), *found[1:])
         return *(g if w else None for g, w in zip(found, want)), None, None
 

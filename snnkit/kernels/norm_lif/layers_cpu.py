@@ -14,7 +14,8 @@ from snnkit.kernels.rows import fill
 
 @kernel
 def normalise(first, last, block, x, scale, shift, repeat, contract, y):
-    """y = scale·x + shift for x, y [N, W]; scale and shift [C], as `rows.fill` spreads them. A block is `block` rows."""
+    """y = scale·x + shift for x, y [N, W]; scale and shift [C], as `rows.fill` spreads them. A block is
+    `block` rows."""
     height, width = x.shape
     rows = allocate(3, TILE, scale.dtype.type(1))
     a, b, room = take(rows, 0, 3)

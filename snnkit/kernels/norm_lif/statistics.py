@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snnkit.kernels.layout import Layout, array
-from snnkit.kernels.norm_lif.gradient import of_batch
+from snnkit.kernels.norm_lif.gradient import of_batch, takes
 from snnkit.kernels.threads import run_blocks
 
 
@@ -44,9 +43,8 @@ class Norm(NamedTuple):
         """
         if not any(want):
             return None, None, None
-        if self.running is None and x.device.type == "cpu":
-            out = grad if want[0] else None
-            found = of_batch(grad, x, channel_repeat(layout), self.mean, self.rate, gain, out)
+        if self.running is None and takes(x, layout):
+            found = of_batch(grad, x, layout, self.mean, self.rate, gain, grad if want[0] else None)
             return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
         mean, var = self.running or (None, None)
         grad, x = (layout.restore(v).flatten(0, 1) for v in (grad, x))
@@ -56,11 +54,6 @@ class Norm(NamedTuple):
         if want[0]:
             found = (layout.flatten(found[0].unflatten(0, layout.shape[:2])), *found[1:])
         return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
-
-
-def channel_repeat(layout: Layout) -> int:
-    """R with which element m of [M] belongs to channel (m // R) % C."""
-    return math.prod(layout.shape[layout.order.index(2) + 1 :])
 
 
 def from_batch(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float, eps: float) -> Norm:
