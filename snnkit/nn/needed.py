@@ -37,6 +37,9 @@ def _kernels(module: torch.nn.Module) -> Iterator[str]:
     for kind in NEURONS:
         if isinstance(module, kind):
             yield kind.__name__
+    for layer in (BatchNorm, AvgPool2d):
+        if isinstance(module, layer):
+            yield layer.__name__
     if isinstance(module, Sequential) and _has_group(module):
         yield "BatchNorm and LIF"
     for child in module.children():
