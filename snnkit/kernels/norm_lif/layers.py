@@ -66,10 +66,11 @@ class _BatchNorm(torch.autograd.Function):
         (grad,), (x, gain), norm = grads, ctx.saved_tensors, ctx.norm
         want = list(ctx.needs_input_grad[:3])
         if torch.is_grad_enabled() or is_wrapped(grad):
+            images = x.flatten(0, 1)
             found = torch.ops.aten.native_batch_norm_backward(
-                grad.flatten(0, 1), x.flatten(0, 1), gain, None, None, norm.mean, norm.rate, True, norm.eps, want
+                grad.reshape(images.shape), images, gain, None, None, norm.mean, norm.rate, True, norm.eps, want
             )
-            found = (found[0].unflatten(0, x.shape[:2]) if want[0] else None, *found[1:])
+            found = (found[0].reshape(x.shape) if want[0] else None, *found[1:])
             return *(g if w else None for g, w in zip(found, want)), None, None
         flat = ctx.layout.flatten(x)
         g = ctx.layout.flatten(grad.to(x.dtype)).contiguous()
