@@ -69,12 +69,11 @@ def _library() -> ctypes.CDLL | None:
         return None
 
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # of mallopt, in glibc's malloc.h
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4  # of mallopt, in glibc's malloc.h
 _MOST = 2**31 - 1  # mallopt takes an int
 
 
-@cache
-def keep_freed_memory() -> bool:
+def keep_freed_memory(keep: bool = True) -> bool:
     """From now on this process keeps what it frees for what it asks for next, up to `limit()` bytes; whether it does.
 
     Otherwise the C library gives every large tensor back to the system at once, and the next one of the same size is
@@ -82,14 +81,22 @@ def keep_freed_memory() -> bool:
     this. With glibc only; elsewhere, and with SNNKIT_KEEP_MIB=0, it does nothing. The process may hold more memory than
     it uses, by what is kept and by gaps in between.
 
-    Source: mallopt(3), M_MMAP_MAX and M_TRIM_THRESHOLD.
+    Args:
+        keep: False for what glibc comes to by itself where large tensors are freed.
+
+    Source: mallopt(3), M_MMAP_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
     """
     library = _library()
     if library is None or limit() == 0:
         return False
-    wanted = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, min(limit(), _MOST)), (_TOP_PAD, min(limit(), _PAGE * 16)))
-    done = [library.mallopt(option, value) for option, value in wanted]
-    return all(done)
+    most = min(limit(), _MOST)
+    wanted = (
+        {_MMAP_MAX: 0, _TRIM_THRESHOLD: most, _TOP_PAD: min(most, 16 * _PAGE)}
+        if keep
+        else {_MMAP_MAX: 1 << 16, _MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20, _TOP_PAD: 128 << 10}
+    )
+    done = [library.mallopt(option, value) for option, value in wanted.items()]
+    return keep and all(done)
 
 
 def _give_back(region: mmap.mmap) -> None:

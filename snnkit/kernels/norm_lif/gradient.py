@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -114,9 +114,14 @@ def _first(
             rates,
             np.ones_like(center) if gain is None else array(gain.detach().contiguous()),
         )
-        place = array(out).reshape(given[0].shape)
-        run_blocks(cpu.project, x.shape[2], len(place), *given, channels, *of_channels, way[3], place, block=ROWS)
+        place = _place(out, grad, given[0])
+        run_blocks(cpu.project, x.shape[2], len(given[0]), *given, channels, *of_channels, way[3], place, block=ROWS)
     return torch.from_numpy((dot * rates).astype(center.dtype)), torch.from_numpy(total.astype(center.dtype))
+
+
+def _place(out: Tensor, grad: Tensor, given: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """`out` in the shape of `given`, empty where it is `grad`."""
+    return given[:0, :0] if out.data_ptr() == grad.data_ptr() else array(out).reshape(given.shape)
 
 
 def _last(
@@ -136,6 +141,6 @@ def _last(
         scale = rates if gain is None else rates * array(gain.detach().to(dtype))
         spread = (total / each, dot * rates.astype(np.float64) ** 2 / each)
         of_channels = (center, *(v.astype(center.dtype) for v in spread), scale)
-        run_blocks(cpu.project, shape[1], shape[0], *given, *of_channels, array(out).reshape(shape), block=ROWS)
+        run_blocks(cpu.project, shape[1], shape[0], *given, *of_channels, _place(out, grad, given[0]), block=ROWS)
     of_gain, of_bias = (torch.from_numpy(v).to(mean.dtype) for v in (dot * rates, total))
     return of_gain, of_bias

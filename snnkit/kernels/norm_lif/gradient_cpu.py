@@ -53,22 +53,23 @@ def sums(first, last, block, x, g, mean, total, dot):
 def _project(x, g, n, mean, middle, slope, scale, out):
     """out = (g − middle − (x − mean)·slope)·scale."""
     for i in range(n):
-        out[i] = ((wide(g[i]) - middle[i]) - (wide(x[i]) - mean[i]) * slope[i]) * scale[i]
+        out[i] = narrow(out, ((wide(g[i]) - middle[i]) - (wide(x[i]) - mean[i]) * slope[i]) * scale[i])
 
 
 @row
-def _put(values, n, out):
+def _project_in_place(x, g, n, mean, middle, slope, scale):
+    """g = (g − middle − (x − mean)·slope)·scale."""
     for i in range(n):
-        out[i] = narrow(out, values[i])
+        g[i] = narrow(g, ((wide(g[i]) - middle[i]) - (wide(x[i]) - mean[i]) * slope[i]) * scale[i])
 
 
 @kernel
 def project(first, last, block, x, g, mean, middle, slope, scale, out):
-    """out = (g − middle − (x − mean)·slope)·scale for x, g and out [N, W], of which g and out may be one; the others
-    [C], as `rows.fill` spreads them. A block is `block` rows."""
+    """out = (g − middle − (x − mean)·slope)·scale for x, g and out [N, W], the others [C], as `rows.fill` spreads them.
+    Where out is [0, 0], g becomes that. A block is `block` rows."""
     height, width = x.shape
-    rows = allocate(5, TILE, mean.dtype.type(1))
-    a, b, c, d, room = take(rows, 0, 5)
+    rows = allocate(4, TILE, mean.dtype.type(1))
+    a, b, c, d = take(rows, 0, 4)
     for k in range(first, last):
         for lo in range(0, width, TILE):
             n = min(TILE, width - lo)
@@ -79,6 +80,8 @@ def project(first, last, block, x, g, mean, middle, slope, scale, out):
             for r in range(k * block, min((k + 1) * block, height)):
                 ask_down(x, r, lo, n)
                 ask_down(g, r, lo, n)
-                _project(at(x, r, lo), at(g, r, lo), n, a, b, c, d, room)
-                _put(room, n, at(out, r, lo))
+                if out.shape[0] == 0:
+                    _project_in_place(at(x, r, lo), at(g, r, lo), n, a, b, c, d)
+                else:
+                    _project(at(x, r, lo), at(g, r, lo), n, a, b, c, d, at(out, r, lo))
     release(rows)

@@ -17,7 +17,6 @@ import numpy as np
 
 from snnkit.kernels.address import allocate, at, beyond, release
 from snnkit.kernels.cache import kernel, piece, row
-from snnkit.kernels.norm_lif.gradient_cpu import TILE
 from snnkit.kernels.norm_lif.rows import fused_multiply_add
 from snnkit.kernels.prefetch import ask_down
 
@@ -100,34 +99,40 @@ def sums(first, last, block, x, g, channels, mean, lanes, once, once_behind, tot
     release(rows)
 
 
+@piece
+def _projected(x, g, mean, middle, slope, rate, gain, once):
+    """(g − middle − (x − mean)·slope)·rate·gain."""
+    return _plus_product(g - middle, -(x - mean), slope, once) * rate * gain
+
+
 @row
-def _project(x, g, n, mean, middle, slope, rate, gain, once, room):
-    """room = (g − middle − (x − mean)·slope)·rate·gain."""
+def _project(x, g, n, mean, middle, slope, rate, gain, once, out):
     if once:
         for i in range(n):
-            room[i] = fused_multiply_add(-(x[i] - mean), slope, g[i] - middle) * rate * gain
+            out[i] = _projected(x[i], g[i], mean, middle, slope, rate, gain, True)
     else:
         for i in range(n):
-            room[i] = ((g[i] - middle) - (x[i] - mean) * slope) * rate * gain
+            out[i] = _projected(x[i], g[i], mean, middle, slope, rate, gain, False)
 
 
 @row
-def _put(values, n, out):
-    for i in range(n):
-        out[i] = values[i]
+def _project_in_place(x, g, n, mean, middle, slope, rate, gain, once):
+    if once:
+        for i in range(n):
+            g[i] = _projected(x[i], g[i], mean, middle, slope, rate, gain, True)
+    else:
+        for i in range(n):
+            g[i] = _projected(x[i], g[i], mean, middle, slope, rate, gain, False)
 
 
 @kernel
 def project(first, last, block, x, g, channels, mean, middle, slope, rate, gain, once, out):
-    """out = (g − middle − (x − mean)·slope)·rate·gain for x, g and out [N·C, S], of which g and out may be one; the
-    others [C]. A block is `block` rows."""
+    """out = (g − middle − (x − mean)·slope)·rate·gain for x, g and out [N·C, S], the others [C]. Where out is [0, 0], g
+    becomes that. A block is `block` rows."""
     height, size = x.shape
-    rows = allocate(1, TILE, mean.dtype.type(1))
-    room = at(rows, 0, 0)
     for r in range(first * block, min(last * block, height)):
-        c = r % channels
-        for lo in range(0, size, TILE):
-            n, u, v = min(TILE, size - lo), at(x, r, lo), at(g, r, lo)
-            _project(u, v, n, mean[c], middle[c], slope[c], rate[c], gain[c], once, room)
-            _put(room, n, at(out, r, lo))
-    release(rows)
+        c, u, v = r % channels, at(x, r, 0), at(g, r, 0)
+        if out.shape[0] == 0:
+            _project_in_place(u, v, size, mean[c], middle[c], slope[c], rate[c], gain[c], once)
+        else:
+            _project(u, v, size, mean[c], middle[c], slope[c], rate[c], gain[c], once, at(out, r, 0))
