@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from snnkit import nn as snn
 from snnkit.bench.rounds import available_memory, bandwidth, memory_settings, peak_memory
 from snnkit.errors import UsageError
+from snnkit.kernels import keep_freed_memory
 from snnkit.surrogate import Arctan
 from snnkit.training.precision import in_format
 
