@@ -21,7 +21,7 @@ from snnkit.kernels.layout import Layout, array
 from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import run_blocks
 
-ROWS = 64
+ROWS = 128
 """Of a block, whose values are added in the numbers' own precision; the blocks' sums in float64."""
 
 WIDTH = 512
@@ -136,7 +136,7 @@ def _last(
     given = array(x).reshape(shape), array(grad).reshape(shape)
     parts = np.empty((2, -(-shape[0] // ROWS), shape[1]), center.dtype)
     run_blocks(cpu.sums, shape[1], shape[0], *given, center, *parts, block=ROWS)
-    total, dot = (part.reshape(-1, channels).sum(0, dtype=np.float64) for part in parts)
+    total, dot = (part.astype(np.float64).sum(0).reshape(-1, channels).sum(0) for part in parts)
     if out is not None:
         scale = rates if gain is None else rates * array(gain.detach().to(dtype))
         spread = (total / each, dot * rates.astype(np.float64) ** 2 / each)
