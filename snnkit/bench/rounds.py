@@ -140,6 +140,14 @@ def seeded() -> Iterator[None]:
         yield
 
 
+def memory_settings(device: torch.device) -> str:
+    """ ", huge pages" and ", short spinning" where torch was loaded with them, as the command line does."""
+    if device.type != "cpu":
+        return ""
+    huge = ", huge pages" if os.environ.get("THP_MEM_ALLOC_ENABLE") == "1" else ""
+    return huge + (", short spinning" if "GOMP_SPINCOUNT" in os.environ else "")
+
+
 def _compete(
     contenders: Sequence[Contender],
     shape: Sequence[int],
@@ -155,8 +163,7 @@ def _compete(
     elements = x.numel()
     place = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
     where = f"{list(shape)} float32, reset {reset}, {place}"
-    if device.type == "cpu" and os.environ.get("THP_MEM_ALLOC_ENABLE") == "1":
-        where += ", huge pages"
+    where += memory_settings(device)
     layers = {c.name: _on(c.make(reset), device) for c in contenders}
     peaks, differing, first = {}, {}, {}
     reference: Tensor | None = None

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -26,8 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from snnkit import nn as snn
-from snnkit.bench.rounds import available_memory, bandwidth, peak_memory
+from snnkit.bench.rounds import available_memory, bandwidth, memory_settings, peak_memory
 from snnkit.errors import UsageError
+from snnkit.kernels import keep_freed_memory
 from snnkit.surrogate import Arctan
 from snnkit.training.precision import in_format
 
@@ -48,6 +48,8 @@ class Entry(NamedTuple):
     settings: str = ""
     autocast: bool = False
     memory_format: str = "channels_first"
+    keeps: bool = False
+    """Whether freed memory stays with the process, as in `fit`."""
 
     def run(self) -> Any:
         """The forward pass as in training."""
@@ -251,14 +253,16 @@ def run(
     for _ in range(rounds):
         streams.append(bandwidth(min(values, 50_000_000), device=device))
         for name, step in todo.items():
+            keep_freed_memory(about[name].keeps)
+            step()  # on its own memory from here on
             clock = time.perf_counter()
             step()
             times[name].append(time.perf_counter() - clock)
+    keep_freed_memory(False)
     floor = FLOOR_BYTES * values / max(streams)
     place = f"threads={torch.get_num_threads()}" if device == "cpu" else torch.cuda.get_device_name()
     settings = f"T={steps} B={batch} 2x{size}x{size}, {CHANNELS} channels, {place}"
-    if device == "cpu" and os.environ.get("THP_MEM_ALLOC_ENABLE") == "1":
-        settings += ", huge pages"
+    settings += memory_settings(torch.device(device))
     return [
         {
             "work": WORK,

@@ -3,7 +3,8 @@
 Their spikes differ from ours, because the mathematics does. spikingjelly goes layer by layer over [T, B, …], snntorch
 through the whole network step by step, as its tutorials have it, so that its batch norms see one step at a time. Ours
 is what `snnkit train` makes of the network: LIF with its defaults, and the precision and memory format that are picked
-for it on this machine where a recipe says nothing (`snnkit.training.precision`); frames come with channels first.
+for it on this machine where a recipe says nothing (`snnkit.training.precision`), with freed memory kept as `fit` keeps
+it, which the others' scripts do not; frames come with channels first.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ def defaults(x: Tensor, size: int) -> dict[str, Callable[[], Entry]]:
     def ours() -> Entry:
         model = our_net(size, snn.LIF)
         chosen = choose("auto", "auto", x.device.type, model, [x.shape[2:]], x.shape[0], x.shape[1])
-        settings = f"LIF's defaults, {chosen.precision}, {chosen.memory_format}"
-        return Entry(model, x, model[2], settings, chosen.precision == "bf16-mixed", chosen.memory_format)
+        settings = f"LIF's defaults, {chosen.precision}, {chosen.memory_format}, freed memory kept"
+        return Entry(model, x, model[2], settings, chosen.precision == "bf16-mixed", chosen.memory_format, True)
 
     def spikingjelly() -> Entry:
         model = peer_net(x.shape[0], size, _spikingjelly)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snnkit.kernels.compiled import warm_up
     from snnkit.kernels.layout import reference_only
-    from snnkit.kernels.memory import release_memory
+    from snnkit.kernels.memory import keep_freed_memory, release_memory
 
 _HOME = {
     "reference_only": "snnkit.kernels.layout",
+    "keep_freed_memory": "snnkit.kernels.memory",
     "release_memory": "snnkit.kernels.memory",
     "warm_up": "snnkit.kernels.compiled",
 }
 
-__all__ = ["reference_only", "release_memory", "warm_up"]
+__all__ = ["keep_freed_memory", "reference_only", "release_memory", "warm_up"]
 
 
 def __getattr__(name: str) -> Any:

@@ -34,33 +34,77 @@ def _recurrent(name: str, dtype: torch.dtype, room: str) -> list[Job]:
     ]
 
 
+def _frames(dtype: torch.dtype) -> list[torch.Tensor]:
+    """The smallest [T, B, C, H, W], with the channels first and last."""
+    return [
+        torch.zeros(1, 2, 2, 2, 2, dtype=dtype).permute(order).requires_grad_()
+        for order in ((0, 1, 2, 3, 4), (0, 1, 4, 2, 3))
+    ]
+
+
+def _back(outputs: list[torch.Tensor]) -> None:
+    while outputs:
+        outputs.pop().sum().backward()
+
+
 def _norm(name: str, dtype: torch.dtype) -> list[Job]:
     from snnkit.kernels.lif.reference import LIFParams
     from snnkit.kernels.norm_lif.op import Pool, sequence
     from snnkit.kernels.norm_lif.statistics import from_batch, rounds_once
     from snnkit.surrogate import Arctan
 
-    x = torch.zeros(1, 2, 1, 2, 2, dtype=dtype, requires_grad=True)
     outputs: list[torch.Tensor] = []
 
     def forward() -> None:
-        one = torch.ones(1, dtype=state_dtype(x))  # what norms and neurons hold, whatever x is
-        params = LIFParams(one, one, True, True, 0, Arctan())
-        norm = from_batch(x.flatten(0, 1), (one.clone(), one.clone()), 0.0, 1.0)
-        with torch.enable_grad():
-            out, _ = sequence(x, norm, one, one, None, params, Pool(2, 2), rounds_once() or False, False)
-        outputs.append(out)
+        for x in _frames(dtype):
+            ones = torch.ones(2, dtype=state_dtype(x))  # what norms and neurons hold, whatever x is
+            params = LIFParams(ones[:1], ones[:1], True, True, 0, Arctan())
+            norm = from_batch(x.flatten(0, 1), (ones.clone(), ones.clone()), 0.0, 1.0)
+            once = rounds_once(dtype == torch.bfloat16) or False
+            with torch.enable_grad():
+                outputs.append(sequence(x, norm, ones, ones, None, params, Pool(2, 2), once, False)[0])
 
-    return [(f"{name} forward", forward), (f"{name} backward", lambda: outputs.pop().sum().backward())]
+    return [(f"{name} forward", forward), (f"{name} backward", partial(_back, outputs))]
+
+
+def _norm_alone(name: str, dtype: torch.dtype) -> list[Job]:
+    from snnkit.kernels.norm_lif.layers import batch_norm, can_normalise
+    from snnkit.kernels.norm_lif.statistics import from_batch
+
+    outputs: list[torch.Tensor] = []
+
+    def forward() -> None:
+        for x in filter(can_normalise, _frames(dtype)):
+            ones = torch.ones(2, dtype=state_dtype(x))
+            norm = from_batch(x.flatten(0, 1), (ones.clone(), ones.clone()), 0.0, 1.0)
+            with torch.enable_grad():
+                outputs.append(batch_norm(x, norm, ones, ones))
+
+    return [(f"{name} forward", forward), (f"{name} backward", partial(_back, outputs))]
+
+
+def _pool_alone(name: str, dtype: torch.dtype) -> list[Job]:
+    from snnkit.kernels.norm_lif.layers import average
+    from snnkit.kernels.norm_lif.op import Pool
+
+    outputs: list[torch.Tensor] = []
+
+    def forward() -> None:
+        with torch.enable_grad():
+            outputs.append(average(_frames(dtype)[0], Pool(2, 2)))
+
+    return [(f"{name} forward", forward), (f"{name} backward", partial(_back, outputs))]
 
 
 OTHERS: dict[str, Callable[[str, torch.dtype], list[Job]]] = {
     "Recurrent": partial(_recurrent, room="lif"),
     "Recurrent, any option": partial(_recurrent, room="alif"),
     "BatchNorm and LIF": _norm,
+    "BatchNorm": _norm_alone,
+    "AvgPool2d": _pool_alone,
 }
 """What runs as one with its neuron: a `Recurrent` with a matrix (any option: ALIF, and whatever is refractory, attached
-or learns its threshold), and a norm before a LIF, with or without a pool."""
+or learns its threshold), and a norm before a LIF, with or without a pool; and these layers alone."""
 
 USUAL = ("LIF", "LI", "CubaLIF", "BatchNorm and LIF")
 """The kernels of most recipes."""

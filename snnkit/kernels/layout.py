@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,6 +78,25 @@ class Layout(NamedTuple):
     def width(self) -> int:
         """M: the elements of a step."""
         return math.prod(self.shape[1:])
+
+    @property
+    def channels(self) -> int:
+        """C, of [T, B, C, …]."""
+        return self.shape[self.order.index(2)]
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether the channels of [T, B, C, …] lie beside each other, and something is behind them otherwise."""
+        return self.order[-1] == 2 and len(self.order) > 3
+
+    @property
+    def channel_repeat(self) -> int:
+        """R with which element m of [M] belongs to channel (m // R) % C."""
+        return math.prod(self.shape[self.order.index(2) + 1 :])
+
+    def resized(self, shape: Sequence[int]) -> Layout:
+        """The same order of dimensions, which have other sizes [T, B, features…]."""
+        return Layout(self.order, tuple(shape[d] for d in self.order))
 
     def flatten(self, x: Tensor) -> Tensor:
         """[T, B, …] → [T, M]."""

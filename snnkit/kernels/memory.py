@@ -8,6 +8,7 @@ computing it. A training step frees and asks for the same sizes again and again,
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import mmap
 import os
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-WORTH = 8 << 20
+WORTH = 2 << 20
 """Bytes of a tensor from which on its memory comes from here; smaller ones come from torch's allocator."""
 
 SHARE = 8
@@ -48,13 +49,54 @@ def kept() -> int:
 
 
 def release_memory() -> int:
-    """Give the kept memory back to the system; returns how many bytes. Tensors in use are not touched."""
+    """Give the kept memory back to the system, and what the C library can; returns how many bytes of the kernels' own.
+    Tensors in use are not touched."""
     released = 0
     while True:
         try:
             released += len(_idle.popleft())
         except IndexError:
             return released
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """The C library where it is one whose allocator can be told what to keep (glibc)."""
+    try:
+        library = ctypes.CDLL(None)
+        return library if hasattr(library, "mallopt") and hasattr(library, "gnu_get_libc_version") else None
+    except (OSError, TypeError):
+        return None
+
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4  # of mallopt, in glibc's malloc.h
+_MOST = 2**31 - 1  # mallopt takes an int
+
+
+def keep_freed_memory(keep: bool = True) -> bool:
+    """From now on this process keeps what it frees for what it asks for next, up to `limit()` bytes; whether it does.
+
+    Otherwise the C library gives every large tensor back to the system at once, and the next one of the same size is
+    handed out and zeroed page by page again. That is for training, whose steps all ask for the same sizes: `fit` calls
+    this. With glibc only; elsewhere, and with SNNKIT_KEEP_MIB=0, it does nothing. The process may hold more memory than
+    it uses, by what is kept and by gaps in between.
+
+    Args:
+        keep: False for what glibc comes to by itself where large tensors are freed.
+
+    Source: mallopt(3), M_MMAP_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
+    """
+    library = _library()
+    if library is None or limit() == 0:
+        return False
+    most = min(limit(), _MOST)
+    wanted = (
+        {_MMAP_MAX: 0, _TRIM_THRESHOLD: most, _TOP_PAD: min(most, 16 * _PAGE)}
+        if keep
+        else {_MMAP_MAX: 1 << 16, _MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20, _TOP_PAD: 128 << 10}
+    )
+    done = [library.mallopt(option, value) for option, value in wanted.items()]
+    return keep and all(done)
 
 
 def _give_back(region: mmap.mmap) -> None:

@@ -29,7 +29,8 @@ def kernels_of(model: torch.nn.Module) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_kernels(model)))
 
 
-def _kernels(module: torch.nn.Module) -> Iterator[str]:
+def _kernels(module: torch.nn.Module, alone: bool = True) -> Iterator[str]:
+    """`alone`: a norm or a pool does not become one with a neuron."""
     if isinstance(module, Recurrent):  # others go step by step
         if type(module.neuron) in FUSED and type(module.synapse) is Linear:
             yield "Recurrent" if _usual(module.neuron) else "Recurrent, any option"
@@ -37,10 +38,14 @@ def _kernels(module: torch.nn.Module) -> Iterator[str]:
     for kind in NEURONS:
         if isinstance(module, kind):
             yield kind.__name__
-    if isinstance(module, Sequential) and _has_group(module):
+    for layer in (BatchNorm, AvgPool2d):
+        if isinstance(module, layer) and alone:
+            yield layer.__name__
+    group = isinstance(module, Sequential) and _has_group(module)
+    if group:
         yield "BatchNorm and LIF"
     for child in module.children():
-        yield from _kernels(child)
+        yield from _kernels(child, not group)
 
 
 def _usual(neuron: torch.nn.Module) -> bool:

@@ -77,15 +77,9 @@ def group_at(layers: Sequence[torch.nn.Module], x: Tensor) -> Group | None:
 
 def _pool(layer: torch.nn.Module, x: Tensor, before: bool) -> Pool | None:
     """The layer as a pool beside the neuron, where it is one with whole windows side by side."""
-    if type(layer) is not AvgPool2d or not _unseen(layer) or layer.ceil_mode or layer.divisor_override is not None:
+    if type(layer) is not AvgPool2d or not _unseen(layer):
         return None
-    (height, width), stride, padding = (_pair(v) for v in (layer.kernel_size, layer.stride, layer.padding))
-    pool = Pool(height, width, before)
-    return pool if stride == (height, width) and padding == (0, 0) and pool.fits(x) else None
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value)
+    return layer.windows(x, before)
 
 
 def _unseen(module: torch.nn.Module) -> bool:

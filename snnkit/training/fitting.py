@@ -19,7 +19,7 @@ from snnkit import _io  # noqa: E402
 from snnkit import nn as snn  # noqa: E402
 from snnkit.data.module import FrameDataModule  # noqa: E402
 from snnkit.errors import ParameterError, ShapeError, UsageError  # noqa: E402
-from snnkit.kernels import warm_up  # noqa: E402
+from snnkit.kernels import keep_freed_memory, warm_up  # noqa: E402
 from snnkit.training import recipes  # noqa: E402
 from snnkit.training.before import write_start  # noqa: E402
 from snnkit.training.callbacks import ProgressCallback, training_progress  # noqa: E402
@@ -51,7 +51,8 @@ def fit(
     """Train a recipe and report on its test data, which are read once, at the end.
 
     With `trainer.devices` or `trainer.num_nodes` above 1 several processes train; what then equals one process, and who
-    starts them, is said in `snnkit.training.processes`.
+    starts them, is said in `snnkit.training.processes`. Memory that is freed stays with the process
+    (`snnkit.kernels.keep_freed_memory`).
 
     Args:
         recipe: a YAML file, a shipped name such as "nmnist/loihi", or a mapping with the same keys.
@@ -90,6 +91,7 @@ def fit(
         "threads": threads, "start": start,
     }  # fmt: skip
     with join(trainer, given) as processes:
+        keep_freed_memory()
         if threads is not None:
             torch.set_num_threads(threads)
         out, before = processes.first(lambda: (out, _opened(out, resume)))

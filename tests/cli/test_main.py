@@ -264,8 +264,8 @@ def test_the_entry_point_is_main() -> None:
 
 
 @pytest.mark.parametrize("chosen", [None, "0"])
-def test_huge_pages_are_asked_for_before_torch_loads(chosen: str | None) -> None:
-    """Torch reads the variable while it loads; what the user has set stays."""
+def test_huge_pages_and_short_spinning_are_asked_for_before_torch_loads(chosen: str | None) -> None:
+    """Torch and its OpenMP read the variables while they load; what the user has set stays."""
     script = """
 import os, sys
 seen = []
@@ -273,14 +273,15 @@ seen = []
 class Watch:
     def find_spec(self, name, path=None, target=None):
         if name == "torch":
-            seen.append(os.environ.get("THP_MEM_ALLOC_ENABLE"))
+            seen.extend(os.environ.get(name) for name in ("THP_MEM_ALLOC_ENABLE", "GOMP_SPINCOUNT"))
 
 sys.meta_path.insert(0, Watch())
 from snnkit.cli.main import main
 code = main(["models", "--json"])
-print(code, seen[0], file=sys.stderr)
+print(code, *seen[:2], file=sys.stderr)
 """
-    env = {k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"}
-    env |= {"PYTHONPATH": str(ROOT)} | ({} if chosen is None else {"THP_MEM_ALLOC_ENABLE": chosen})
+    names = ("THP_MEM_ALLOC_ENABLE", "GOMP_SPINCOUNT")
+    env = {k: v for k, v in os.environ.items() if k not in names}
+    env |= {"PYTHONPATH": str(ROOT)} | ({} if chosen is None else dict.fromkeys(names, chosen))
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
-    assert done.stderr.split()[-2:] == ["0", chosen or "1"], done.stderr
+    assert done.stderr.split()[-3:] == ["0", chosen or "1", chosen or "10000"], done.stderr

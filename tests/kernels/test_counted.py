@@ -75,7 +75,7 @@ def test_values_and_gradients_against_torch_in_float64(data: st.DataObject) -> N
     common = max(1.0, float((x.double() * scale).abs().max()))
     assert apart(x.to(kind) * scale + shift, expected["y"]) < min(TOLERANCE[dtype], 2e-6) * common
     want = (True, gain is not None, bias is not None)
-    found = norm.backward(g.clone(memory_format=torch.preserve_format), x, gain, want)
+    found = norm.of_images(g.clone(memory_format=torch.preserve_format), x, gain, want)
     assert found[0] is not None
     assert (found[0].dtype, found[0].stride()) == (dtype, x.stride())
     size = mask.sum() * x[0, 0].numel()
@@ -99,7 +99,7 @@ def test_the_plain_form_is_the_same(shape: tuple[int, ...], dtype: torch.dtype, 
     for compiled in (True, False):
         with mock.patch.object(counted, "_compiled", return_value=compiled):
             norm, mean, var = from_counted(x, mask, 1e-5)
-            found = norm.backward(g.clone(memory_format=torch.preserve_format), x, gain, (True, True, True))
+            found = norm.of_images(g.clone(memory_format=torch.preserve_format), x, gain, (True, True, True))
         results.append([mean, var, *norm.terms(gain, None), *found])
     for a, b in zip(*results, strict=True):
         assert (a.dtype, a.stride()) == (b.dtype, b.stride())
@@ -114,7 +114,7 @@ def test_threads_change_nothing() -> None:
         for threads in (1, 3):
             torch.set_num_threads(threads)
             norm, *found = from_counted(x, mask, 1e-5)
-            results.append([*found, *norm.backward(g.clone(), x, None, (True, True, True))])
+            results.append([*found, *norm.of_images(g.clone(), x, None, (True, True, True))])
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -64,7 +67,7 @@ def test_shape_and_dtype_are_the_input_s() -> None:
 
 def test_kept_memory_is_bounded_and_can_be_released() -> None:
     x = torch.zeros(SIZE)
-    tensors = [memory.output_like(x) for _ in range(20)]
+    tensors = [memory.output_like(x) for _ in range(memory.limit() // memory.WORTH + 8)]
     tensors.clear()
     assert memory.limit() - 2 * memory.WORTH <= memory.kept() <= memory.limit()
     kept = memory.kept()
@@ -151,3 +154,30 @@ def test_an_expanded_state_compiles_nothing() -> None:
     every_other = torch.full((8,), 1.0)[::2]
     assert torch.equal(snn.LIF(threshold=every_other)(x), layer(x))
     assert len(cpu.forward.signatures) == known
+
+
+@pytest.mark.skipif(memory._library() is None, reason="not glibc")
+def test_freed_memory_serves_the_next_tensor_of_torch() -> None:
+    """In a process of its own: from then on freed tensors stay, and a limit of 0 keeps none."""
+    script = """
+import os, resource, torch
+from snnkit.kernels import keep_freed_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.zeros(9 << 20).add_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+first = faults()
+print(keep_freed_memory(), first, faults() and faults())
+"""
+    kept, given_back = (
+        subprocess.run(
+            [sys.executable, "-c", script], env=os.environ | {"SNNKIT_KEEP_MIB": size, "THP_MEM_ALLOC_ENABLE": "0"},
+            capture_output=True, text=True, check=True,
+        ).stdout.split()
+        for size in ("200", "0")
+    )  # fmt: skip
+    assert kept[0] == "True"
+    assert int(kept[2]) < int(kept[1]) // 10
+    assert given_back[0] == "False"
+    assert int(given_back[2]) > int(given_back[1]) // 2

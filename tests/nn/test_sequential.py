@@ -56,37 +56,6 @@ def one_by_one(model: snn.Sequential) -> nn.Sequential:
     return nn.Sequential(*copy.deepcopy(list(model))).train(model.training)
 
 
-class Exactly(torch.autograd.Function):
-    """A norm's own output, and its gradients by torch in float64.
-
-    With the channels last torch's norm adds its gradients up in float32, and is some 2e-6 from what they are.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, norm: snn.BatchNorm, x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
-        ctx.eps = norm.eps
-        ctx.save_for_backward(x, gain, bias)
-        return norm(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        held = [t.detach().double().requires_grad_() for t in ctx.saved_tensors]
-        with torch.enable_grad():
-            x, gain, bias = held
-            y = nn.functional.batch_norm(x.flatten(0, 1), None, None, gain, bias, True, 0.0, ctx.eps)
-        found = torch.autograd.grad(y, held, grad.double().flatten(0, 1))
-        return None, *(g.to(t.dtype) for g, t in zip(found, ctx.saved_tensors))
-
-
-class ExactNorm(nn.Module):
-    def __init__(self, norm: snn.BatchNorm) -> None:
-        super().__init__()
-        self.norm = norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        return Exactly.apply(self.norm, x, self.norm.gain, self.norm.bias)
-
-
 def last(x: Tensor) -> Tensor:
     """The same values with the channels last in memory."""
     return x.permute(0, 1, *range(3, x.dim()), 2).contiguous().permute(0, 1, -1, *range(2, x.dim() - 1))
@@ -141,20 +110,18 @@ def test_equal_to_the_layers_one_by_one(data: st.DataObject) -> None:
     model = model.to(state_dtype(torch.empty(0, dtype=dtype))).train(train)
     x = torch.randn(steps, batch, channels, *size, generator=torch.Generator().manual_seed(draw(st.integers(0, 99))))
     x = x.to(dtype) * 2
-    channels_last = draw(st.booleans()) and steps * batch > 1  # of one image torch's norm mixes up the gradients
+    channels_last = draw(st.booleans())
     x = last(x) if channels_last else x
     states = None
     if not train and draw(st.booleans()):
         _, states = snn.run(one_by_one(model), x)
         states = {k: s._replace(v=(s.v * 1.1).detach().requires_grad_()) for k, s in states.items()}
     other = one_by_one(model)
-    if channels_last and train and dtype == torch.float32:
-        other[0] = ExactNorm(other[0])  # type: ignore[arg-type]
     (values, gradients), (expected, other_gradients) = everything(model, x, states), everything(other, x, states)
     assert_equal(values, expected)
-    # where a gradient comes in another order of memory than x, torch's norm adds up in another order
+    # of single pixels torch's norm adds up in an order that depends on strides which mean nothing
     rounding = {torch.float32: 1e-6, torch.float64: 1e-12, torch.bfloat16: 1e-2}[dtype]
-    assert_equal(gradients, other_gradients, rounding if channels_last else 0.0)
+    assert_equal(gradients, other_gradients, rounding if channels_last and size == (1, 1) else 0.0)
 
 
 @pytest.mark.parametrize("before", [False, True])

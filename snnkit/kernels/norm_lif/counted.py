@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnkit.kernels.layout import array
+from snnkit.kernels.layout import Layout, array
 from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import run_blocks
 
@@ -55,6 +55,14 @@ class Counted(NamedTuple):
         return scale.to(self.mean.dtype), shift.to(self.mean.dtype)
 
     def backward(
+        self, grad: Tensor, x: Tensor, layout: Layout, gain: Tensor | None, want: Sequence[bool]
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """As `statistics.Norm.backward`."""
+        free, images = (layout.restore(v).flatten(0, 1) for v in (grad, x))
+        found, *others = self.of_images(free, images, gain, want)
+        return None if found is None else layout.flatten(found.unflatten(0, layout.shape[:2])), others[0], others[1]
+
+    def of_images(
         self, grad: Tensor, x: Tensor, gain: Tensor | None, want: Sequence[bool]
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Gradients of x, gain and bias from that of y [N, C, …], those that are wanted. `grad`, whose memory is laid

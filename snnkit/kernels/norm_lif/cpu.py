@@ -12,7 +12,7 @@ import numpy as np
 from snnkit.kernels.cache import kernel
 from snnkit.kernels.lif.body import run, run_back
 from snnkit.kernels.norm_lif.around import surroundings
-from snnkit.kernels.norm_lif.rows import affine, fused_multiply_add
+from snnkit.kernels.norm_lif.rows import fused_multiply_add
 
 
 @kernel
@@ -165,14 +165,3 @@ def terms(mean, rate, gain, bias, contract, scale, shift):
             shift[c] = fused_multiply_add(-mean[c], scale[c], bias[c])
         else:
             shift[c] = bias[c] - mean[c] * scale[c]
-
-
-@kernel
-def apply(x, scale, shift, contract, y):
-    """y = scale·x + shift for x, y [N, C, S]."""
-    samples, channels, size = x.shape
-    a, b = np.empty(size, scale.dtype), np.empty(size, scale.dtype)
-    for c in range(channels):
-        a[:], b[:] = scale[c], shift[c]
-        for k in range(samples):
-            affine(x[k, c], a, b, contract, y[k, c], size)

@@ -71,7 +71,7 @@ class Plan(NamedTuple):
         return self.small if self.pooled else self.layout
 
 
-def _image(layout: Layout, pool: Pool) -> tuple[int, int, int, int]:
+def image(layout: Layout, pool: Pool) -> tuple[int, int, int, int]:
     """(columns, inner, height, width): elements of memory beside each other as `rows.pool` takes them."""
     if layout.order[-1] == len(layout.order) - 1:  # [T, B, C, H, W]
         return layout.shape[-1], 1, pool.height, pool.width
@@ -138,8 +138,8 @@ def _backward(
     grad_y, grad_v0, grad_decay, grad_threshold = kernels_for(x).backward(
         plan, given, grad_v, (want[3], want[5], want[6]), flat, scale, shift, *neuron
     )
-    normal = plan.norm.backward(plan.layout.restore(grad_y).flatten(0, 1), x.flatten(0, 1), gain, want[:3])
-    grad_x = None if normal[0] is None else normal[0].unflatten(0, x.shape[:2])
+    normal = plan.norm.backward(grad_y, flat, plan.layout, gain, want[:3])
+    grad_x = None if normal[0] is None else plan.layout.restore(normal[0])
     return [
         grad_x,
         normal[1],
@@ -174,7 +174,7 @@ def sequence(
         want_state: whether the final state is wanted.
     """
     layout = prepare(x.detach(), low=True)[1]
-    small = layout if pool is None else Layout(layout.order, tuple(pool.shape(x)[d] for d in layout.order))
+    small = layout if pool is None else layout.resized(pool.shape(x))
     before = pool is not None and pool.before
     neurons = small if before else layout
     decay, decay_repeat = neurons.parameter(params.decay)
@@ -185,7 +185,7 @@ def sequence(
         small,
         neurons,
         layout.parameter(norm.mean.view(-1, *[1] * (x.dim() - 3)))[1],
-        (1, 1, 1, 1) if pool is None else _image(layout, pool),
+        (1, 1, 1, 1) if pool is None else image(layout, pool),
         before,
         decay_repeat,
         threshold_repeat,

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from snnkit.kernels.layout import array
+from snnkit.kernels.layout import Layout, array
+from snnkit.kernels.norm_lif.gradient import of_batch, takes
 from snnkit.kernels.threads import run_blocks
 
 
@@ -36,22 +37,31 @@ class Norm(NamedTuple):
         return terms(self, gain, bias, once)
 
     def backward(
-        self, grad: Tensor, x: Tensor, gain: Tensor | None, want: Sequence[bool]
+        self,
+        grad: Tensor,
+        x: Tensor,
+        layout: Layout,
+        gain: Tensor | None,
+        want: Sequence[bool],
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Gradients of x, gain and bias from that of y [N, C, …], those that are wanted; by torch's own operator, or
-        with the channels last by ours. `grad` is free for the one of x."""
+        """Gradients of x [T, M], gain and bias from that of y [T, M], those that are wanted.
+
+        Args:
+            grad: free for the gradient of x.
+            layout: of x and grad.
+        """
         if not any(want):
             return None, None, None
-        if want[0] and self.running is None and x.device.type == "cpu":
-            from snnkit.kernels.norm_lif import gradient
-
-            if gradient.takes(grad, x):
-                found = gradient.of_batch(grad, x, self.mean, self.rate, gain)
-                return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
+        if self.running is None and takes(x, layout):
+            found = of_batch(grad, x, layout, self.mean, self.rate, gain, grad if want[0] else None)
+            return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
         mean, var = self.running or (None, None)
+        grad, x = (layout.restore(v).flatten(0, 1) for v in (grad, x))
         found = torch.ops.aten.native_batch_norm_backward(
             grad, x, gain, mean, var, self.mean, self.rate, self.running is None, self.eps, list(want)
         )
+        if want[0]:
+            found = (layout.flatten(found[0].unflatten(0, layout.shape[:2])), *found[1:])
         return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
 
 
@@ -118,7 +128,7 @@ def rounds_once(low: bool = False) -> bool | None:
     That depends on the processor and on how torch was built. It is looked at once, on some numbers. `low`: of an input
     in bfloat16, where the result is rounded to that afterwards, so that it takes many numbers to see it.
     """
-    from snnkit.kernels.norm_lif import cpu
+    from snnkit.kernels.norm_lif import layers_cpu
 
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(4, 8, 1 << 15 | 5 if low else 37, generator=generator)
@@ -128,9 +138,10 @@ def rounds_once(low: bool = False) -> bool | None:
     expected = F.batch_norm(x, mean, var, gain, bias, False, 0.0, 1e-5)
     norm = from_running(mean, var, 1e-5)
     found = torch.empty_like(x)
+    source, out = (array(v.view(len(x), -1)) for v in (x, found))
     for once in (True, False):
         scale, shift = terms(norm, gain, bias, once)
-        cpu.apply(array(x), array(scale), array(shift), once, array(found))
+        layers_cpu.normalise(0, 1, len(x), source, array(scale), array(shift), x[0, 0].numel(), once, out)
         if np.array_equal(array(found), array(expected)):
             return once
     return None

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from snnkit.errors import ParameterError, StateError
 from snnkit.kernels.norm_lif.counted import Counted, from_counted
+from snnkit.kernels.norm_lif.layers import batch_norm, can_normalise
 from snnkit.kernels.norm_lif.statistics import Norm, from_batch, from_running
 from snnkit.nn.context import is_again, is_streaming, valid_steps
 from snnkit.nn.processes import add_up, world_size
@@ -80,6 +81,10 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
             )
         mask = valid_steps(x)
         if mask is None and self._is_whole:
+            if can_normalise(x, self.weight, self.bias, self.running_mean, self.running_var):
+                norm = self.values(x.detach().flatten(0, 1))
+                assert isinstance(norm, Norm)
+                return batch_norm(x, norm, self.gain, self.bias)
             return folded(lambda x: self._whole(x, True), x)
         if self.together:
             return uncompiled(_by_values)(x, self, mask)  # type: ignore[no-any-return]

@@ -61,7 +61,7 @@ class _Alone(torch.autograd.Function):
             return *_plainly(grad, (x, gain, bias), want, ctx.norm.mask, ctx.eps), None, None
         flat = dense(x)
         free = torch.empty_like(flat).copy_(grad.flatten(0, 1))
-        found, *others = ctx.norm.backward(free, flat, gain, want)
+        found, *others = ctx.norm.of_images(free, flat, gain, want)
         return None if found is None else found.unflatten(0, x.shape[:2]), *others, None, None
 
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from snnkit.errors import ParameterError
+from snnkit.kernels.norm_lif.layers import average, can_run
+from snnkit.kernels.norm_lif.op import Pool
 from snnkit.nn.shapes import expect, shape_error
 from snnkit.nn.synapses.fold import folded
 
@@ -39,7 +41,23 @@ class AvgPool2d(torch.nn.AvgPool2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
+        expect(self, input, "T B C H W")
+        pool = self.windows(input)
+        if pool is not None and can_run(input):
+            return average(input, pool)
         return _run(self, super().forward, input)
+
+    def windows(self, x: Tensor, before: bool = False) -> Pool | None:
+        """The pool as our kernels know it, where its windows lie side by side and cover x [T, B, C, H, W] exactly.
+
+        Args:
+            before: of x that a neuron gets afterwards; what else it is of comes out of one.
+        """
+        if self.ceil_mode or self.divisor_override is not None:
+            return None
+        (height, width), stride, padding = (_pair(v) for v in (self.kernel_size, self.stride, self.padding))
+        pool = Pool(height, width, before)
+        return pool if stride == (height, width) and padding == (0, 0) and pool.fits(x) else None
 
 
 class AdaptiveAvgPool2d(torch.nn.AdaptiveAvgPool2d):

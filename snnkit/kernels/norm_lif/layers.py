@@ -1,0 +1,132 @@
+"""Batch norm and average pooling on the CPU as layers of their own, with the arithmetic they have around a neuron.
+
+Outputs are those of torch's operators bit for bit, and so are the gradients of pooling; those of the norm add up in the
+order of `gradient`. torch's operators write into new memory each time, which takes the system longer to hand out and to
+zero than they compute. Second derivatives are torch's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnkit.kernels.layout import array, prepare, runs_fused
+from snnkit.kernels.memory import output, output_like
+from snnkit.kernels.norm_lif.gradient import ROWS, in_rows, of_batch
+from snnkit.kernels.norm_lif.gradient import takes as takes_gradient
+from snnkit.kernels.norm_lif.op import Pool, image, takes
+from snnkit.kernels.norm_lif.statistics import Norm, rounds_once, terms
+from snnkit.kernels.operator import is_wrapped
+from snnkit.kernels.state import state_dtype
+from snnkit.kernels.threads import run_blocks
+
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+
+PIXELS = 1 << 12
+"""Elements of a block of pooling: their numbers stay in the first-level cache."""
+
+
+def can_run(x: Tensor) -> bool:
+    """Whether the kernels here take x [T, B, C, …]."""
+    if x.device.type != "cpu" or x.dtype not in _DTYPES or x.layout != torch.strided or not x.numel():
+        return False
+    if type(x) is not Tensor or torch.compiler.is_compiling() or torch.jit.is_tracing() or is_wrapped(x):
+        return False
+    return runs_fused(x) and takes(x)
+
+
+def can_normalise(x: Tensor, *params: Tensor | None) -> bool:
+    """`can_run`, and `batch_norm` gives what torch's does, with parameters and running statistics [C]."""
+    if not can_run(x) or any(v is not None and v.dtype != state_dtype(x) for v in params):
+        return False
+    flat, layout = prepare(x.detach(), low=True)
+    return takes_gradient(flat, layout) and rounds_once(x.dtype == torch.bfloat16) is not None
+
+
+class _BatchNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain: Tensor | None, bias: Tensor | None, norm: Norm, once: bool) -> Tensor:
+        flat, layout = prepare(x, low=True)
+        y = output_like(flat)
+        scale, shift = terms(norm, gain, bias, once)
+        from snnkit.kernels.norm_lif import layers_cpu as cpu
+
+        repeat = layout.channel_repeat
+        rows, width = in_rows(x.numel(), len(scale), repeat)
+        source, out = (array(v).reshape(rows, width) for v in (flat, y))
+        run_blocks(cpu.normalise, width, rows, source, array(scale), array(shift), repeat, once, out, block=ROWS)
+        ctx.norm, ctx.layout = norm, layout
+        ctx.save_for_backward(x, gain)
+        return layout.restore(y)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (grad,), (x, gain), norm = grads, ctx.saved_tensors, ctx.norm
+        want = list(ctx.needs_input_grad[:3])
+        if torch.is_grad_enabled() or is_wrapped(grad):
+            images = x.flatten(0, 1)
+            found = torch.ops.aten.native_batch_norm_backward(
+                grad.reshape(images.shape), images, gain, None, None, norm.mean, norm.rate, True, norm.eps, want
+            )
+            found = (found[0].reshape(x.shape) if want[0] else None, *found[1:])
+            return *(g if w else None for g, w in zip(found, want)), None, None
+        flat = ctx.layout.flatten(x)
+        g = ctx.layout.flatten(grad.to(x.dtype)).contiguous()
+        out = output_like(flat) if want[0] else None
+        found = of_batch(g, flat, ctx.layout, norm.mean, norm.rate, gain, out)
+        found = (None if out is None else ctx.layout.restore(out), *found[1:])
+        return *(g if w else None for g, w in zip(found, want)), None, None
+
+
+def batch_norm(x: Tensor, norm: Norm, gain: Tensor | None, bias: Tensor | None) -> Tensor:
+    """(x − mean)·rate·gain + bias per channel of x [T, B, C, …] for which `can_normalise`; mean and rate are x's own.
+
+    Args:
+        gain, bias: [C]; None for 1 and 0.
+    """
+    once = rounds_once(x.dtype == torch.bfloat16)
+    assert once is not None
+    return _BatchNorm.apply(x, gain, bias, norm, once)  # type: ignore[no-any-return]
+
+
+class _AvgPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, pool: Pool) -> Tensor:
+        flat, layout = prepare(x, low=True)
+        small = layout.resized(pool.shape(x))
+        ctx.layout, ctx.small, ctx.pool, ctx.window = layout, small, pool, image(layout, pool)
+        y = output(flat, x.shape[0], small.width)
+        from snnkit.kernels.norm_lif import layers_cpu as cpu
+
+        _run(cpu.average, ctx.window, flat.numel(), flat, y)
+        return small.restore(y)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (grad,), pool = grads, ctx.pool
+        if torch.is_grad_enabled() or is_wrapped(grad):
+            part = grad / (pool.height * pool.width)
+            return part.repeat_interleave(pool.height, -2).repeat_interleave(pool.width, -1), None
+        from snnkit.kernels.norm_lif import layers_cpu as cpu
+
+        g = ctx.small.flatten(grad).contiguous()
+        out = output(g, g.shape[0], ctx.layout.width)
+        _run(cpu.share, ctx.window, out.numel(), g, out)
+        return ctx.layout.restore(out), None
+
+
+def _run(kernel: Any, window: tuple[int, int, int, int], size: int, source: Tensor, out: Tensor) -> None:
+    """kernel(source, out), `size` being the elements of the larger one."""
+    columns, inner, height, width = window
+    group = columns * inner * height
+    pixels = torch.empty(0, dtype=state_dtype(source)).numpy().dtype.type(height * width)
+    rows = (array(v).reshape(1, -1) for v in (source, out))
+    first = next(rows)
+    run_blocks(kernel, group, size // group, first, window, pixels, next(rows), block=max(1, PIXELS // group))
+
+
+def average(x: Tensor, pool: Pool) -> Tensor:
+    """Means over the windows of x [T, B, C, H, W] for which `can_run`, and which `pool` fits."""
+    return _AvgPool.apply(x, pool)  # type: ignore[no-any-return]
