@@ -154,6 +154,14 @@ def test_other_derivatives_of_a_norm_with_lengths() -> None:
     assert torch.autograd.gradgradcheck(run, inputs)
 
 
+def test_half_precision_on_a_cpu_takes_plain_operations() -> None:
+    x, lengths = torch.randn(4, 2, 3, 2, 2).half(), torch.tensor([4, 1])
+    found, _ = snn.run(snn.BatchNorm(3), x, lengths=lengths)
+    expected, _ = snn.run(snn.BatchNorm(3), x.float(), lengths=lengths)
+    assert found.dtype == torch.float16
+    torch.testing.assert_close(found.float(), expected, rtol=2e-3, atol=2e-3)
+
+
 def test_checkpointed() -> None:
     model, x, lengths = case()
     found = everything(nn.Sequential(Kept(model)), x, lengths)

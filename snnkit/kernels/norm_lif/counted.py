@@ -13,6 +13,8 @@ from snnkit.kernels.layout import Layout, array
 from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import run_blocks
 
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+
 AddUp = Callable[[Tensor], Tensor]
 """Makes a tensor the sum of those of all processes."""
 
@@ -27,7 +29,7 @@ class Counted(NamedTuple):
     """A batch norm's values for one pass, as `statistics.Norm`; y = (x − mean)·rate·gain + bias at all steps.
 
     With n values that count, ĝ = g·gain·rate and x̂ = (x − mean)·rate: dx = ĝ − (Σ ĝ + x̂·Σ ĝ·x̂)/n where x counts, and
-    ĝ elsewhere. Sums go over what counts, in float64. Those of gain and bias are this process's own.
+    ĝ elsewhere. Sums go over what counts, blocks of it in float64. Those of gain and bias are this process's own.
     """
 
     mean: Tensor
@@ -134,7 +136,7 @@ def _rows(x: Tensor) -> np.ndarray:  # type: ignore[type-arg]
 
 def _compiled(x: Tensor) -> bool:
     """Whether there are kernels for x; where not, torch's operations do it."""
-    return x.device.type == "cpu" and x.numel() > 0
+    return x.device.type == "cpu" and x.dtype in _DTYPES and x.numel() > 0 and type(x) is Tensor
 
 
 def _block(x: Tensor) -> int:
