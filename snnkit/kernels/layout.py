@@ -164,7 +164,8 @@ def prepare(x: Tensor, low: bool = False) -> tuple[Tensor, Layout]:
 
 def array(x: Tensor) -> np.ndarray[Any, Any]:
     """A contiguous CPU tensor as a numpy array of the same memory; bfloat16, which numpy has not, as its bits."""
-    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).detach().numpy()
+    x = x.detach() if x.requires_grad else x
+    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
 
 
 def empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:

@@ -64,7 +64,7 @@ def arithmetic() -> Arithmetic | None:
     found = torch.empty_like(x)
     for way in itertools.starmap(Arithmetic, itertools.product((8, 16), *[(False, True)] * 3)):
         sums = _first(way, grad, x, mean, rate, gain, found)
-        if all(map(torch.equal, (found, *sums), expected)):
+        if all(np.array_equal(array(a), array(b)) for a, b in zip((found, *sums), expected)):
             return way
     return None
 
