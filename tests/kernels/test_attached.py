@@ -72,7 +72,9 @@ def check(anchored: Callable[..., Any], fused: Callable[..., Any], inputs: list[
     for a, b in zip(anchored(*inputs), fused(*inputs), strict=True):
         assert torch.equal(a, b)
     assert 0.02 < fused(*inputs)[0].detach().mean() < 0.95
-    assert torch.autograd.gradcheck(lambda *t: Forward.apply(anchored, fused, *t), inputs, eps=1e-7, atol=1e-6)
+    assert torch.autograd.gradcheck(
+        lambda *t: Forward.apply(anchored, fused, *t), inputs, eps=1e-7, atol=1e-6, check_undefined_grad=False
+    )
 
 
 CASES = [
@@ -216,4 +218,6 @@ def test_norm_neuron_and_pool(case: dict[str, Any]) -> None:
     for a, b in zip(anchored(*inputs), fused(*inputs), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)  # torch's operations round elsewhere
     assert 0.02 < fused(*inputs)[0].detach().mean() < 0.95
-    assert torch.autograd.gradcheck(lambda *t: Forward.apply(anchored, fused, *t), inputs, eps=1e-7, atol=1e-6)
+    assert torch.autograd.gradcheck(
+        lambda *t: Forward.apply(anchored, fused, *t), inputs, eps=1e-7, atol=1e-6, check_undefined_grad=False
+    )
