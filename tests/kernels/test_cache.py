@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -245,22 +246,35 @@ print(json.dumps([before, compiled(), snn.kernels_of(model)]))
 """
 
 
-@pytest.mark.parametrize(
-    ("model", "needs"),
-    [
-        ("norm", ["BatchNorm and LIF", "LIF", "LI"]),
-        ("recurrent", ["Recurrent"]),
-        ("any option", ["Recurrent, any option"]),
-    ],
-)
-def test_after_warming_up_a_model_needs_no_more(model: str, needs: list[str]) -> None:
+NEEDS = {
+    "norm": ["BatchNorm and LIF", "LIF", "LI"],
+    "recurrent": ["Recurrent"],
+    "any option": ["Recurrent, any option"],
+}
+
+
+@pytest.fixture(scope="module")
+def warmed() -> dict[str, Any]:
+    """What WARM says of each model. A process each, two at a time."""
+
+    def run(model: str) -> Any:
+        done = subprocess.run([sys.executable, "-c", WARM, model], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(NEEDS, pool.map(run, NEEDS)))
+
+
+@pytest.mark.timeout(180)  # the kernels of three networks are compiled where they are not cached yet
+@pytest.mark.parametrize("model", NEEDS)
+def test_after_warming_up_a_model_needs_no_more(model: str, warmed: dict[str, Any]) -> None:
     """What `kernels_of` names is all that training and evaluation then load or compile, and no other neuron's."""
-    done = subprocess.run([sys.executable, "-c", WARM, model], capture_output=True, text=True, check=True)
-    before, after, found = json.loads(done.stdout.splitlines()[-1])
-    assert found == needs
+    before, after, found = warmed[model]
+    assert found == NEEDS[model]
     assert before == after
     loaded = [room for room, file, *_ in (name.split(".")[2:] for name in before) if file in ("cpu", "back", "gather")]
-    assert len(loaded) >= 2 * len(needs)
+    assert len(loaded) >= 2 * len(found)
     assert set(loaded) <= {"lif", "li", "norm_lif", "recurrent"}
 
 
