@@ -135,6 +135,25 @@ def test_the_key_changes_with_a_helper_and_nothing_else(tmp_path: Path, monkeypa
         cache.folder.cache_clear()
 
 
+def test_processes_that_compile_at_a_time_never_share_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither sees what the other has kept; then each finds its own or nothing, never the other's."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    cache.folder.cache_clear()
+    try:
+        first, second = (cache.kernel(pieces_of)._cache for _ in range(2))
+    finally:
+        cache.folder.cache_clear()
+    for keeper, key in ((first, ("float32", "x86", "a")), (second, ("float64", "x86", "a"))):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(keeper._cache_file), "_load_index", lambda self: {})
+            keeper._cache_file.save(key, key)
+    assert first._cache_file.load(("float64", "x86", "a")) == ("float64", "x86", "a")
+    assert first._cache_file.load(("float32", "x86", "a")) is None
+    first._cache_file.save(("float32", "x86", "a"), "again")
+    assert second._cache_file.load(("float32", "x86", "a")) == "again"
+    assert second._cache_file.load(("float64", "x86", "a")) == ("float64", "x86", "a")
+
+
 OTHER = """
 import sys, torch
 from snnkit import nn as snn
