@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -24,6 +26,7 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.enable()
+        gc.set_threshold(20_000, 20, 20)  # garbage goes at the end of a module too
         gc.freeze()
 
 
@@ -33,6 +36,30 @@ def _settled() -> Iterator[None]:
     yield
     gc.collect()
     gc.freeze()
+
+
+MANY = 2000
+"""So many tests take most of the kernels."""
+
+WARM = """
+import torch
+from snnkit.kernels import compiled, warm_up
+for dtype in (torch.float32, torch.float64, torch.bfloat16):
+    warm_up(dtype=dtype, neurons=[*compiled.FOLDERS, *compiled.OTHERS])
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiler(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Kernels are compiled on another core while the first of many tests run, which need few of them."""
+    if len(request.session.items) < MANY or (os.cpu_count() or 1) < 2:
+        yield
+        return
+    with subprocess.Popen(
+        [sys.executable, "-c", WARM], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        yield
+        process.kill()
 
 
 @pytest.fixture(scope="session")
