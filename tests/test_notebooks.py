@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +53,11 @@ def pictures(book: Any) -> int:
 
 @pytest.fixture(autouse=True)
 def _package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", _path())
 
 
-@pytest.mark.timeout(240)  # compiles kernels where they are not cached yet
-def test_first_network_in_short(tmp_path: Path) -> None:
-    """Every cell, on few recordings."""
-    book, _ = execute(FOLDER / "01_first_network.ipynb", tmp_path, SMALL)
-    assert pictures(book) == 6
-    assert (tmp_path / "first_network.snnx" / "report.html").exists()
+def _path() -> str:
+    return os.pathsep.join([str(FOLDER.parent), os.environ.get("PYTHONPATH", "")])
 
 
 SMALL_LOOK = {
@@ -68,11 +66,51 @@ SMALL_LOOK = {
     "assert less.total()": "print(less.total()",  # so few steps calm nobody
     "< counted.total().synaptic_operations": "< counted.total().synaptic_operations)",
 }
+SHORT = {
+    "test_first_network_in_short": ("01_first_network", SMALL),
+    "test_train_and_look_in_short": ("02_train_and_look", SMALL_LOOK),
+    "test_stdp_in_short": ("03_stdp", SMALL),
+    "test_add_a_chip": ("05_add_a_chip", {"networks=20": "networks=6"}),
+}
+"""Test → its notebook, and what a short run changes in it."""
+
+
+@pytest.fixture(scope="module")
+def _running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[Future[tuple[Any, float]], Path]]]:
+    """The short runs of the chosen tests, two at a time: much of each is loading, on one core."""
+    chosen = {item.name for item in request.session.items}
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setenv("PYTHONPATH", _path())
+        running = {}
+        for test, (name, changes) in SHORT.items():
+            if test in chosen:
+                folder = tmp_path_factory.mktemp(name)
+                running[test] = pool.submit(execute, FOLDER / f"{name}.ipynb", folder, changes), folder
+        yield running
+
+
+@pytest.fixture
+def short(
+    request: pytest.FixtureRequest, _running: dict[str, tuple[Future[tuple[Any, float]], Path]]
+) -> tuple[Any, Path]:
+    """The notebook of this test after its short run, and the folder it ran in."""
+    run, folder = _running[request.node.name]
+    return run.result()[0], folder
+
+
+@pytest.mark.timeout(240)  # compiles kernels where they are not cached yet
+def test_first_network_in_short(short: tuple[Any, Path]) -> None:
+    """Every cell, on few recordings."""
+    book, folder = short
+    assert pictures(book) == 6
+    assert (folder / "first_network.snnx" / "report.html").exists()
 
 
 @pytest.mark.timeout(240)
-def test_train_and_look_in_short(tmp_path: Path) -> None:
-    book, _ = execute(FOLDER / "02_train_and_look.ipynb", tmp_path, SMALL_LOOK)
+def test_train_and_look_in_short(short: tuple[Any, Path]) -> None:
+    book, _ = short
     assert pictures(book) == 4
     assert any("text/html" in o.get("data", {}) for cell in book.cells for o in cell.get("outputs", ()))
 
@@ -93,8 +131,8 @@ def printed(book: Any) -> str:
 
 
 @pytest.mark.timeout(240)
-def test_stdp_in_short(tmp_path: Path) -> None:
-    book, _ = execute(FOLDER / "03_stdp.ipynb", tmp_path, SMALL)
+def test_stdp_in_short(short: tuple[Any, Path]) -> None:
+    book, _ = short
     assert pictures(book) == 4
     assert float(printed(book).split("pixels: ")[1].split("%")[0]) > 60  # weights begin to go where the events are
 
@@ -113,12 +151,12 @@ def test_stdp_as_it_stands(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_add_a_chip(tmp_path: Path) -> None:
+def test_add_a_chip(short: tuple[Any, Path]) -> None:
     """Every cell, on fewer random networks: the copied chip conforms, the broken one does not."""
-    book, _ = execute(FOLDER / "05_add_a_chip.ipynb", tmp_path, {"networks=20": "networks=6"})
+    book, folder = short
     text = printed(book)
     assert "tinychip: conforms; 6 of 6 networks mapped" in text
     assert "brokenchip: DOES NOT CONFORM" in text
     assert "its own vectors come out equal" in text
     assert pictures(book) == 1
-    assert (tmp_path / "small.snnx" / "manifest.json").exists()
+    assert (folder / "small.snnx" / "manifest.json").exists()

@@ -100,14 +100,32 @@ def _keeper() -> type[Any]:
 
     Before it looks, numba's own imports all that it can compile, SciPy's linear algebra among it: a third of a second.
     """
-    from numba.core.caching import FunctionCache
+    from numba.core.caching import FunctionCache, IndexDataCacheFile
     from numba.core.runtime import rtsys
 
     inside = "_load_overload", "_guard_against_spurious_io_errors"
-    if not (all(hasattr(FunctionCache, name) for name in inside) and hasattr(rtsys, "initialize")):
+    files = "_load_index", "_save_index", "_data_name", "_save_data"
+    if not (
+        all(hasattr(FunctionCache, name) for name in inside)
+        and all(hasattr(IndexDataCacheFile, name) for name in files)
+        and hasattr(rtsys, "initialize")
+    ):
         return FunctionCache
 
+    class Files(IndexDataCacheFile):
+        def save(self, key: Any, data: Any) -> None:
+            """numba counts files, so two processes that compile for other types at a time might write to the same one,
+            and a third would run code for other types than it asked for. Here each key has a file of its own."""
+            name = self._data_name(int(hashlib.sha256(repr(key).encode()).hexdigest()[:15], 16))
+            self._save_data(name, data)
+            self._save_index({**self._load_index(), key: name})
+
     class Keeper(FunctionCache):
+        def __init__(self, function: Callable[..., Any]) -> None:
+            super().__init__(function)
+            if type(self._cache_file) is IndexDataCacheFile:
+                self._cache_file.__class__ = Files
+
         def load_overload(self, sig: Any, target_context: Any) -> Any:
             rtsys.initialize(target_context)  # the one part that running needs: memory
             with self._guard_against_spurious_io_errors():

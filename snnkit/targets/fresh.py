@@ -96,6 +96,10 @@ def run_fresh(jobs: Sequence[Job], folder: Path) -> None:
         )  # fmt: skip
     order = folder / "jobs.json"
     write_json(order, listed)
+    _in_a_process(order, folder)
+
+
+def _in_a_process(order: Path, folder: Path) -> None:
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(p for p in (package, *session.folders(), os.environ.get("PYTHONPATH", "")) if p)
     done = subprocess.run(

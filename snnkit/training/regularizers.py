@@ -23,8 +23,8 @@ from torch import Tensor
 
 from snnkit import nn as snn
 from snnkit.errors import ParameterError, did_you_mean
-from snnkit.nn.operations import SynapseInput, fan_out, watch_synapses
 from snnkit.nn.processes import summed, world_size
+from snnkit.nn.watch import SynapseInput, fan_out, watch_synapses
 from snnkit.training.losses import valid_mask
 
 
@@ -118,7 +118,7 @@ class FiringRateBand(Regularizer):
 class SynapticOperationBudget(Regularizer):
     """weight · max(S/budget − 1, 0)², where S is the mean number of synaptic operations of a sample.
 
-    An input value counts as often as it has synapses (`snnkit.nn.operations.fan_out`); steps beyond the lengths do not.
+    An input value counts as often as it has synapses (`snnkit.nn.watch.fan_out`); steps beyond the lengths do not.
     The input of the first layer has no gradient and is counted all the same.
 
     Args:

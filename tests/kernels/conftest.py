@@ -6,25 +6,38 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 
-@pytest.fixture(scope="session")
-def interpreted() -> dict[str, Any]:
-    """What the program `interpreted` says, which runs once."""
+@pytest.fixture(scope="package", autouse=True)
+def _interpreter(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str] | None]:
+    """The program `interpreted`, where a test wants what it says: it runs beside the tests before that one."""
+    if not any("interpreted" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        yield None
+        return
     env = dict(os.environ, OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(sys.path))
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "kernels.interpreted"],
         cwd=Path(__file__).parents[1],
         env=env,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    ) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture(scope="package")
+def interpreted(_interpreter: subprocess.Popen[str]) -> dict[str, Any]:
+    """What the program `interpreted` says, which runs once."""
+    out, errors = _interpreter.communicate()
+    assert _interpreter.returncode == 0, errors
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
     return found
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -134,15 +135,32 @@ def test_the_key_changes_with_a_helper_and_nothing_else(tmp_path: Path, monkeypa
         cache.folder.cache_clear()
 
 
+def test_processes_that_compile_at_a_time_never_share_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither sees what the other has kept; then each finds its own or nothing, never the other's."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    cache.folder.cache_clear()
+    try:
+        first, second = (cache.kernel(pieces_of)._cache for _ in range(2))
+    finally:
+        cache.folder.cache_clear()
+    for keeper, key in ((first, ("float32", "x86", "a")), (second, ("float64", "x86", "a"))):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(keeper._cache_file), "_load_index", lambda self: {})
+            keeper._cache_file.save(key, key)
+    assert first._cache_file.load(("float64", "x86", "a")) == ("float64", "x86", "a")
+    assert first._cache_file.load(("float32", "x86", "a")) is None
+    first._cache_file.save(("float32", "x86", "a"), "again")
+    assert second._cache_file.load(("float32", "x86", "a")) == "again"
+    assert second._cache_file.load(("float64", "x86", "a")) == ("float64", "x86", "a")
+
+
 OTHER = """
 import sys, torch
 from snnkit import nn as snn
 from snnkit.kernels import cache
 assert cache._knows_numba()
-if sys.argv[1] == "other":
-    cache._knows_numba = lambda: False
-torch.manual_seed(0)
-x = torch.randn(5, 2, 37, requires_grad=True)
+cache._knows_numba = lambda: False
+x = torch.load(sys.argv[1]).requires_grad_()
 out = snn.LI(tau=2.0, shape=(37,), learn_decay=True)(x)
 out.square().sum().backward()
 torch.save((out.detach(), x.grad), sys.argv[2])
@@ -151,13 +169,17 @@ torch.save((out.detach(), x.grad), sys.argv[2])
 
 def test_another_numba_inside_gives_the_same_kernels(tmp_path: Path) -> None:
     """They take longer to compile, and that is all."""
-    results = []
-    for kind in ("this", "other"):
-        env = os.environ | {"SNNKIT_CACHE": str(tmp_path / kind), "OMP_NUM_THREADS": "1"}
-        env.pop("NUMBA_CACHE_DIR", None)
-        subprocess.run([sys.executable, "-c", OTHER, kind, str(tmp_path / f"{kind}.pt")], env=env, check=True)
-        results.append(torch.load(tmp_path / f"{kind}.pt"))
-    for this, other in zip(*results):
+    x = torch.randn(5, 2, 37, generator=torch.Generator().manual_seed(0))
+    given, found = tmp_path / "x.pt", tmp_path / "other.pt"
+    torch.save(x, given)
+    env = os.environ | {"SNNKIT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    env.pop("NUMBA_CACHE_DIR", None)
+    subprocess.run([sys.executable, "-c", OTHER, str(given), str(found)], env=env, check=True)
+    assert cache._knows_numba()
+    x.requires_grad_()
+    out = snn.LI(tau=2.0, shape=(37,), learn_decay=True)(x)
+    out.square().sum().backward()
+    for this, other in zip((out.detach(), x.grad), torch.load(found)):
         assert torch.equal(this, other)
 
 
@@ -244,24 +266,37 @@ print(json.dumps([before, compiled(), snn.kernels_of(model)]))
 """
 
 
-@pytest.mark.parametrize(
-    ("model", "needs"),
-    [
-        ("norm", ["BatchNorm and LIF", "LIF", "LI"]),
-        ("alone", ["BatchNorm", "LIF", "AvgPool2d"]),
-        ("recurrent", ["Recurrent"]),
-        ("any option", ["Recurrent, any option"]),
-    ],
-)
-def test_after_warming_up_a_model_needs_no_more(model: str, needs: list[str]) -> None:
+NEEDS = {
+    "norm": ["BatchNorm and LIF", "LIF", "LI"],
+    "alone": ["BatchNorm", "LIF", "AvgPool2d"],
+    "recurrent": ["Recurrent"],
+    "any option": ["Recurrent, any option"],
+}
+
+
+@pytest.fixture(scope="module")
+def warmed() -> dict[str, Any]:
+    """What WARM says of each model. A process each, two at a time."""
+
+    def run(model: str) -> Any:
+        done = subprocess.run([sys.executable, "-c", WARM, model], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(NEEDS, pool.map(run, NEEDS)))
+
+
+@pytest.mark.timeout(180)  # the kernels of three networks are compiled where they are not cached yet
+@pytest.mark.parametrize("model", NEEDS)
+def test_after_warming_up_a_model_needs_no_more(model: str, warmed: dict[str, Any]) -> None:
     """What `kernels_of` names is all that training and evaluation then load or compile, and no other neuron's."""
-    done = subprocess.run([sys.executable, "-c", WARM, model], capture_output=True, text=True, check=True)
-    before, after, found = json.loads(done.stdout.splitlines()[-1])
-    assert found == needs
+    before, after, found = warmed[model]
+    assert found == NEEDS[model]
     assert before == after
     kernels = ("cpu", "back", "gather", "layers_cpu", "gradient_torch")
     loaded = [room for room, file, *_ in (name.split(".")[2:] for name in before) if file in kernels]
-    assert len(loaded) >= 2 * len(needs)
+    assert len(loaded) >= 2 * len(found)
     assert set(loaded) <= {"lif", "li", "norm_lif", "recurrent"}
 
 

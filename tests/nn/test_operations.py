@@ -10,7 +10,8 @@ from torch import nn
 
 from snnkit import nn as snn
 from snnkit.errors import UsageError
-from snnkit.nn.operations import ADD_PJ, MULTIPLY_PJ, OperationCounter, count_operations, fan_out
+from snnkit.nn.operations import ADD_PJ, MULTIPLY_PJ, OperationCounter, count_operations
+from snnkit.nn.watch import fan_out
 
 LAYERS = [
     (lambda: snn.Linear(6, 4), (6,)),

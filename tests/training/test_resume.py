@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import subprocess
@@ -27,11 +28,27 @@ fit(recipe, out, progress=die, threads=threads)
 """
 
 
-def killed_run(recipe: dict[str, Any], out: Path, epoch: int, batch: int) -> None:
-    threads = torch.get_num_threads()
-    arguments = json.dumps([recipe, str(out), epoch, batch, threads])
-    done = subprocess.run([sys.executable, "-c", KILLED, arguments], capture_output=True, text=True)
-    assert done.returncode == -9, done.stderr
+Killed = tuple[dict[str, Any], Path]
+
+
+@pytest.fixture(scope="module")
+def killed(tiny_recipe: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], Killed]:
+    """(workers, epoch) → recipe and folder of a run killed in that epoch; all at a time, as most of it is loading."""
+    runs: dict[tuple[int, int], Killed] = {}
+    running = []
+    for workers, epoch, batch in (
+        (0, 1, random.Random(0).randint(1, 5)),
+        (2, 1, random.Random(2).randint(1, 5)),
+        (0, 0, 3),
+    ):
+        recipe, out = copy.deepcopy(tiny_recipe), tmp_path_factory.mktemp("killed") / "run"
+        recipe["data"]["init_args"]["num_workers"] = workers
+        runs[workers, epoch] = recipe, out
+        command = [sys.executable, "-c", KILLED, json.dumps([recipe, str(out), epoch, batch, torch.get_num_threads()])]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    said = [process.communicate(timeout=600) for process in running]
+    assert [process.returncode for process in running] == [-9] * 3, said
+    return runs
 
 
 def same(a: Any, b: Any) -> bool:
@@ -45,12 +62,10 @@ def same(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_killed_and_resumed_is_byte_equal(tiny: dict[str, Any], finished: Path, tmp_path: Path, workers: int) -> None:
-    tiny["data"]["init_args"]["num_workers"] = workers
-    out = tmp_path / "run"
-    killed_run(tiny, out, epoch=1, batch=random.Random(workers).randint(1, 5))
+def test_killed_and_resumed_is_byte_equal(finished: Path, killed: dict[tuple[int, int], Killed], workers: int) -> None:
+    recipe, out = killed[workers, 1]
     assert not (out / "metrics.json").exists()
-    fit(tiny, out, progress=False, resume=True)
+    fit(recipe, out, progress=False, resume=True)
     for name in ("history.csv", "metrics.json", "model.ckpt"):
         assert (out / name).read_bytes() == (finished / name).read_bytes(), name
     ours, theirs = load_tensors(out / "last.ckpt"), load_tensors(finished / "last.ckpt")
@@ -58,12 +73,11 @@ def test_killed_and_resumed_is_byte_equal(tiny: dict[str, Any], finished: Path, 
         assert same(ours[key], theirs[key]), key
 
 
-def test_a_killed_first_epoch_starts_again(tiny: dict[str, Any], finished: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    killed_run(tiny, out, epoch=0, batch=3)
+def test_a_killed_first_epoch_starts_again(finished: Path, killed: dict[tuple[int, int], Killed]) -> None:
+    recipe, out = killed[0, 0]
     with pytest.raises(CheckpointError, match="no complete epoch"):
         load_run(out)
-    fit(tiny, out, progress=False, resume=True)
+    fit(recipe, out, progress=False, resume=True)
     assert (out / "metrics.json").read_bytes() == (finished / "metrics.json").read_bytes()
 
 

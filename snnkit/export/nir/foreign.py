@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from snnkit.errors import NirError
 from snnkit.export.nir import loops
 from snnkit.export.nir.dialects import Dialect
 from snnkit.export.nir.foreign_neurons import decode
 from snnkit.export.nir.linear import ANALOG, MOST_FEATURES, MOST_SYNAPSES, LinearNodes
 from snnkit.export.nir.model import FIRING, NEURONS, Array
 from snnkit.export.nir.nodes import Flat, whole
+from snnkit.export.nir.questions import Facts, ask
 from snnkit.export.value import Term, Value, connections
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import Connection, Graph, Input, Population, Readout
@@ -31,28 +31,6 @@ DECAYS_ALIKE = 1e-3
 MOST_PATHS = 4096
 """Ways from neurons to one node; a chain of forks doubles them at each."""
 RULES = ("count", "first", "mean", "max", "last")
-STEP = "--loop-delay 1 (as norse, snntorch and rockpool run them), or Delay nodes in the file"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What NIR leaves out, as far as the caller gives it.
-
-    Attributes:
-        dt: length of a step in seconds. reset: what a firing neuron does, "zero" (to v_reset) or "subtract".
-        loop_delay: steps of a loop without a Delay node.
-        readout: `count` or `first` for a firing last layer, `mean`, `max` or `last` otherwise.
-        output: which Output node to read, where there are several.
-        steps: T of a sample. max_count: largest input value in a step.
-    """
-
-    dt: float | None = None
-    reset: Literal["zero", "subtract"] | None = None
-    loop_delay: int | None = None
-    readout: str | None = None
-    output: str | None = None
-    steps: int | None = None
-    max_count: int = 1
 
 
 def to_graph(flat: Flat, way: Dialect, facts: Facts, name: str) -> tuple[Graph | None, list[Finding]]:
@@ -80,46 +58,6 @@ class _Reader:
     def find(self, code: str, where: str, what: str, remedy: str = "", severity: Any = "error") -> None:
         self.report(Finding(code, where, what, severity, remedy=remedy))
 
-    # -------------------------------------------------------------------------------------------------------- questions
-    def ask(self) -> float:
-        """The length of a step; everything that is needed and not known, in one error."""
-        facts, way, nodes = self.facts, self.way, self.flat.nodes
-        missing, fixes = [], []
-        timed = [p for p, n in nodes.items() if n.type == "Delay" or (n.type in NEURONS and n.type != "Threshold")]
-        if way.name != "nir":
-            timed = [p for p in timed if nodes[p].type not in ("I", "IF")]
-        if way.step is None and facts.dt is None and timed:
-            missing.append(f"the length of a step, on which {_some(timed)} depend")
-            fixes.append("--dt SECONDS")
-        firing = [p for p, n in nodes.items() if n.type in FIRING and n.type != "Threshold"]
-        if facts.reset is None and firing:
-            missing.append(f"whether {_some(firing)} are reset to v_reset or by subtracting the threshold")
-            fixes.append("--reset zero or --reset subtract")
-        open_loops = self.open_loops()
-        if facts.loop_delay is None and way.loops == "delay" and open_loops:
-            ways = "; ".join(" -> ".join([*p, p[0]]) for p in open_loops[:4])
-            missing.append(f"how many steps a spike takes round {ways}")
-            fixes.append(STEP)
-        if missing:
-            why = "NIR is continuous in time and has no such numbers"
-            raise NirError(f"{self.name} does not say {'; nor '.join(missing)}", why=why, fix=", ".join(fixes))
-        self.check_facts()
-        return way.step or facts.dt or 1.0
-
-    def check_facts(self) -> None:
-        facts, way = self.facts, self.way
-        if facts.dt is not None and not (facts.dt > 0 and np.isfinite(facts.dt)):
-            raise NirError(f"dt={facts.dt}", fix="a step is longer than 0 seconds")
-        if facts.loop_delay is not None and facts.loop_delay < 1:
-            raise NirError(f"loop_delay={facts.loop_delay}", fix="a loop takes at least 1 step")
-        if facts.reset not in (None, "zero", "subtract"):
-            raise NirError(f"reset={facts.reset!r}", fix="zero or subtract")
-        if way.step is not None and facts.dt is not None and facts.dt != way.step:
-            raise NirError(
-                f"dt={facts.dt:g}, but the dialect {way.name} has a step of {way.step:g} in the units of its files",
-                fix="leave dt out, or use another dialect",
-            )
-
     def open_loops(self) -> list[list[str]]:
         """Loops through neurons without a Delay node that delays."""
         nodes = self.flat.nodes
@@ -137,7 +75,7 @@ class _Reader:
 
     # -------------------------------------------------------------------------------------------------------------- run
     def run(self) -> tuple[Graph | None, list[Finding]]:
-        dt = self.ask()
+        dt = ask(self.flat, self.way, self.facts, self.open_loops(), self.name)
         if has_errors(self.findings):
             return None, self.findings
         made = self.sources(dt)
@@ -324,8 +262,3 @@ def _distances(starts: list[str], edges: list[tuple[str, str]]) -> dict[str, int
                 far[b] = far[node] + 1
                 queue.append(b)
     return far
-
-
-def _some(names: list[str]) -> str:
-    listed = ", ".join(repr(n) for n in names[:5])
-    return listed + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -8,11 +8,11 @@ from typing import Any, Literal
 from snnkit.errors import FindingsError, NirError, UsageError
 from snnkit.export.nir import foreign, own
 from snnkit.export.nir.dialects import dialect
-from snnkit.export.nir.foreign import Facts
 from snnkit.export.nir.hdf5 import write_file
 from snnkit.export.nir.isolated import read_file
 from snnkit.export.nir.model import Net
 from snnkit.export.nir.nodes import check, flat
+from snnkit.export.nir.questions import Facts
 from snnkit.export.nir.writer import to_net
 from snnkit.graph.findings import Finding, has_errors
 from snnkit.graph.model import Graph

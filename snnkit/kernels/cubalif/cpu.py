@@ -7,25 +7,27 @@ from snnkit.kernels.address import allocate, at, below, counts, release, take
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel
 from snnkit.kernels.prefetch import ask_down, ask_up
-from snnkit.kernels.rows import (
+from snnkit.kernels.row_gradients import (
     add_product,
-    after_reset,
     back_through_leak,
-    copy,
     detached_gradient,
+    mask_row,
+    membrane_gradient,
+    spike_gradient,
+    surrogate_row,
+    threshold_gradient,
+)
+from snnkit.kernels.rows import (
+    after_reset,
+    copy,
     fill,
     fire,
     fire_refractory,
     leak,
     load,
-    mask_row,
-    membrane_gradient,
     retrace,
     retrace_refractory,
-    spike_gradient,
     store,
-    surrogate_row,
-    threshold_gradient,
 )
 
 

@@ -7,7 +7,8 @@ from snnkit.kernels.address import allocate, at, release, take
 from snnkit.kernels.bfloat16 import read
 from snnkit.kernels.cache import kernel
 from snnkit.kernels.prefetch import ask_down, ask_up
-from snnkit.kernels.rows import add_product, copy, fill, leak, load, store
+from snnkit.kernels.row_gradients import add_product
+from snnkit.kernels.rows import copy, fill, leak, load, store
 
 
 @kernel

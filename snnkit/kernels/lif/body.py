@@ -20,24 +20,17 @@ from snnkit.kernels.address import allocate, at, counts, release, take
 from snnkit.kernels.cache import piece, piece_options
 from snnkit.kernels.lif.alone import ROWS
 from snnkit.kernels.prefetch import ask_down, ask_up
-from snnkit.kernels.rows import (
+from snnkit.kernels.row_gradients import (
     add_product,
-    after_reset,
     back_through_leak,
     detached_gradient,
-    fill,
-    fire,
-    fire_refractory,
-    load,
     mask_row,
     membrane_gradient,
-    retrace,
-    retrace_refractory,
     spike_gradient,
-    store,
     surrogate_row,
     threshold_gradient,
 )
+from snnkit.kernels.rows import after_reset, fill, fire, fire_refractory, load, retrace, retrace_refractory, store
 
 
 def _piece(name: str) -> Any:

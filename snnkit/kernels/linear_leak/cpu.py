@@ -7,18 +7,8 @@ from snnkit.kernels.address import allocate, at, below, release, take
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel, row
 from snnkit.kernels.prefetch import ask_down, ask_up
-from snnkit.kernels.rows import (
-    after_reset,
-    fill,
-    fire,
-    load,
-    membrane_gradient,
-    retrace,
-    spike_gradient,
-    store,
-    surrogate_row,
-    threshold_gradient,
-)
+from snnkit.kernels.row_gradients import membrane_gradient, spike_gradient, surrogate_row, threshold_gradient
+from snnkit.kernels.rows import after_reset, fill, fire, load, retrace, store
 
 
 @row

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnkit.kernels.cache import kernel, piece
-from snnkit.kernels.pairs.cpu import add_four, add_scaled, add_two, arrived, decayed, scaled, start
+from snnkit.kernels.pairs.pieces import add_four, add_scaled, add_two, arrived, decayed, scaled, start
 from snnkit.kernels.rows import fill, fire, fire_refractory
 
 

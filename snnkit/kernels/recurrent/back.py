@@ -7,18 +7,17 @@ import numpy as np
 
 from snnkit.kernels.cache import kernel, piece
 from snnkit.kernels.recurrent.pieces import accumulate, add, copy, multiply
-from snnkit.kernels.rows import (
+from snnkit.kernels.row_gradients import (
     add_product,
-    after_reset,
     back_through_leak,
     detached_gradient,
     mask_row,
     membrane_gradient,
-    raised,
     spike_gradient,
     surrogate_row,
     threshold_gradient,
 )
+from snnkit.kernels.rows import after_reset, raised
 
 
 @piece

@@ -6,7 +6,7 @@ import copy
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from torch import Tensor, nn
+from torch import nn
 
 from snnkit.errors import ConversionError, ParameterError
 from snnkit.nn.convert import snntorch, spikingjelly, torch_layers
@@ -19,6 +19,7 @@ from snnkit.nn.convert.block import (
     frozen_scale,
     is_power_of_two,
 )
+from snnkit.nn.convert.copies import Copies
 from snnkit.nn.convert.report import ConvertedLayer
 from snnkit.nn.convert.structure import (
     KNOWN,
@@ -76,7 +77,7 @@ class Walk:
         self.problems: list[tuple[str, RefusedError]] = []
         self.notes: list[str] = []
         self.multi_step = is_multi_step(module)
-        self.tensors: dict[int, Tensor] = {}
+        self.copies = Copies()
         self.blocks: dict[int, Block] = {}
         parts = everything(module)
         self.times = Counter(id(m) for m in parts)
@@ -103,22 +104,13 @@ class Walk:
         what = lines[0] if len(lines) == 1 else f"{len(lines)} layers:\n  - " + "\n  - ".join(lines)
         raise ConversionError(f"cannot convert {what}", fix="\n       ".join(fixes))
 
-    def copy(self, tensor: Tensor) -> Tensor:
-        """A copy of a parameter or buffer, the same one however many layers share it."""
-        known = self.tensors.get(id(tensor))
-        if known is None:
-            value = tensor.detach().clone()
-            known = nn.Parameter(value, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else value
-            self.tensors[id(tensor)] = known
-        return known
-
     # ------------------------------------------------------------------------------------------------------------ parts
     def part(self, path: str, m: nn.Module, multi: bool, chain: Chain | None) -> nn.Module:
         """One module and what is in it. `multi`: it is given [T, B, …]; `chain`: where it stands in a Sequential."""
         rule = self.options.rules.get(type(m))
         if rule is None and (is_sequential(m) or spikingjelly.is_container(m)):
             inside = self._inside(path, m, multi)
-            new = nn.Sequential().train(m.training) if package(m) in PEERS else self._shell(m)
+            new = nn.Sequential().train(m.training) if package(m) in PEERS else self.copies.shell(m)
             for name, child in m._modules.items():
                 if child is not None:
                     new._modules[name] = self.part(join(path, name), child, inside, chain)
@@ -192,7 +184,7 @@ class Walk:
         if kind == spikingjelly.PACKAGE:
             if type(m).__module__.startswith("spikingjelly.activation_based.layer"):
                 self._mode(m, multi)
-                return spikingjelly.layer(m, self.copy)
+                return spikingjelly.layer(m, self.copies.tensor)
             if spikingjelly.is_neuron(m):
                 self._mode(m, multi)
                 return spikingjelly.neuron(m, self.options)
@@ -200,15 +192,15 @@ class Walk:
             if snntorch.is_neuron(m):
                 if multi:
                     raise RefusedError("it runs step by step in a network of step mode 'm'", "do not mix the two")
-                return snntorch.neuron(m, chain.axes if chain is not None else None, self.options, self.copy)
+                return snntorch.neuron(m, chain.axes if chain is not None else None, self.options, self.copies.tensor)
         elif kind == "snnkit":
             return Block(copy.deepcopy(m), why="a layer of snnkit, as it is")
         elif torch_layers.is_torch(m):
             if multi and chain is None:
-                return Block(self._kept(m), why="called by your own forward: as it is")
+                return Block(self.copies.whole(m), why="called by your own forward: as it is")
             if multi:
-                return torch_layers.convert_over_sequence(m, self.copy)
-            return torch_layers.convert(m, type(m), self.copy)
+                return torch_layers.convert_over_sequence(m, self.copies.tensor)
+            return torch_layers.convert(m, type(m), self.copies.tensor)
         raise RefusedError("it has no counterpart here", FIX_UNKNOWN)
 
     @staticmethod
@@ -256,22 +248,6 @@ class Walk:
         return new
 
     # --------------------------------------------------------------------------------------------------------- own code
-    def _kept(self, m: nn.Module) -> nn.Module:
-        """A copy of a module with everything in it, with shared tensors shared."""
-        new = self._shell(m)
-        new._modules = {n: None if c is None else self._kept(c) for n, c in m._modules.items()}
-        return new
-
-    def _shell(self, m: nn.Module) -> nn.Module:
-        """A copy of a module with its own tensors copied, and no children yet."""
-        new = type(m).__new__(type(m))
-        for name, value in vars(m).items():
-            new.__dict__[name] = value.copy() if name.startswith("_") and isinstance(value, dict) else value
-        for kind in ("_parameters", "_buffers"):
-            new.__dict__[kind] = {n: None if t is None else self.copy(t) for n, t in getattr(m, kind).items()}
-        new._modules = {}
-        return new
-
     def _own(self, path: str, m: nn.Module, multi: bool, chain: Chain | None) -> nn.Module:
         """A module of somebody's own: its forward stays, the peers' layers in it become ours."""
         if chain is not None:
@@ -289,9 +265,9 @@ class Walk:
             return nn.Identity()
         if not of_a_peer(m):
             self.rows.append(ConvertedLayer(path, describe(m), describe(m), True, "your own code, as it is"))
-            return self._kept(m)
+            return self.copies.whole(m)
         self._refuse_hidden_layers(path, m)
-        new = self._shell(m)
+        new = self.copies.shell(m)
         for name, child in m._modules.items():
             if child is None:
                 new._modules[name] = None

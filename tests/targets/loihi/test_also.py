@@ -29,6 +29,8 @@ from snnkit.validation.pipeline import ChipGraph, write_descriptor
 from .lava_reader import Interpreter, dec
 from .networks import random_graph, stimulus
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "loihi"
 
 

@@ -16,7 +16,8 @@ from snnkit.graph.run import run
 from snnkit.graph.synapses import Conv, Dense
 from snnkit.passes import add_lag, gate_bias
 from snnkit.targets.loihi import spec
-from snnkit.targets.loihi.quantize import FINE, QuantizeOptions, quantize
+from snnkit.targets.loihi.quantize import QuantizeOptions, quantize
+from snnkit.targets.loihi.weights import FINE
 from snnkit.targets.quantized import summary
 
 T = 12

@@ -19,10 +19,13 @@ from snnkit.targets.loihi.replay import load, recognise, replay
 
 from . import vector_files as make
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 GOLDEN = Path(__file__).parents[2] / "golden" / "loihi"
 FILES = sorted(GOLDEN.glob("*.npz"))
 
 
+@pytest.mark.usefixtures("fresh_process")
 def test_reference_files_are_equal_in_every_array_and_resource(tmp_path: Path) -> None:
     results = replay(FILES, resources=True, keep=tmp_path / "kept")
     assert len(results) == 12

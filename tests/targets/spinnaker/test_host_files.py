@@ -13,6 +13,8 @@ from snnkit.errors import ReplayFormatError
 from snnkit.targets.spinnaker.replay import replay
 from tests.targets.spinnaker import host_files
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "spinnaker"
 OPTIONS = (
     {}, {"split": True}, {"plastic": True}, {"extension": True}, {"model": "IF_curr_delta"},

@@ -14,6 +14,8 @@ from snnkit.targets import get
 from snnkit.targets.spinnaker.replay import recognise, replay
 from tests.targets.spinnaker import vector_files
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "spinnaker"
 FILES = sorted(GOLDEN.glob("*.npz"))
 
@@ -24,6 +26,7 @@ def test_the_vectors_are_the_published_ones():
     assert len(FILES) == 16
 
 
+@pytest.mark.usefixtures("fresh_process")
 def test_every_value_of_every_vector_is_equal():
     results = get("spinnaker").replay(FILES)
     assert [str(r) for r in results if not r.ok] == []

@@ -28,6 +28,8 @@ from . import vector_files as make
 from .networks import deploy, fire, integers
 from .ranc_reader import Grid
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "truenorth"
 CANNOT = {
     "s08_modes_deterministic": {"LEAK_REVERSAL", "RESET_MODE", "SATURATION"},

@@ -15,6 +15,8 @@ from snnkit.targets.truenorth.replay import load, recognise, replay
 
 from . import vector_files as make
 
+pytestmark = pytest.mark.usefixtures("in_this_process")
+
 GOLDEN = Path(__file__).parents[2] / "golden" / "truenorth"
 FILES = sorted(GOLDEN.glob("*.npz"))
 
@@ -25,6 +27,7 @@ def test_files_are_those_of_the_list() -> None:
     assert len(FILES) == 10
 
 
+@pytest.mark.usefixtures("fresh_process")
 def test_reference_files_are_equal_in_every_array(tmp_path: Path) -> None:
     results = replay(FILES, keep=tmp_path / "kept")
     assert len(results) == 10
