@@ -16,7 +16,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from snnkit.kernels.tiles import initial, keep
+from snnkit.kernels.tiles import initial, keep, put
 
 
 @triton.jit
@@ -124,11 +124,12 @@ def run_back(
     wait,
     params,
     grad_ptrs,
+    grad0_ptrs,
+    wanted,
     refractory,
     peak,
     scale,
     steps,
-    wanted,
     LAST: tl.constexpr,
     KIND: tl.constexpr,
     TO_ZERO: tl.constexpr,
@@ -139,10 +140,11 @@ def run_back(
     DTYPE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """grad_s [T, …] → grad_x [T, …], and the gradients of (initial states, params), those that are `wanted`.
+    """grad_s [T, …] and grads [width] of the final states → grad_x [T, …], grads0 [width] of the initial ones and those
+    of the parameters, `wanted` [width], but where there is None.
 
     kept, kept_wait [⌈T / STEPS⌉, width] are room for the chunks' states, None for a sequence of one chunk. WHOLE: T is
-    a multiple of STEPS. LAST: a gradient takes the membrane after the step before.
+    a multiple of STEPS. LAST: a gradient takes the membrane before the step.
     """
     surrogate = tl.full((BLOCK,), peak, DTYPE), tl.full((BLOCK,), scale, DTYPE)
     chunks = (steps + STEPS - 1) // STEPS
@@ -157,7 +159,7 @@ def run_back(
     grads, sums = (), ()
     for i in tl.static_range(len(grad_ptrs)):
         grads = grads + (initial(grad_ptrs[i], off, inside, BLOCK, DTYPE),)
-    for i in tl.static_range(len(params)):
+    for i in tl.static_range(len(wanted)):
         sums = sums + (tl.full((BLOCK,), 0, DTYPE),)
     for j in range(chunks):
         first = (chunks - 1 - j) * STEPS
@@ -186,7 +188,8 @@ def run_back(
                 last = settled(seen[n - 1], ((actives >> (n - 1)) & 1) != 0, params, TO_ZERO, MASKED)
             before, more = pass_on(found, seen[n], last, params, sums, wanted)
             sums, grads = _keep(valid, more, sums, WHOLE), _keep(valid, before, grads, WHOLE)
-    return grads, sums
+    put(grad0_ptrs, grads, off, inside)
+    put(wanted, sums, off, inside)
 
 
 @triton.jit

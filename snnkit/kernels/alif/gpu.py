@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from snnkit.kernels.lif import gpu as lif
-from snnkit.kernels.tiles import initial, many, parameter
+from snnkit.kernels.tiles import initial, many, parameter, put
 from snnkit.kernels.walk import add, enter, fetch, fetch_back, leave, leave_back, run, run_back
 
 _RUNTIME = ("groups", "steps", "refractory", "decay_count", "decay_repeat", "adapt_count", "adapt_repeat")
@@ -43,7 +43,7 @@ def step_back(
     nothing = tl.full(grad_a.shape, 0, grad_a.dtype)
     grad_u, found = lif.step_back(  # a spike is seen, and raises the threshold of later steps
         grad_s + grad_a, seen, active, (decay, threshold + strength * seen[1]), (grad_v,), (nothing, nothing),
-        surrogate, (False, True), KIND, TO_ZERO, DETACH, MASKED,
+        surrogate, (None, True), KIND, TO_ZERO, DETACH, MASKED,
     )  # fmt: skip
     return grad_u, (found, grad_a)
 
@@ -55,13 +55,13 @@ def pass_on(found, seen, last, params, sums, wanted):
     grad_a = found[1]
     decay, adapt, strength, threshold = params
     grad_decay, grad_adapt, grad_strength, grad_threshold = sums
-    if wanted[0]:
+    if wanted[0] is not None:
         grad_decay = grad_decay + grad_u * last
-    if wanted[1]:
+    if wanted[1] is not None:
         grad_adapt = grad_adapt + grad_a * seen[1]
-    if wanted[2]:
+    if wanted[2] is not None:
         grad_strength = grad_strength + grad_theta * seen[1]
-    if wanted[3]:
+    if wanted[3] is not None:
         grad_threshold = grad_threshold + grad_theta
     grads = adapt * grad_a + strength * grad_theta, grad_v
     return grads, (grad_decay, grad_adapt, grad_strength, grad_threshold)
@@ -115,11 +115,7 @@ def forward(
         fetch, enter, add, leave, step, x_ptr, s_ptr, (width, off, inside), ((trace, v),), (wait,),
         ((decay, adapt, strength, threshold),), refractory, steps, AHEAD, 1, TO_ZERO, MASKED, DTYPE, BLOCK,
     )  # fmt: skip
-    if v_ptr is not None:
-        tl.store(v_ptr + off, states[0][1], mask=inside)
-        tl.store(a_ptr + off, states[0][0], mask=inside)
-    if wait_ptr is not None:
-        tl.store(wait_ptr + off, waits[0], mask=inside)
+    put((v_ptr, a_ptr, wait_ptr), (states[0][1], states[0][0], waits[0]), off, inside)
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
@@ -181,28 +177,13 @@ def backward(
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
     trace = initial(a0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
-    grads, sums = run_back(
+    run_back(
         fetch, enter, fetch_back, leave_back, step, step_back, settled, pass_on, x_ptr, grad_s_ptr, grad_x_ptr,
         (width, off, inside), (kept_a_ptr, kept_v_ptr), kept_wait_ptr, width, off, inside, (trace, v), wait,
-        (decay, adapt, strength, threshold), (grad_a_ptr, grad_v_ptr), refractory, peak, scale, steps,
-        (
-            grad_decay_ptr is not None, grad_adapt_ptr is not None, grad_strength_ptr is not None,
-            grad_threshold_ptr is not None,
-        ),
+        (decay, adapt, strength, threshold), (grad_a_ptr, grad_v_ptr), (grad_a0_ptr, grad_v0_ptr),
+        (grad_decay_ptr, grad_adapt_ptr, grad_strength_ptr, grad_threshold_ptr), refractory, peak, scale, steps,
         grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
     )  # fmt: skip
-    if grad_v0_ptr is not None:
-        tl.store(grad_v0_ptr + off, grads[1], mask=inside)
-    if grad_a0_ptr is not None:
-        tl.store(grad_a0_ptr + off, grads[0], mask=inside)
-    if grad_decay_ptr is not None:
-        tl.store(grad_decay_ptr + off, sums[0], mask=inside)
-    if grad_adapt_ptr is not None:
-        tl.store(grad_adapt_ptr + off, sums[1], mask=inside)
-    if grad_strength_ptr is not None:
-        tl.store(grad_strength_ptr + off, sums[2], mask=inside)
-    if grad_threshold_ptr is not None:
-        tl.store(grad_threshold_ptr + off, sums[3], mask=inside)
 
 
 def halves(values: list[Tensor], learned: list[Tensor], masked: bool) -> int:

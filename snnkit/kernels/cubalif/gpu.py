@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from snnkit.kernels.lif import gpu as lif
-from snnkit.kernels.tiles import initial, many, parameter
+from snnkit.kernels.tiles import initial, many, parameter, put
 from snnkit.kernels.walk import add, enter, fetch, fetch_back, leave, leave_back, run, run_back
 
 _RUNTIME = ("groups", "steps", "refractory", "syn_count", "syn_repeat", "decay_count", "decay_repeat")
@@ -52,7 +52,7 @@ def pass_on(found, seen, last, params, sums, wanted):
     """What goes on from there, as LIF's."""
     grad_x, found = found
     grad_syn = sums[0]
-    if wanted[0]:
+    if wanted[0] is not None:
         grad_syn = grad_syn + grad_x * seen[1]
     grads, more = lif.pass_on(found, seen, last, params[1:], sums[1:], wanted[1:])
     return (params[0] * grad_x, grads[0]), (grad_syn, more[0], more[1])
@@ -101,12 +101,7 @@ def forward(
         fetch, enter, add, leave, step, x_ptr, s_ptr, (width, off, inside), ((current, v),), (wait,),
         ((syn, decay, threshold),), refractory, steps, True, 1, TO_ZERO, MASKED, DTYPE, BLOCK,
     )  # fmt: skip
-    if i_ptr is not None:
-        tl.store(i_ptr + off, states[0][0], mask=inside)
-    if v_ptr is not None:
-        tl.store(v_ptr + off, states[0][1], mask=inside)
-    if wait_ptr is not None:
-        tl.store(wait_ptr + off, waits[0], mask=inside)
+    put((i_ptr, v_ptr, wait_ptr), (states[0][0], states[0][1], waits[0]), off, inside)
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
@@ -163,23 +158,13 @@ def backward(
     current = initial(i0_ptr, off, inside, BLOCK, DTYPE)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
-    grads, sums = run_back(
+    run_back(
         fetch, enter, fetch_back, leave_back, step, step_back, settled, pass_on, x_ptr, grad_s_ptr, grad_x_ptr,
         (width, off, inside), (kept_i_ptr, kept_v_ptr), kept_wait_ptr, width, off, inside, (current, v), wait,
-        (syn, decay, threshold), (grad_i_ptr, grad_v_ptr), refractory, peak, scale, steps,
-        (grad_syn_ptr is not None, grad_decay_ptr is not None, grad_threshold_ptr is not None),
+        (syn, decay, threshold), (grad_i_ptr, grad_v_ptr), (grad_i0_ptr, grad_v0_ptr),
+        (grad_syn_ptr, grad_decay_ptr, grad_threshold_ptr), refractory, peak, scale, steps,
         grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
     )  # fmt: skip
-    if grad_i0_ptr is not None:
-        tl.store(grad_i0_ptr + off, grads[0], mask=inside)
-    if grad_v0_ptr is not None:
-        tl.store(grad_v0_ptr + off, grads[1], mask=inside)
-    if grad_syn_ptr is not None:
-        tl.store(grad_syn_ptr + off, sums[0], mask=inside)
-    if grad_decay_ptr is not None:
-        tl.store(grad_decay_ptr + off, sums[1], mask=inside)
-    if grad_threshold_ptr is not None:
-        tl.store(grad_threshold_ptr + off, sums[2], mask=inside)
 
 
 def halves(values: list[Tensor], learned: list[Tensor], masked: bool) -> int:

@@ -12,16 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from snnkit.kernels.tiles import (
-    back,
-    fire,
-    initial,
-    keep,
-    many,
-    parameter,
-    settle,
-)
-
+from snnkit.kernels.tiles import back, fire, initial, many, parameter, put, settle
 from snnkit.kernels.walk import add, enter, fetch, fetch_back, leave, leave_back, run, run_back
 
 _RUNTIME = ("groups", "steps", "refractory", "decay_count", "decay_repeat", "threshold_count", "threshold_repeat")
@@ -55,7 +46,7 @@ def step_back(
     peak, scale = surrogate
     grad_u, grad_v, grad_threshold = back(
         grad_s, seen[0], active, threshold, decay, peak, scale, grads[0], sums[1],
-        KIND, TO_ZERO, DETACH, MASKED, wanted[1],
+        KIND, TO_ZERO, DETACH, MASKED, wanted[1] is not None,
     )  # fmt: skip
     return grad_u, (grad_u, grad_v, grad_threshold)
 
@@ -65,7 +56,7 @@ def pass_on(found, seen, last, params, sums, wanted):
     """(grads of the states before the step, those of the parameters so far, as `wanted`); `last`: v before the step."""
     grad_u, grad_v, grad_threshold = found
     grad_decay = sums[0]
-    if wanted[0]:
+    if wanted[0] is not None:
         grad_decay = grad_decay + grad_u * last
     return (grad_v,), (grad_decay, grad_threshold)
 
@@ -106,10 +97,7 @@ def forward(
         fetch, enter, add, leave, step, x_ptr, s_ptr, (width, off, inside), ((v,),), (wait,), ((decay, threshold),),
         refractory, steps, True, 1, TO_ZERO, MASKED, DTYPE, BLOCK,
     )  # fmt: skip
-    if v_ptr is not None:
-        tl.store(v_ptr + off, states[0][0], mask=inside)
-    if wait_ptr is not None:
-        tl.store(wait_ptr + off, waits[0], mask=inside)
+    put((v_ptr, wait_ptr), (states[0][0], waits[0]), off, inside)
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
@@ -156,18 +144,12 @@ def backward(
     threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
-    grads, sums = run_back(
+    run_back(
         fetch, enter, fetch_back, leave_back, step, step_back, settled, pass_on, x_ptr, grad_s_ptr, grad_x_ptr,
         (width, off, inside), (kept_v_ptr,), kept_wait_ptr, width, off, inside, (v,), wait, (decay, threshold),
-        (grad_v_ptr,), refractory, peak, scale, steps, (grad_decay_ptr is not None, grad_threshold_ptr is not None),
+        (grad_v_ptr,), (grad_v0_ptr,), (grad_decay_ptr, grad_threshold_ptr), refractory, peak, scale, steps,
         grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
     )  # fmt: skip
-    if grad_v0_ptr is not None:
-        tl.store(grad_v0_ptr + off, grads[0], mask=inside)
-    if grad_decay_ptr is not None:
-        tl.store(grad_decay_ptr + off, sums[0], mask=inside)
-    if grad_threshold_ptr is not None:
-        tl.store(grad_threshold_ptr + off, sums[1], mask=inside)
 
 
 def halves(values: list[Tensor], learned: list[Tensor], masked: bool) -> int:

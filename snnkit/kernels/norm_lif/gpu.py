@@ -16,7 +16,7 @@ import triton.language as tl
 from snnkit.kernels.lif import gpu as lif
 from snnkit.kernels.norm_lif.gpu_around import add, enter, fetch, leave
 from snnkit.kernels.norm_lif.windows import first_pixel, first_pixels, spread
-from snnkit.kernels.tiles import initial, parameter
+from snnkit.kernels.tiles import initial, parameter, put
 from snnkit.kernels.walk import run
 
 RUNTIME = (
@@ -148,7 +148,4 @@ def forward(
         off, there = p, whole
         if not BEFORE:
             off, there = at + (r * line + q * step), inside
-        if v_ptr is not None:
-            tl.store(v_ptr + off, states[n][0], mask=there)
-        if wait_ptr is not None:
-            tl.store(wait_ptr + off, waits[n], mask=there)
+        put((v_ptr, wait_ptr), (states[n][0], waits[n]), off, there)

@@ -107,17 +107,11 @@ def backward(
     threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
-    grads, sums = run_back(
+    run_back(
         fetch, enter, fetch_back, leave_back, lif.step, lif.step_back, lif.settled, lif.pass_on,
         x_ptr, grad_s_ptr, grad_y_ptr,
         ((at, there, line, step, pixels), (scale, shift), (p, heard, pooled), (ONCE, BEFORE, HIGH, ACROSS, PAIRS)),
-        (kept_v_ptr,), kept_wait_ptr, width, off, inside, (v,), wait, (decay, threshold), (grad_v_ptr,), refractory,
-        peak, scaling, steps, (grad_decay_ptr is not None, grad_threshold_ptr is not None),
+        (kept_v_ptr,), kept_wait_ptr, width, off, inside, (v,), wait, (decay, threshold), (grad_v_ptr,),
+        (grad_v0_ptr,), (grad_decay_ptr, grad_threshold_ptr), refractory, peak, scaling, steps,
         grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
     )  # fmt: skip
-    if grad_v0_ptr is not None:
-        tl.store(grad_v0_ptr + off, grads[0], mask=inside)
-    if grad_decay_ptr is not None:
-        tl.store(grad_decay_ptr + off, sums[0], mask=inside)
-    if grad_threshold_ptr is not None:
-        tl.store(grad_threshold_ptr + off, sums[1], mask=inside)

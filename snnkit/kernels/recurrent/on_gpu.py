@@ -78,7 +78,7 @@ def backward(
     i0, v0, a0 = (neuron.start(name, back) for name in STATES)
     if neuron.fires:
         launch(
-            gpu.recompute, _flat(kept), _flat(s), v0, a0, neuron.waiting(back), *_values(neuron, PARAMETERS[1:]),
+            gpu.recompute, _flat(kept), v0, a0, neuron.waiting(back), *_values(neuron, PARAMETERS[1:]),
             _flat(grad_x), _flat(traces), _flat(active), options["refractory"], TO_ZERO=options["to_zero"],
         )  # fmt: skip
     carried = {name: start(grads.get(name), back, name in grads) for name in STATES}
