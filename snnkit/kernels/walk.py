@@ -5,9 +5,10 @@ down the steps and keeps the states at the start of each chunk of a few, then up
 registers. A sequence of one chunk needs the second half only: 20 bytes of traffic per float32 element of LIF alone,
 both directions together; 26 for long ones.
 
-What a neuron does in a step is up to `step`, `settled` and `step_back` of its own file. What is around it is up to
-`fetch`, `enter`, `add`, `leave`, `fetch_back` and `leave_back`: those below where nothing is, or `norm_lif.windows`.
-States, parameters and gradients are tuples, in the neuron's own order, with the membrane's gradient
+What a neuron does in a step is up to the pieces `step`, `step_back`, `settled` and `pass_on` of its folder's `gpu.py`,
+which `lif.gpu` explains. Its states, the membrane last, its parameters and their gradients are tuples. What is around
+it is up to `fetch`, `enter`, `add`, `leave`, `fetch_back` and `leave_back`: those here, where nothing is, or those of
+`norm_lif.gpu_around`. Pieces are given by name, so that Triton's key of a compiled kernel covers their source.
 """
 
 # mypy: disable-error-code="no-untyped-def,assignment"
@@ -159,7 +160,7 @@ def run_back(
     grads, sums = (), ()
     for i in tl.static_range(len(grad_ptrs)):
         grads = grads + (initial(grad_ptrs[i], off, inside, BLOCK, DTYPE),)
-    for i in tl.static_range(len(wanted)):
+    for _i in tl.static_range(len(wanted)):
         sums = sums + (tl.full((BLOCK,), 0, DTYPE),)
     for j in range(chunks):
         first = (chunks - 1 - j) * STEPS

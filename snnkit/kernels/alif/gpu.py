@@ -16,20 +16,24 @@ _RUNTIME += ("strength_count", "strength_repeat", "threshold_count", "threshold_
 
 
 @triton.jit
+def _raised(trace, params):
+    """The threshold of a step, from the trace before it."""
+    return params[3] + params[2] * trace
+
+
+@triton.jit
 def step(x, states, wait, params, refractory, TO_ZERO: tl.constexpr, MASKED: tl.constexpr, SEEN: tl.constexpr):
     """LIF's step with states (trace, v) and params (decay, adapt, strength, threshold)."""
     trace, v = states
-    decay, adapt, strength, threshold = params
-    theta = threshold + strength * trace
-    s, seen, states, wait = lif.step(x, (v,), wait, (decay, theta), refractory, TO_ZERO, MASKED, SEEN)
-    return s, (seen[0], trace), (adapt * trace + s, states[0]), wait
+    theta = _raised(trace, params)
+    s, seen, states, wait = lif.step(x, (v,), wait, (params[0], theta), refractory, TO_ZERO, MASKED, SEEN)
+    return s, (seen[0], trace), (params[1] * trace + s, states[0]), wait
 
 
 @triton.jit
 def settled(seen, active, params, TO_ZERO: tl.constexpr, MASKED: tl.constexpr):
-    """v after a step, as LIF's."""
-    decay, adapt, strength, threshold = params
-    return lif.settled(seen, active, (decay, threshold + strength * seen[1]), TO_ZERO, MASKED)
+    """v after a step that was `seen`."""
+    return lif.settled(seen, active, (params[0], _raised(seen[1], params)), TO_ZERO, MASKED)
 
 
 @triton.jit
@@ -39,10 +43,9 @@ def step_back(
 ):  # fmt: skip
     """That step back, as LIF's."""
     grad_a, grad_v = grads
-    decay, adapt, strength, threshold = params
     nothing = tl.full(grad_a.shape, 0, grad_a.dtype)
     grad_u, found = lif.step_back(  # a spike is seen, and raises the threshold of later steps
-        grad_s + grad_a, seen, active, (decay, threshold + strength * seen[1]), (grad_v,), (nothing, nothing),
+        grad_s + grad_a, seen, active, (params[0], _raised(seen[1], params)), (grad_v,), (nothing, nothing),
         surrogate, (None, True), KIND, TO_ZERO, DETACH, MASKED,
     )  # fmt: skip
     return grad_u, (found, grad_a)
@@ -53,7 +56,6 @@ def pass_on(found, seen, last, params, sums, wanted):
     """What goes on from there, as LIF's."""
     grad_u, grad_v, grad_theta = found[0]
     grad_a = found[1]
-    decay, adapt, strength, threshold = params
     grad_decay, grad_adapt, grad_strength, grad_threshold = sums
     if wanted[0] is not None:
         grad_decay = grad_decay + grad_u * last
@@ -63,7 +65,7 @@ def pass_on(found, seen, last, params, sums, wanted):
         grad_strength = grad_strength + grad_theta * seen[1]
     if wanted[3] is not None:
         grad_threshold = grad_threshold + grad_theta
-    grads = adapt * grad_a + strength * grad_theta, grad_v
+    grads = params[1] * grad_a + params[2] * grad_theta, grad_v
     return grads, (grad_decay, grad_adapt, grad_strength, grad_threshold)
 
 

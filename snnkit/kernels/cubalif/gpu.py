@@ -19,15 +19,14 @@ _RUNTIME += ("threshold_count", "threshold_repeat")
 def step(x, states, wait, params, refractory, TO_ZERO: tl.constexpr, MASKED: tl.constexpr, SEEN: tl.constexpr):
     """LIF's step with states (current, v) and params (syn, decay, threshold)."""
     current, v = states
-    syn, decay, threshold = params
-    later = syn * current + x
-    s, seen, states, wait = lif.step(later, (v,), wait, (decay, threshold), refractory, TO_ZERO, MASKED, SEEN)
+    later = params[0] * current + x
+    s, seen, states, wait = lif.step(later, (v,), wait, params[1:], refractory, TO_ZERO, MASKED, SEEN)
     return s, (seen[0], current), (later, states[0]), wait
 
 
 @triton.jit
 def settled(seen, active, params, TO_ZERO: tl.constexpr, MASKED: tl.constexpr):
-    """v after a step, as LIF's."""
+    """v after a step that was `seen`."""
     return lif.settled(seen, active, params[1:], TO_ZERO, MASKED)
 
 
@@ -38,9 +37,8 @@ def step_back(
 ):  # fmt: skip
     """That step back, as LIF's."""
     grad_i, grad_v = grads
-    syn, decay, threshold = params
     grad_u, found = lif.step_back(
-        grad_s, seen, active, (decay, threshold), (grad_v,), sums[1:], surrogate, wanted[1:],
+        grad_s, seen, active, params[1:], (grad_v,), sums[1:], surrogate, wanted[1:],
         KIND, TO_ZERO, DETACH, MASKED,
     )  # fmt: skip
     grad_x = grad_u + grad_i

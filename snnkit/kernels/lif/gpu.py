@@ -1,8 +1,6 @@
 """LIF on the GPU: the whole sequence in one pass over memory, forward; the backward pass recomputes the membrane.
 
-The backward kernel first walks down the steps and keeps the state at the start of each chunk of a few, then up,
-recomputing a chunk at a time in registers. A sequence of one chunk needs the second half only: 20 bytes of traffic per
-float32 element, both directions together; 26 for long ones.
+Time is `walk`'s; what LIF does in a step is here, and serves where a norm or a pool is around it, and recurrent layers.
 """
 
 # mypy: disable-error-code="no-untyped-def,assignment"
@@ -20,7 +18,8 @@ _RUNTIME = ("groups", "steps", "refractory", "decay_count", "decay_repeat", "thr
 
 @triton.jit
 def step(x, states, wait, params, refractory, TO_ZERO: tl.constexpr, MASKED: tl.constexpr, SEEN: tl.constexpr):
-    """x, states (v,), wait → (s, `seen`, states, wait): what the way back needs of this step, where it is SEEN."""
+    """One step: x, states (v,) and wait → (s, seen, states, wait), with params (decay, threshold). `seen` is what the
+    way back needs of it, right where the step is to be SEEN."""
     v = states[0]
     decay, threshold = params
     u = decay * v + x
@@ -32,7 +31,7 @@ def step(x, states, wait, params, refractory, TO_ZERO: tl.constexpr, MASKED: tl.
 
 @triton.jit
 def settled(seen, active, params, TO_ZERO: tl.constexpr, MASKED: tl.constexpr):
-    """v after a step, from what the way back needs of it."""
+    """v after a step that was `seen`."""
     return settle(seen[0], active, params[1], TO_ZERO, MASKED)
 
 
@@ -41,7 +40,8 @@ def step_back(
     grad_s, seen, active, params, grads, sums, surrogate, wanted,
     KIND: tl.constexpr, TO_ZERO: tl.constexpr, DETACH: tl.constexpr, MASKED: tl.constexpr,
 ):  # fmt: skip
-    """That step back: (gradient of x, what `pass_on` takes)."""
+    """That step back: (gradient of x, what `pass_on` takes). grads: of the states after the step; surrogate: its peak
+    and scale."""
     decay, threshold = params
     peak, scale = surrogate
     grad_u, grad_v, grad_threshold = back(
@@ -53,7 +53,8 @@ def step_back(
 
 @triton.jit
 def pass_on(found, seen, last, params, sums, wanted):
-    """(grads of the states before the step, those of the parameters so far, as `wanted`); `last`: v before the step."""
+    """(grads of the states before the step, sums of those of the parameters so far, but where `wanted` has None);
+    `last`: v before the step, of any value where the decay's is not wanted."""
     grad_u, grad_v, grad_threshold = found
     grad_decay = sums[0]
     if wanted[0] is not None:
