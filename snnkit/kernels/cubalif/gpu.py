@@ -167,4 +167,4 @@ def backward(
 
 def halves(values: list[Tensor], learned: list[Tensor], masked: bool) -> int:
     """How often the chunks of the backward pass are halved, so that its registers suffice."""
-    return (learned != []) + (masked and many(learned))
+    return int(learned != [] or (masked and many(values))) + (masked and many(learned))
