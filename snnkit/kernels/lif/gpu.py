@@ -155,4 +155,4 @@ def backward(
 
 def halves(values: list[Tensor], learned: list[Tensor], masked: bool) -> int:
     """How often the chunks of the backward pass are halved, so that its registers suffice."""
-    return int((masked and learned != []) or many(learned))
+    return int((masked and learned != []) or many(learned)) + (masked and many(learned))
