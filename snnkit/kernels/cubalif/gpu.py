@@ -14,6 +14,10 @@ from snnkit.kernels.walk import add, enter, fetch, fetch_back, leave, leave_back
 _RUNTIME = ("groups", "steps", "refractory", "syn_count", "syn_repeat", "decay_count", "decay_repeat")
 _RUNTIME += ("threshold_count", "threshold_repeat")
 
+MOST = 96
+"""Registers of a thread backward where neurons learn parameters of their own: left alone, the compiler saves on them
+there, and puts values into memory (sm_80)."""
+
 
 @triton.jit
 def step(x, states, wait, params, refractory, TO_ZERO: tl.constexpr, MASKED: tl.constexpr, SEEN: tl.constexpr):
