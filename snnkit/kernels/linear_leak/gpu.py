@@ -13,6 +13,9 @@ from snnkit.kernels.walk import add, enter, fetch, fetch_back, leave, leave_back
 _RUNTIME = ("groups", "steps", "leak_count", "leak_repeat", "threshold_count", "threshold_repeat")
 _RUNTIME += ("floor_count", "floor_repeat")
 
+MOST = 96
+"""Registers of a thread backward where neurons learn parameters of their own; see `cubalif.gpu`."""
+
 
 @triton.jit
 def _leak(u, leak, REVERSES: tl.constexpr):
