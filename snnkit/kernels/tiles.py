@@ -72,7 +72,7 @@ def initial(values, off, inside, BLOCK: tl.constexpr, DTYPE: tl.constexpr):
 @triton.jit
 def put(places, values, off, inside):
     """Each of the values to places[…][off], but where there is None."""
-    for i in tl.static_range(len(places)):
+    for i in tl.static_range(len(values)):  # older Triton cannot count what holds None
         if places[i] is not None:
             tl.store(places[i] + off, values[i], mask=inside)
 

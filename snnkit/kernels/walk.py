@@ -127,6 +127,7 @@ def run_back(
     grad_ptrs,
     grad0_ptrs,
     wanted,
+    COUNT: tl.constexpr,
     refractory,
     peak,
     scale,
@@ -142,7 +143,7 @@ def run_back(
     BLOCK: tl.constexpr,
 ):
     """grad_s [T, …] and grads [width] of the final states → grad_x [T, …], grads0 [width] of the initial ones and those
-    of the parameters, `wanted` [width], but where there is None.
+    of COUNT parameters, `wanted` [width], but where there is None.
 
     kept, kept_wait [⌈T / STEPS⌉, width] are room for the chunks' states, None for a sequence of one chunk. WHOLE: T is
     a multiple of STEPS. LAST: a gradient takes the membrane before the step.
@@ -158,9 +159,9 @@ def run_back(
             _save(kept, kept_wait_ptr, c * width, off, inside, states, wait, MASKED)
         tl.debug_barrier()  # the threads that read it back need not be those that wrote it
     grads, sums = (), ()
-    for i in tl.static_range(len(grad_ptrs)):
+    for i in tl.static_range(len(states)):
         grads = grads + (initial(grad_ptrs[i], off, inside, BLOCK, DTYPE),)
-    for _i in tl.static_range(len(wanted)):
+    for _i in tl.static_range(COUNT):
         sums = sums + (tl.full((BLOCK,), 0, DTYPE),)
     for j in range(chunks):
         first = (chunks - 1 - j) * STEPS

@@ -183,7 +183,7 @@ def backward(
         fetch, enter, fetch_back, leave_back, step, step_back, settled, pass_on, x_ptr, grad_s_ptr, grad_x_ptr,
         (width, off, inside), (kept_a_ptr, kept_v_ptr), kept_wait_ptr, width, off, inside, (trace, v), wait,
         (decay, adapt, strength, threshold), (grad_a_ptr, grad_v_ptr), (grad_a0_ptr, grad_v0_ptr),
-        (grad_decay_ptr, grad_adapt_ptr, grad_strength_ptr, grad_threshold_ptr), refractory, peak, scale, steps,
+        (grad_decay_ptr, grad_adapt_ptr, grad_strength_ptr, grad_threshold_ptr), 4, refractory, peak, scale, steps,
         grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
     )  # fmt: skip
 

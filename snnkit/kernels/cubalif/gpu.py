@@ -164,7 +164,7 @@ def backward(
         fetch, enter, fetch_back, leave_back, step, step_back, settled, pass_on, x_ptr, grad_s_ptr, grad_x_ptr,
         (width, off, inside), (kept_i_ptr, kept_v_ptr), kept_wait_ptr, width, off, inside, (current, v), wait,
         (syn, decay, threshold), (grad_i_ptr, grad_v_ptr), (grad_i0_ptr, grad_v0_ptr),
-        (grad_syn_ptr, grad_decay_ptr, grad_threshold_ptr), refractory, peak, scale, steps,
+        (grad_syn_ptr, grad_decay_ptr, grad_threshold_ptr), 3, refractory, peak, scale, steps,
         grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
     )  # fmt: skip
 

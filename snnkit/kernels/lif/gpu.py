@@ -148,7 +148,7 @@ def backward(
     run_back(
         fetch, enter, fetch_back, leave_back, step, step_back, settled, pass_on, x_ptr, grad_s_ptr, grad_x_ptr,
         (width, off, inside), (kept_v_ptr,), kept_wait_ptr, width, off, inside, (v,), wait, (decay, threshold),
-        (grad_v_ptr,), (grad_v0_ptr,), (grad_decay_ptr, grad_threshold_ptr), refractory, peak, scale, steps,
+        (grad_v_ptr,), (grad_v0_ptr,), (grad_decay_ptr, grad_threshold_ptr), 2, refractory, peak, scale, steps,
         grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
     )  # fmt: skip
 

@@ -162,7 +162,7 @@ def backward(
         fetch, enter, fetch_back, leave_back, step, step_back, None, pass_on, x_ptr, grad_s_ptr, grad_x_ptr,
         (width, off, inside), (kept_v_ptr,), None, width, off, inside, (v,), wait,
         (leak, threshold, bottom, REVERSES, HELD), (grad_v_ptr,), (grad_v0_ptr,), (grad_leak_ptr, grad_threshold_ptr),
-        0, peak, scale, steps, False, KIND, TO_ZERO, DETACH, False, WHOLE, STEPS, DTYPE, BLOCK,
+        2, 0, peak, scale, steps, False, KIND, TO_ZERO, DETACH, False, WHOLE, STEPS, DTYPE, BLOCK,
     )  # fmt: skip
 
 

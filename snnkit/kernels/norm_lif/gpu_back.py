@@ -112,6 +112,6 @@ def backward(
         x_ptr, grad_s_ptr, grad_y_ptr,
         ((at, there, line, step, pixels), (scale, shift), (p, heard, pooled), (ONCE, BEFORE, HIGH, ACROSS, PAIRS)),
         (kept_v_ptr,), kept_wait_ptr, width, off, inside, (v,), wait, (decay, threshold), (grad_v_ptr,),
-        (grad_v0_ptr,), (grad_decay_ptr, grad_threshold_ptr), refractory, peak, scaling, steps,
+        (grad_v0_ptr,), (grad_decay_ptr, grad_threshold_ptr), 2, refractory, peak, scaling, steps,
         grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
     )  # fmt: skip

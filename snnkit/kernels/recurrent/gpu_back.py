@@ -56,7 +56,7 @@ def _step_back(
     grads, sums = (), ()
     for i in tl.static_range(len(grad_ptrs)):
         grads = grads + (tl.load(grad_ptrs[i] + off, mask=inside, other=0.0),)
-    for i in tl.static_range(len(sum_ptrs)):
+    for i in tl.static_range(len(params)):
         sums = sums + (initial(sum_ptrs[i], off, inside, BLOCK, DTYPE),)
     u = tl.load(us_ptr + here, mask=inside, other=0.0)
     active = tl.full((BLOCK,), 1, tl.int1)
