@@ -3,7 +3,8 @@
 `forward(x, …, s, …)` takes the input, the initial states, each parameter with its count and repeat, then the memory for
 output and final states, then its numbers. `backward` takes the same inputs, room for the states at the start of each
 chunk of steps, the gradients of output and final states, the memory for those of input, initial states and parameters,
-then its numbers. What is absent is None; switches are constants. `halves` of the file says how short the chunks are.
+then its numbers. What is absent is None; switches are constants. `halves` of the file says how short the chunks are,
+`MOST`, where it has one, how many registers the compiler is told to take where neurons learn parameters of their own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from snnkit.kernels.on_cpu import reduced
 from snnkit.kernels.state import state_dtype
-from snnkit.kernels.tiles import launch, plan, spread, state_row
+from snnkit.kernels.tiles import launch, many, plan, spread, state_row
 
 if TYPE_CHECKING:
     from snnkit.kernels.recurrence import Parts, Recurrence
@@ -50,11 +51,14 @@ def backward(recurrence: Recurrence[Any, Any], *args: Any) -> tuple[Tensor, ...]
         wants = parts.wants[len(recurrence.states) :]
         values = parts.values[: 2 * len(recurrence.parameters) : 2]
         refractory = recurrence.refractory(parts.options)
-        way = plan(x, kernels.halves(values, [v for v, want in zip(values, wants) if want], refractory > 0))
+        learned = [v for v, want in zip(values, wants) if want]
+        way = plan(x, kernels.halves(values, learned, refractory > 0))
         rooms = [way.room(x) for _ in recurrence.states]
         if len(recurrence.fields) > len(rooms):
             rooms.append(way.room(x, torch.int32) if refractory else None)
         constants |= way.options()
+        if hasattr(kernels, "MOST") and many(learned) and not refractory:
+            constants["maxnreg"] = kernels.MOST
     launch(
         kernels.backward, x, *_inputs(recurrence, parts), *rooms, *grads, grad_x, *found, *numbers, **constants
     )  # fmt: skip

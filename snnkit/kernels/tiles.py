@@ -70,6 +70,14 @@ def initial(values, off, inside, BLOCK: tl.constexpr, DTYPE: tl.constexpr):
 
 
 @triton.jit
+def put(places, values, off, inside):
+    """Each of the values to places[…][off], but where there is None."""
+    for i in tl.static_range(len(values)):  # older Triton cannot count what holds None
+        if places[i] is not None:
+            tl.store(places[i] + off, values[i], mask=inside)
+
+
+@triton.jit
 def spike(u, threshold):
     """[u ≥ threshold] as 1 or 0, not a number where the test compares with none."""
     return tl.where(u >= threshold, 1.0, tl.where(u < threshold, 0.0, u + threshold))

@@ -146,16 +146,16 @@ def test_a_recurrent_layer_takes_one_operator(neuron: str, monkeypatch: pytest.M
 @needs_gpu
 @pytest.mark.parametrize("case", pairwise(NORM), ids=name_of)
 def test_a_gpu_equals_the_cpu(case: dict[str, Any]) -> None:
-    """From the same mean and rate: spikes and states bit for bit, gradients to the tolerance."""
+    """From the same mean, rate, decay and threshold: spikes and states bit for bit, gradients to the tolerance."""
     pool = None if case["pool"] is None else op.Pool(*case["pool"], case["before"])
     results = []
     for device in ("cpu", "cuda"):
         x, norm, gain, bias, state, layer = tree_map(partial(_copy, device=device), norm_arguments(case))
-        layer = layer.to(device)
         given = [x, *(v for v in (gain, bias, *tree_leaves(state)) if v is not None and v.is_floating_point())]
         given = [part.requires_grad_() for part in given] + list(layer.parameters())
         like = x.detach() if pool is None or not pool.before else x.detach()[..., :: pool.height, :: pool.width]
-        out, final = op.sequence(x, norm, gain, bias, state, layer.params(like), pool, case["once"])
+        params = tree_map(lambda t, to=device: t.to(to) if isinstance(t, Tensor) else t, layer.params(like.cpu()))
+        out, final = op.sequence(x, norm, gain, bias, state, params, pool, case["once"])
         outputs = [out, *tree_leaves(final)]
         floats = [t for t in outputs if t.is_floating_point()]
         generator = torch.Generator().manual_seed(4)

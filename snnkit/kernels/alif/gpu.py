@@ -7,18 +7,66 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from snnkit.kernels.tiles import (
-    back,
-    fire,
-    initial,
-    keep,
-    many,
-    parameter,
-    settle,
-)
+from snnkit.kernels.lif import gpu as lif
+from snnkit.kernels.tiles import initial, many, parameter, put
+from snnkit.kernels.walk import add, enter, fetch, fetch_back, leave, leave_back, run, run_back
 
 _RUNTIME = ("groups", "steps", "refractory", "decay_count", "decay_repeat", "adapt_count", "adapt_repeat")
 _RUNTIME += ("strength_count", "strength_repeat", "threshold_count", "threshold_repeat")
+
+
+@triton.jit
+def _raised(trace, params):
+    """The threshold of a step, from the trace before it."""
+    return params[3] + params[2] * trace
+
+
+@triton.jit
+def step(x, states, wait, params, refractory, TO_ZERO: tl.constexpr, MASKED: tl.constexpr, SEEN: tl.constexpr):
+    """LIF's step with states (trace, v) and params (decay, adapt, strength, threshold)."""
+    trace, v = states
+    theta = _raised(trace, params)
+    s, seen, states, wait = lif.step(x, (v,), wait, (params[0], theta), refractory, TO_ZERO, MASKED, SEEN)
+    return s, (seen[0], trace), (params[1] * trace + s, states[0]), wait
+
+
+@triton.jit
+def settled(seen, active, params, TO_ZERO: tl.constexpr, MASKED: tl.constexpr):
+    """v after a step that was `seen`."""
+    return lif.settled(seen, active, (params[0], _raised(seen[1], params)), TO_ZERO, MASKED)
+
+
+@triton.jit
+def step_back(
+    grad_s, seen, active, params, grads, sums, surrogate, wanted,
+    KIND: tl.constexpr, TO_ZERO: tl.constexpr, DETACH: tl.constexpr, MASKED: tl.constexpr,
+):  # fmt: skip
+    """That step back, as LIF's."""
+    grad_a, grad_v = grads
+    nothing = tl.full(grad_a.shape, 0, grad_a.dtype)
+    grad_u, found = lif.step_back(  # a spike is seen, and raises the threshold of later steps
+        grad_s + grad_a, seen, active, (params[0], _raised(seen[1], params)), (grad_v,), (nothing, nothing),
+        surrogate, (None, True), KIND, TO_ZERO, DETACH, MASKED,
+    )  # fmt: skip
+    return grad_u, (found, grad_a)
+
+
+@triton.jit
+def pass_on(found, seen, last, params, sums, wanted):
+    """What goes on from there, as LIF's."""
+    grad_u, grad_v, grad_theta = found[0]
+    grad_a = found[1]
+    grad_decay, grad_adapt, grad_strength, grad_threshold = sums
+    if wanted[0] is not None:
+        grad_decay = grad_decay + grad_u * last
+    if wanted[1] is not None:
+        grad_adapt = grad_adapt + grad_a * seen[1]
+    if wanted[2] is not None:
+        grad_strength = grad_strength + grad_theta * seen[1]
+    if wanted[3] is not None:
+        grad_threshold = grad_threshold + grad_theta
+    grads = params[1] * grad_a + params[2] * grad_theta, grad_v
+    return grads, (grad_decay, grad_adapt, grad_strength, grad_threshold)
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
@@ -65,22 +113,11 @@ def forward(
     trace = initial(a0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
     AHEAD: tl.constexpr = threshold_count is None  # else the parameters take the registers
-    ahead = tl.load(x_ptr + off, mask=inside & (steps > 0), other=0.0)
-    for t in range(steps):
-        if AHEAD:
-            x = ahead.to(DTYPE)
-            ahead = tl.load(x_ptr + (t + 1) * width + off, mask=inside & (t + 1 < steps), other=0.0)
-        else:
-            x = tl.load(x_ptr + t * width + off, mask=inside, other=0.0).to(DTYPE)
-        theta = threshold + strength * trace
-        s, v, wait = fire(decay * v + x, v, wait, theta, refractory, TO_ZERO, MASKED)
-        trace = adapt * trace + s
-        tl.store(s_ptr + t * width + off, s.to(s_ptr.dtype.element_ty), mask=inside)
-    if v_ptr is not None:
-        tl.store(v_ptr + off, v, mask=inside)
-        tl.store(a_ptr + off, trace, mask=inside)
-    if wait_ptr is not None:
-        tl.store(wait_ptr + off, wait, mask=inside)
+    states, waits = run(
+        fetch, enter, add, leave, step, x_ptr, s_ptr, (width, off, inside), ((trace, v),), (wait,),
+        ((decay, adapt, strength, threshold),), refractory, steps, AHEAD, 1, TO_ZERO, MASKED, DTYPE, BLOCK,
+    )  # fmt: skip
+    put((v_ptr, a_ptr, wait_ptr), (states[0][1], states[0][0], waits[0]), off, inside)
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
@@ -139,91 +176,16 @@ def backward(
     adapt = parameter(adapt_ptr, adapt_count, adapt_repeat, off, inside, NARROW)
     strength = parameter(strength_ptr, strength_count, strength_repeat, off, inside, NARROW)
     threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
-    peaks = tl.full((BLOCK,), peak, DTYPE)
-    scales = tl.full((BLOCK,), scale, DTYPE)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
     trace = initial(a0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
-    chunks = (steps + STEPS - 1) // STEPS
-    if kept_v_ptr is not None:
-        tl.store(kept_v_ptr + off, v, mask=inside)
-        tl.store(kept_a_ptr + off, trace, mask=inside)
-        if MASKED:
-            tl.store(kept_wait_ptr + off, wait, mask=inside)
-        for c in range(1, chunks):
-            for k in tl.static_range(STEPS):
-                x = tl.load(x_ptr + ((c - 1) * STEPS + k) * width + off, mask=inside, other=0.0).to(DTYPE)
-                theta = threshold + strength * trace
-                s, v, wait = fire(decay * v + x, v, wait, theta, refractory, TO_ZERO, MASKED)
-                trace = adapt * trace + s
-            tl.store(kept_v_ptr + c * width + off, v, mask=inside)
-            tl.store(kept_a_ptr + c * width + off, trace, mask=inside)
-            if MASKED:
-                tl.store(kept_wait_ptr + c * width + off, wait, mask=inside)
-        tl.debug_barrier()  # the threads that read it back need not be those that wrote it
-    grad_v = initial(grad_v_ptr, off, inside, BLOCK, DTYPE)
-    grad_a = initial(grad_a_ptr, off, inside, BLOCK, DTYPE)
-    nothing = tl.full((BLOCK,), 0, DTYPE)
-    grad_decay, grad_adapt, grad_strength, grad_threshold = nothing, nothing, nothing, nothing
-    for j in range(chunks):
-        first = (chunks - 1 - j) * STEPS
-        if kept_v_ptr is not None:
-            v = tl.load(kept_v_ptr + (chunks - 1 - j) * width + off, mask=inside, other=0.0)
-            trace = tl.load(kept_a_ptr + (chunks - 1 - j) * width + off, mask=inside, other=0.0)
-            if MASKED:
-                wait = tl.load(kept_wait_ptr + (chunks - 1 - j) * width + off, mask=inside, other=0)
-        start = v
-        us, traces = (), ()
-        actives = tl.full((BLOCK,), 0, tl.int32)  # bit k: whether step k of the chunk was active
-        for k in tl.static_range(STEPS):
-            here = inside if WHOLE else inside & (first + k < steps)
-            x = tl.load(x_ptr + (first + k) * width + off, mask=here, other=0.0).to(DTYPE)
-            traces = traces + (trace,)  # before the step
-            u = decay * v + x
-            if MASKED:
-                u = tl.where(wait == 0, u, v)
-                actives = actives | ((wait == 0).to(tl.int32) << k)
-            us = us + (u,)
-            s, v, wait = fire(u, v, wait, threshold + strength * trace, refractory, TO_ZERO, MASKED)
-            trace = adapt * trace + s
-        for n in tl.static_range(STEPS - 1, -1, -1):
-            valid = True if WHOLE else first + n < steps
-            here = inside if WHOLE else inside & valid
-            grad_s = tl.load(grad_s_ptr + (first + n) * width + off, mask=here, other=0.0).to(DTYPE)
-            active = ((actives >> n) & 1) != 0
-            theta = threshold + strength * traces[n]
-            grad_u, before, grad_theta = back(  # a spike is seen, and raises the threshold of later steps
-                grad_s + grad_a, us[n], active, theta, decay, peaks, scales, grad_v, nothing,
-                KIND, TO_ZERO, DETACH, MASKED, True,
-            )  # fmt: skip
-            tl.store(grad_x_ptr + (first + n) * width + off, grad_u.to(grad_x_ptr.dtype.element_ty), mask=here)
-            if grad_decay_ptr is not None:
-                if n == 0:
-                    last = start
-                else:
-                    theta = threshold + strength * traces[n - 1]
-                    last = settle(us[n - 1], ((actives >> (n - 1)) & 1) != 0, theta, TO_ZERO, MASKED)
-                grad_decay = keep(valid, grad_decay + grad_u * last, grad_decay, WHOLE)
-            if grad_adapt_ptr is not None:
-                grad_adapt = keep(valid, grad_adapt + grad_a * traces[n], grad_adapt, WHOLE)
-            if grad_strength_ptr is not None:
-                grad_strength = keep(valid, grad_strength + grad_theta * traces[n], grad_strength, WHOLE)
-            if grad_threshold_ptr is not None:
-                grad_threshold = keep(valid, grad_threshold + grad_theta, grad_threshold, WHOLE)
-            grad_a = keep(valid, adapt * grad_a + strength * grad_theta, grad_a, WHOLE)
-            grad_v = keep(valid, before, grad_v, WHOLE)
-    if grad_v0_ptr is not None:
-        tl.store(grad_v0_ptr + off, grad_v, mask=inside)
-    if grad_a0_ptr is not None:
-        tl.store(grad_a0_ptr + off, grad_a, mask=inside)
-    if grad_decay_ptr is not None:
-        tl.store(grad_decay_ptr + off, grad_decay, mask=inside)
-    if grad_adapt_ptr is not None:
-        tl.store(grad_adapt_ptr + off, grad_adapt, mask=inside)
-    if grad_strength_ptr is not None:
-        tl.store(grad_strength_ptr + off, grad_strength, mask=inside)
-    if grad_threshold_ptr is not None:
-        tl.store(grad_threshold_ptr + off, grad_threshold, mask=inside)
+    run_back(
+        fetch, enter, fetch_back, leave_back, step, step_back, settled, pass_on, x_ptr, grad_s_ptr, grad_x_ptr,
+        (width, off, inside), (kept_a_ptr, kept_v_ptr), kept_wait_ptr, width, off, inside, (trace, v), wait,
+        (decay, adapt, strength, threshold), (grad_a_ptr, grad_v_ptr), (grad_a0_ptr, grad_v0_ptr),
+        (grad_decay_ptr, grad_adapt_ptr, grad_strength_ptr, grad_threshold_ptr), 4, refractory, peak, scale, steps,
+        grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
+    )  # fmt: skip
 
 
 def halves(values: list[Tensor], learned: list[Tensor], masked: bool) -> int:

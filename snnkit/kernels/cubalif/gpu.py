@@ -7,18 +7,57 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from snnkit.kernels.tiles import (
-    back,
-    fire,
-    initial,
-    keep,
-    many,
-    parameter,
-    settle,
-)
+from snnkit.kernels.lif import gpu as lif
+from snnkit.kernels.tiles import initial, many, parameter, put
+from snnkit.kernels.walk import add, enter, fetch, fetch_back, leave, leave_back, run, run_back
 
 _RUNTIME = ("groups", "steps", "refractory", "syn_count", "syn_repeat", "decay_count", "decay_repeat")
 _RUNTIME += ("threshold_count", "threshold_repeat")
+
+MOST = 96
+"""Registers of a thread backward where neurons learn parameters of their own: left alone, the compiler saves on them
+there, and puts values into memory (sm_80)."""
+
+
+@triton.jit
+def step(x, states, wait, params, refractory, TO_ZERO: tl.constexpr, MASKED: tl.constexpr, SEEN: tl.constexpr):
+    """LIF's step with states (current, v) and params (syn, decay, threshold)."""
+    current, v = states
+    later = params[0] * current + x
+    s, seen, states, wait = lif.step(later, (v,), wait, params[1:], refractory, TO_ZERO, MASKED, SEEN)
+    return s, (seen[0], current), (later, states[0]), wait
+
+
+@triton.jit
+def settled(seen, active, params, TO_ZERO: tl.constexpr, MASKED: tl.constexpr):
+    """v after a step that was `seen`."""
+    return lif.settled(seen, active, params[1:], TO_ZERO, MASKED)
+
+
+@triton.jit
+def step_back(
+    grad_s, seen, active, params, grads, sums, surrogate, wanted,
+    KIND: tl.constexpr, TO_ZERO: tl.constexpr, DETACH: tl.constexpr, MASKED: tl.constexpr,
+):  # fmt: skip
+    """That step back, as LIF's."""
+    grad_i, grad_v = grads
+    grad_u, found = lif.step_back(
+        grad_s, seen, active, params[1:], (grad_v,), sums[1:], surrogate, wanted[1:],
+        KIND, TO_ZERO, DETACH, MASKED,
+    )  # fmt: skip
+    grad_x = grad_u + grad_i
+    return grad_x, (grad_x, found)
+
+
+@triton.jit
+def pass_on(found, seen, last, params, sums, wanted):
+    """What goes on from there, as LIF's."""
+    grad_x, found = found
+    grad_syn = sums[0]
+    if wanted[0] is not None:
+        grad_syn = grad_syn + grad_x * seen[1]
+    grads, more = lif.pass_on(found, seen, last, params[1:], sums[1:], wanted[1:])
+    return (params[0] * grad_x, grads[0]), (grad_syn, more[0], more[1])
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
@@ -60,19 +99,11 @@ def forward(
     current = initial(i0_ptr, off, inside, BLOCK, DTYPE)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
-    ahead = tl.load(x_ptr + off, mask=inside & (steps > 0), other=0.0)
-    for t in range(steps):
-        x = ahead.to(DTYPE)
-        ahead = tl.load(x_ptr + (t + 1) * width + off, mask=inside & (t + 1 < steps), other=0.0)
-        current = syn * current + x
-        s, v, wait = fire(decay * v + current, v, wait, threshold, refractory, TO_ZERO, MASKED)
-        tl.store(s_ptr + t * width + off, s.to(s_ptr.dtype.element_ty), mask=inside)
-    if i_ptr is not None:
-        tl.store(i_ptr + off, current, mask=inside)
-    if v_ptr is not None:
-        tl.store(v_ptr + off, v, mask=inside)
-    if wait_ptr is not None:
-        tl.store(wait_ptr + off, wait, mask=inside)
+    states, waits = run(
+        fetch, enter, add, leave, step, x_ptr, s_ptr, (width, off, inside), ((current, v),), (wait,),
+        ((syn, decay, threshold),), refractory, steps, True, 1, TO_ZERO, MASKED, DTYPE, BLOCK,
+    )  # fmt: skip
+    put((i_ptr, v_ptr, wait_ptr), (states[0][0], states[0][1], waits[0]), off, inside)
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
@@ -126,88 +157,18 @@ def backward(
     syn = parameter(syn_ptr, syn_count, syn_repeat, off, inside, NARROW)
     decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, NARROW)
     threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
-    peaks = tl.full((BLOCK,), peak, DTYPE)
-    scales = tl.full((BLOCK,), scale, DTYPE)
     current = initial(i0_ptr, off, inside, BLOCK, DTYPE)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
-    chunks = (steps + STEPS - 1) // STEPS
-    if kept_v_ptr is not None:
-        tl.store(kept_i_ptr + off, current, mask=inside)
-        tl.store(kept_v_ptr + off, v, mask=inside)
-        if MASKED:
-            tl.store(kept_wait_ptr + off, wait, mask=inside)
-        for c in range(1, chunks):
-            for k in tl.static_range(STEPS):
-                x = tl.load(x_ptr + ((c - 1) * STEPS + k) * width + off, mask=inside, other=0.0).to(DTYPE)
-                current = syn * current + x
-                _, v, wait = fire(decay * v + current, v, wait, threshold, refractory, TO_ZERO, MASKED)
-            tl.store(kept_i_ptr + c * width + off, current, mask=inside)
-            tl.store(kept_v_ptr + c * width + off, v, mask=inside)
-            if MASKED:
-                tl.store(kept_wait_ptr + c * width + off, wait, mask=inside)
-        tl.debug_barrier()  # the threads that read it back need not be those that wrote it
-    grad_i = initial(grad_i_ptr, off, inside, BLOCK, DTYPE)
-    grad_v = initial(grad_v_ptr, off, inside, BLOCK, DTYPE)
-    grad_syn = tl.full((BLOCK,), 0, DTYPE)
-    grad_decay = tl.full((BLOCK,), 0, DTYPE)
-    grad_threshold = tl.full((BLOCK,), 0, DTYPE)
-    for j in range(chunks):
-        first = (chunks - 1 - j) * STEPS
-        if kept_v_ptr is not None:
-            current = tl.load(kept_i_ptr + (chunks - 1 - j) * width + off, mask=inside, other=0.0)
-            v = tl.load(kept_v_ptr + (chunks - 1 - j) * width + off, mask=inside, other=0.0)
-            if MASKED:
-                wait = tl.load(kept_wait_ptr + (chunks - 1 - j) * width + off, mask=inside, other=0)
-        start = v
-        us, currents = (), ()
-        actives = tl.full((BLOCK,), 0, tl.int32)  # bit k: whether step k of the chunk was active
-        for k in tl.static_range(STEPS):
-            here = inside if WHOLE else inside & (first + k < steps)
-            x = tl.load(x_ptr + (first + k) * width + off, mask=here, other=0.0).to(DTYPE)
-            if grad_syn_ptr is not None:
-                currents = currents + (current,)  # before the step
-            current = syn * current + x
-            u = decay * v + current
-            if MASKED:
-                u = tl.where(wait == 0, u, v)
-                actives = actives | ((wait == 0).to(tl.int32) << k)
-            us = us + (u,)
-            _, v, wait = fire(u, v, wait, threshold, refractory, TO_ZERO, MASKED)
-        for n in tl.static_range(STEPS - 1, -1, -1):
-            valid = True if WHOLE else first + n < steps
-            here = inside if WHOLE else inside & valid
-            grad_s = tl.load(grad_s_ptr + (first + n) * width + off, mask=here, other=0.0).to(DTYPE)
-            active = ((actives >> n) & 1) != 0
-            grad_u, before, of_threshold = back(
-                grad_s, us[n], active, threshold, decay, peaks, scales, grad_v, grad_threshold,
-                KIND, TO_ZERO, DETACH, MASKED, grad_threshold_ptr is not None,
-            )  # fmt: skip
-            grad_x = grad_u + grad_i
-            tl.store(grad_x_ptr + (first + n) * width + off, grad_x.to(grad_x_ptr.dtype.element_ty), mask=here)
-            if grad_syn_ptr is not None:
-                grad_syn = keep(valid, grad_syn + grad_x * currents[n], grad_syn, WHOLE)
-            if grad_decay_ptr is not None:
-                if n == 0:
-                    last = start
-                else:
-                    last = settle(us[n - 1], ((actives >> (n - 1)) & 1) != 0, threshold, TO_ZERO, MASKED)
-                grad_decay = keep(valid, grad_decay + grad_u * last, grad_decay, WHOLE)
-            grad_v = keep(valid, before, grad_v, WHOLE)
-            grad_threshold = keep(valid, of_threshold, grad_threshold, WHOLE)
-            grad_i = keep(valid, syn * grad_x, grad_i, WHOLE)
-    if grad_i0_ptr is not None:
-        tl.store(grad_i0_ptr + off, grad_i, mask=inside)
-    if grad_v0_ptr is not None:
-        tl.store(grad_v0_ptr + off, grad_v, mask=inside)
-    if grad_syn_ptr is not None:
-        tl.store(grad_syn_ptr + off, grad_syn, mask=inside)
-    if grad_decay_ptr is not None:
-        tl.store(grad_decay_ptr + off, grad_decay, mask=inside)
-    if grad_threshold_ptr is not None:
-        tl.store(grad_threshold_ptr + off, grad_threshold, mask=inside)
+    run_back(
+        fetch, enter, fetch_back, leave_back, step, step_back, settled, pass_on, x_ptr, grad_s_ptr, grad_x_ptr,
+        (width, off, inside), (kept_i_ptr, kept_v_ptr), kept_wait_ptr, width, off, inside, (current, v), wait,
+        (syn, decay, threshold), (grad_i_ptr, grad_v_ptr), (grad_i0_ptr, grad_v0_ptr),
+        (grad_syn_ptr, grad_decay_ptr, grad_threshold_ptr), 3, refractory, peak, scale, steps,
+        grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
+    )  # fmt: skip
 
 
 def halves(values: list[Tensor], learned: list[Tensor], masked: bool) -> int:
     """How often the chunks of the backward pass are halved, so that its registers suffice."""
-    return (learned != []) + (masked and many(learned))
+    return int(learned != [] or (masked and many(values))) + (masked and many(learned))

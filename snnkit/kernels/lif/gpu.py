@@ -1,8 +1,6 @@
 """LIF on the GPU: the whole sequence in one pass over memory, forward; the backward pass recomputes the membrane.
 
-The backward kernel first walks down the steps and keeps the state at the start of each chunk of a few, then up,
-recomputing a chunk at a time in registers. A sequence of one chunk needs the second half only: 20 bytes of traffic per
-float32 element, both directions together; 26 for long ones.
+Time is `walk`'s; what LIF does in a step is here, and serves where a norm or a pool is around it, and recurrent layers.
 """
 
 # mypy: disable-error-code="no-untyped-def,assignment"
@@ -12,17 +10,56 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from snnkit.kernels.tiles import (
-    back,
-    fire,
-    initial,
-    keep,
-    many,
-    parameter,
-    settle,
-)
+from snnkit.kernels.tiles import back, fire, initial, many, parameter, put, settle
+from snnkit.kernels.walk import add, enter, fetch, fetch_back, leave, leave_back, run, run_back
 
 _RUNTIME = ("groups", "steps", "refractory", "decay_count", "decay_repeat", "threshold_count", "threshold_repeat")
+
+
+@triton.jit
+def step(x, states, wait, params, refractory, TO_ZERO: tl.constexpr, MASKED: tl.constexpr, SEEN: tl.constexpr):
+    """One step: x, states (v,) and wait → (s, seen, states, wait), with params (decay, threshold). `seen` is what the
+    way back needs of it, right where the step is to be SEEN."""
+    v = states[0]
+    decay, threshold = params
+    u = decay * v + x
+    if MASKED and SEEN:
+        u = tl.where(wait == 0, u, v)
+    s, v, wait = fire(u, v, wait, threshold, refractory, TO_ZERO, MASKED)
+    return s, (u,), (v,), wait
+
+
+@triton.jit
+def settled(seen, active, params, TO_ZERO: tl.constexpr, MASKED: tl.constexpr):
+    """v after a step that was `seen`."""
+    return settle(seen[0], active, params[1], TO_ZERO, MASKED)
+
+
+@triton.jit
+def step_back(
+    grad_s, seen, active, params, grads, sums, surrogate, wanted,
+    KIND: tl.constexpr, TO_ZERO: tl.constexpr, DETACH: tl.constexpr, MASKED: tl.constexpr,
+):  # fmt: skip
+    """That step back: (gradient of x, what `pass_on` takes). grads: of the states after the step; surrogate: its peak
+    and scale."""
+    decay, threshold = params
+    peak, scale = surrogate
+    grad_u, grad_v, grad_threshold = back(
+        grad_s, seen[0], active, threshold, decay, peak, scale, grads[0], sums[1],
+        KIND, TO_ZERO, DETACH, MASKED, wanted[1] is not None,
+    )  # fmt: skip
+    return grad_u, (grad_u, grad_v, grad_threshold)
+
+
+@triton.jit
+def pass_on(found, seen, last, params, sums, wanted):
+    """(grads of the states before the step, sums of those of the parameters so far, but where `wanted` has None);
+    `last`: v before the step, of any value where the decay's is not wanted."""
+    grad_u, grad_v, grad_threshold = found
+    grad_decay = sums[0]
+    if wanted[0] is not None:
+        grad_decay = grad_decay + grad_u * last
+    return (grad_v,), (grad_decay, grad_threshold)
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
@@ -57,16 +94,11 @@ def forward(
     threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
-    ahead = tl.load(x_ptr + off, mask=inside & (steps > 0), other=0.0)
-    for t in range(steps):
-        x = ahead.to(DTYPE)
-        ahead = tl.load(x_ptr + (t + 1) * width + off, mask=inside & (t + 1 < steps), other=0.0)
-        s, v, wait = fire(decay * v + x, v, wait, threshold, refractory, TO_ZERO, MASKED)
-        tl.store(s_ptr + t * width + off, s.to(s_ptr.dtype.element_ty), mask=inside)
-    if v_ptr is not None:
-        tl.store(v_ptr + off, v, mask=inside)
-    if wait_ptr is not None:
-        tl.store(wait_ptr + off, wait, mask=inside)
+    states, waits = run(
+        fetch, enter, add, leave, step, x_ptr, s_ptr, (width, off, inside), ((v,),), (wait,), ((decay, threshold),),
+        refractory, steps, True, 1, TO_ZERO, MASKED, DTYPE, BLOCK,
+    )  # fmt: skip
+    put((v_ptr, wait_ptr), (states[0][0], waits[0]), off, inside)
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
@@ -111,70 +143,16 @@ def backward(
     inside = off < width
     decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, NARROW)
     threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
-    peaks = tl.full((BLOCK,), peak, DTYPE)
-    scales = tl.full((BLOCK,), scale, DTYPE)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
-    chunks = (steps + STEPS - 1) // STEPS
-    if kept_v_ptr is not None:
-        tl.store(kept_v_ptr + off, v, mask=inside)
-        if MASKED:
-            tl.store(kept_wait_ptr + off, wait, mask=inside)
-        for c in range(1, chunks):
-            for k in tl.static_range(STEPS):
-                x = tl.load(x_ptr + ((c - 1) * STEPS + k) * width + off, mask=inside, other=0.0).to(DTYPE)
-                _, v, wait = fire(decay * v + x, v, wait, threshold, refractory, TO_ZERO, MASKED)
-            tl.store(kept_v_ptr + c * width + off, v, mask=inside)
-            if MASKED:
-                tl.store(kept_wait_ptr + c * width + off, wait, mask=inside)
-        tl.debug_barrier()  # the threads that read it back need not be those that wrote it
-    grad_v = initial(grad_v_ptr, off, inside, BLOCK, DTYPE)
-    grad_decay = tl.full((BLOCK,), 0, DTYPE)
-    grad_threshold = tl.full((BLOCK,), 0, DTYPE)
-    for j in range(chunks):
-        first = (chunks - 1 - j) * STEPS
-        if kept_v_ptr is not None:
-            v = tl.load(kept_v_ptr + (chunks - 1 - j) * width + off, mask=inside, other=0.0)
-            if MASKED:
-                wait = tl.load(kept_wait_ptr + (chunks - 1 - j) * width + off, mask=inside, other=0)
-        start = v
-        us = ()
-        actives = tl.full((BLOCK,), 0, tl.int32)  # bit k: whether step k of the chunk was active
-        for k in tl.static_range(STEPS):
-            here = inside if WHOLE else inside & (first + k < steps)
-            x = tl.load(x_ptr + (first + k) * width + off, mask=here, other=0.0).to(DTYPE)
-            u = decay * v + x
-            if MASKED:
-                u = tl.where(wait == 0, u, v)
-                actives = actives | ((wait == 0).to(tl.int32) << k)
-            us = us + (u,)
-            _, v, wait = fire(u, v, wait, threshold, refractory, TO_ZERO, MASKED)
-        for n in tl.static_range(STEPS - 1, -1, -1):
-            valid = True if WHOLE else first + n < steps
-            here = inside if WHOLE else inside & valid
-            grad_s = tl.load(grad_s_ptr + (first + n) * width + off, mask=here, other=0.0).to(DTYPE)
-            active = ((actives >> n) & 1) != 0
-            grad_u, before, of_threshold = back(
-                grad_s, us[n], active, threshold, decay, peaks, scales, grad_v, grad_threshold,
-                KIND, TO_ZERO, DETACH, MASKED, grad_threshold_ptr is not None,
-            )  # fmt: skip
-            tl.store(grad_x_ptr + (first + n) * width + off, grad_u.to(grad_x_ptr.dtype.element_ty), mask=here)
-            if grad_decay_ptr is not None:
-                if n == 0:
-                    last = start
-                else:
-                    last = settle(us[n - 1], ((actives >> (n - 1)) & 1) != 0, threshold, TO_ZERO, MASKED)
-                grad_decay = keep(valid, grad_decay + grad_u * last, grad_decay, WHOLE)
-            grad_v = keep(valid, before, grad_v, WHOLE)
-            grad_threshold = keep(valid, of_threshold, grad_threshold, WHOLE)
-    if grad_v0_ptr is not None:
-        tl.store(grad_v0_ptr + off, grad_v, mask=inside)
-    if grad_decay_ptr is not None:
-        tl.store(grad_decay_ptr + off, grad_decay, mask=inside)
-    if grad_threshold_ptr is not None:
-        tl.store(grad_threshold_ptr + off, grad_threshold, mask=inside)
+    run_back(
+        fetch, enter, fetch_back, leave_back, step, step_back, settled, pass_on, x_ptr, grad_s_ptr, grad_x_ptr,
+        (width, off, inside), (kept_v_ptr,), kept_wait_ptr, width, off, inside, (v,), wait, (decay, threshold),
+        (grad_v_ptr,), (grad_v0_ptr,), (grad_decay_ptr, grad_threshold_ptr), 2, refractory, peak, scale, steps,
+        grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
+    )  # fmt: skip
 
 
 def halves(values: list[Tensor], learned: list[Tensor], masked: bool) -> int:
     """How often the chunks of the backward pass are halved, so that its registers suffice."""
-    return int((masked and learned != []) or many(learned))
+    return int((masked and learned != []) or many(learned)) + (masked and many(learned))

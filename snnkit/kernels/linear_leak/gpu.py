@@ -7,10 +7,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from snnkit.kernels.tiles import back, fire, initial, keep, many, parameter, settle
+from snnkit.kernels.tiles import back, fire, initial, many, parameter, put, settle
+from snnkit.kernels.walk import add, enter, fetch, fetch_back, leave, leave_back, run, run_back
 
 _RUNTIME = ("groups", "steps", "leak_count", "leak_repeat", "threshold_count", "threshold_repeat")
 _RUNTIME += ("floor_count", "floor_repeat")
+
+MOST = 96
+"""Registers of a thread backward where neurons learn parameters of their own; see `cubalif.gpu`."""
 
 
 @triton.jit
@@ -26,6 +30,45 @@ def _leak(u, leak, REVERSES: tl.constexpr):
 def _hold(v, bottom, HELD: tl.constexpr):
     """v, not below the bottom where there is one."""
     return tl.where(v < bottom, bottom, v) if HELD else v
+
+
+@triton.jit
+def step(x, states, wait, params, refractory, TO_ZERO: tl.constexpr, MASKED: tl.constexpr, SEEN: tl.constexpr):
+    """As LIF's step, with params (leak, threshold, bottom, REVERSES, HELD), and never refractory."""
+    v = states[0] + x
+    one = tl.full(v.shape, 1, v.dtype)
+    sign = tl.where(v > 0.0, one, tl.where(v < 0.0, -one, 0.0))
+    u = _leak(v, params[0], params[3])
+    s, v, _ = fire(u, v, wait, params[1], 0, TO_ZERO, False)
+    return s, (u, sign), (_hold(v, params[2], params[4]),), wait
+
+
+@triton.jit
+def step_back(
+    grad_s, seen, active, params, grads, sums, surrogate, wanted,
+    KIND: tl.constexpr, TO_ZERO: tl.constexpr, DETACH: tl.constexpr, MASKED: tl.constexpr,
+):  # fmt: skip
+    """That step back, as LIF's."""
+    threshold, bottom, u, grad_v = params[1], params[2], seen[0], grads[0]
+    one = tl.full(u.shape, 1, u.dtype)
+    if params[4]:  # half where both are equal, as torch.maximum has it
+        after = settle(u, None, threshold, TO_ZERO, False)
+        grad_v = grad_v * tl.where(after < bottom, 0.0, tl.where(after == bottom, 0.5, one))
+    grad_u, before, grad_threshold = back(
+        grad_s, u, None, threshold, one, surrogate[0], surrogate[1], grad_v, sums[1],
+        KIND, TO_ZERO, DETACH, False, wanted[1] is not None,
+    )  # fmt: skip
+    return grad_u, (grad_u, before, grad_threshold)
+
+
+@triton.jit
+def pass_on(found, seen, last, params, sums, wanted):
+    """What goes on from there, as LIF's."""
+    grad_u, before, grad_threshold = found
+    grad_leak = sums[0]
+    if wanted[0] is not None:
+        grad_leak = grad_leak + (grad_u * seen[1] if params[3] else grad_u)
+    return (before,), (grad_leak, grad_threshold)
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
@@ -61,15 +104,12 @@ def forward(
     threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
     bottom = -parameter(floor_ptr, floor_count, floor_repeat, off, inside, NARROW) if HELD else 0.0
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
-    ahead = tl.load(x_ptr + off, mask=inside & (steps > 0), other=0.0)
-    for t in range(steps):
-        x = ahead.to(DTYPE)
-        ahead = tl.load(x_ptr + (t + 1) * width + off, mask=inside & (t + 1 < steps), other=0.0)
-        s, v, _ = fire(_leak(v + x, leak, REVERSES), v, v, threshold, 0, TO_ZERO, False)
-        v = _hold(v, bottom, HELD)
-        tl.store(s_ptr + t * width + off, s.to(s_ptr.dtype.element_ty), mask=inside)
-    if v_ptr is not None:
-        tl.store(v_ptr + off, v, mask=inside)
+    wait = initial(None, off, inside, BLOCK, tl.int32)
+    states, _ = run(
+        fetch, enter, add, leave, step, x_ptr, s_ptr, (width, off, inside), ((v,),), (wait,),
+        ((leak, threshold, bottom, REVERSES, HELD),), 0, steps, True, 1, TO_ZERO, False, DTYPE, BLOCK,
+    )  # fmt: skip
+    put((v_ptr,), states[0], off, inside)
 
 
 @triton.jit(do_not_specialize=_RUNTIME)
@@ -113,65 +153,17 @@ def backward(
     off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = off < width
     HELD: tl.constexpr = floor_ptr is not None
-    SIGNED: tl.constexpr = REVERSES and grad_leak_ptr is not None
     leak = parameter(leak_ptr, leak_count, leak_repeat, off, inside, NARROW)
     threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
     bottom = -parameter(floor_ptr, floor_count, floor_repeat, off, inside, NARROW) if HELD else 0.0
-    peaks = tl.full((BLOCK,), peak, DTYPE)
-    scales = tl.full((BLOCK,), scale, DTYPE)
-    ones = tl.full((BLOCK,), 1, DTYPE)
     v = initial(v0_ptr, off, inside, BLOCK, DTYPE)
-    chunks = (steps + STEPS - 1) // STEPS
-    if kept_v_ptr is not None:
-        tl.store(kept_v_ptr + off, v, mask=inside)
-        for c in range(1, chunks):
-            for k in tl.static_range(STEPS):
-                x = tl.load(x_ptr + ((c - 1) * STEPS + k) * width + off, mask=inside, other=0.0).to(DTYPE)
-                _, v, _ = fire(_leak(v + x, leak, REVERSES), v, v, threshold, 0, TO_ZERO, False)
-                v = _hold(v, bottom, HELD)
-            tl.store(kept_v_ptr + c * width + off, v, mask=inside)
-        tl.debug_barrier()  # the threads that read it back need not be those that wrote it
-    grad_v = initial(grad_v_ptr, off, inside, BLOCK, DTYPE)
-    grad_leak = tl.full((BLOCK,), 0, DTYPE)
-    grad_threshold = tl.full((BLOCK,), 0, DTYPE)
-    for j in range(chunks):
-        first = (chunks - 1 - j) * STEPS
-        if kept_v_ptr is not None:
-            v = tl.load(kept_v_ptr + (chunks - 1 - j) * width + off, mask=inside, other=0.0)
-        us, signs = (), ()
-        for k in tl.static_range(STEPS):
-            here = inside if WHOLE else inside & (first + k < steps)
-            x = tl.load(x_ptr + (first + k) * width + off, mask=here, other=0.0).to(DTYPE)
-            u = v + x
-            if SIGNED:
-                signs = signs + (tl.where(u > 0.0, ones, tl.where(u < 0.0, -ones, 0.0)),)
-            u = _leak(u, leak, REVERSES)
-            us = us + (u,)
-            _, v, _ = fire(u, v, v, threshold, 0, TO_ZERO, False)
-            v = _hold(v, bottom, HELD)
-        for n in tl.static_range(STEPS - 1, -1, -1):
-            valid = True if WHOLE else first + n < steps
-            here = inside if WHOLE else inside & valid
-            grad_s = tl.load(grad_s_ptr + (first + n) * width + off, mask=here, other=0.0).to(DTYPE)
-            grad_held = grad_v
-            if HELD:  # half where both are equal, as torch.maximum has it
-                after = settle(us[n], None, threshold, TO_ZERO, False)
-                grad_held = grad_v * tl.where(after < bottom, 0.0, tl.where(after == bottom, 0.5, ones))
-            grad_u, before, of_threshold = back(
-                grad_s, us[n], None, threshold, ones, peaks, scales, grad_held, grad_threshold,
-                KIND, TO_ZERO, DETACH, False, grad_threshold_ptr is not None,
-            )  # fmt: skip
-            tl.store(grad_x_ptr + (first + n) * width + off, grad_u.to(grad_x_ptr.dtype.element_ty), mask=here)
-            if grad_leak_ptr is not None:
-                grad_leak = keep(valid, grad_leak + (grad_u * signs[n] if SIGNED else grad_u), grad_leak, WHOLE)
-            grad_v = keep(valid, before, grad_v, WHOLE)
-            grad_threshold = keep(valid, of_threshold, grad_threshold, WHOLE)
-    if grad_v0_ptr is not None:
-        tl.store(grad_v0_ptr + off, grad_v, mask=inside)
-    if grad_leak_ptr is not None:
-        tl.store(grad_leak_ptr + off, grad_leak, mask=inside)
-    if grad_threshold_ptr is not None:
-        tl.store(grad_threshold_ptr + off, grad_threshold, mask=inside)
+    wait = initial(None, off, inside, BLOCK, tl.int32)
+    run_back(
+        fetch, enter, fetch_back, leave_back, step, step_back, None, pass_on, x_ptr, grad_s_ptr, grad_x_ptr,
+        (width, off, inside), (kept_v_ptr,), None, width, off, inside, (v,), wait,
+        (leak, threshold, bottom, REVERSES, HELD), (grad_v_ptr,), (grad_v0_ptr,), (grad_leak_ptr, grad_threshold_ptr),
+        2, 0, peak, scale, steps, False, KIND, TO_ZERO, DETACH, False, WHOLE, STEPS, DTYPE, BLOCK,
+    )  # fmt: skip
 
 
 def halves(values: list[Tensor], learned: list[Tensor], masked: bool) -> int:

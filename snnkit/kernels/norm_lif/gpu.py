@@ -13,16 +13,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from snnkit.kernels.norm_lif.windows import (
-    add_pixels,
-    affine,
-    first_pixel,
-    first_pixels,
-    pool_step,
-    share,
-    spread,
-)
-from snnkit.kernels.tiles import fire, initial, parameter
+from snnkit.kernels.lif import gpu as lif
+from snnkit.kernels.norm_lif.gpu_around import add, enter, fetch, leave
+from snnkit.kernels.norm_lif.windows import first_pixel, first_pixels, spread
+from snnkit.kernels.tiles import initial, parameter, put
+from snnkit.kernels.walk import run
 
 RUNTIME = (
     "channels", "repeat", "short", "inner", "groups", "steps", "refractory",
@@ -126,52 +121,31 @@ def forward(
     shift = spread(shift_ptr, channels, repeat, first, whole, NARROW)
     if PAIRS:
         scale, shift = tl.interleave(scale, scale), tl.interleave(shift, shift)
+    states, waits, params = (), (), ()
     if BEFORE:
+        states = ((initial(v0_ptr, p, whole, BLOCK, DTYPE),),)
+        waits = (initial(wait0_ptr, p, whole, BLOCK, tl.int32),)
         decay = parameter(decay_ptr, decay_count, decay_repeat, p, whole, NARROW)
         threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, p, whole, NARROW)
-        v = initial(v0_ptr, p, whole, BLOCK, DTYPE)
-        wait = initial(wait0_ptr, p, whole, BLOCK, tl.int32)
-        for t in range(steps):
-            x = pool_step(
-                x_ptr + t * width, at, inside, scale, shift, line, step, ONCE, HIGH, ACROSS, PAIRS, DTYPE, BLOCK
-            )
-            s, v, wait = fire(decay * v + x, v, wait, threshold, refractory, TO_ZERO, MASKED)
-            tl.store(s_ptr + t * pooled + p, s.to(s_ptr.dtype.element_ty), mask=whole)
-        if v_ptr is not None:
-            tl.store(v_ptr + p, v, mask=whole)
-        if wait_ptr is not None:
-            tl.store(wait_ptr + p, wait, mask=whole)
+        params = ((decay, threshold),)
     else:
-        vs, waits, decays, thresholds = (), (), (), ()
         for n in tl.static_range(PARTS):
             r, q = (n, 0) if PAIRS else (n // ACROSS, n % ACROSS)
             off = at + (r * line + q * step)
-            vs = vs + (initial(v0_ptr, off, inside, TILE, DTYPE),)
+            states = states + ((initial(v0_ptr, off, inside, TILE, DTYPE),),)
             waits = waits + (initial(wait0_ptr, off, inside, TILE, tl.int32),)
             if EACH or n == 0:
-                decays = decays + (parameter(decay_ptr, decay_count, decay_repeat, off, inside, NARROW),)
-                thresholds = thresholds + (
-                    parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW),
-                )
-            else:
-                decays, thresholds = decays + (decays[0],), thresholds + (thresholds[0],)
-        for t in range(steps):
-            total = tl.full((BLOCK,), 0, DTYPE)
-            after, waiting = (), ()
-            for n in tl.static_range(PARTS):
-                r, q = (n, 0) if PAIRS else (n // ACROSS, n % ACROSS)
-                x = tl.load(x_ptr + t * width + (at + (r * line + q * step)), mask=inside, other=0.0)
-                y = affine(x, scale, shift, ONCE, DTYPE)
-                s, v, wait = fire(decays[n] * vs[n] + y, vs[n], waits[n], thresholds[n], refractory, TO_ZERO, MASKED)
-                after, waiting = after + (v,), waiting + (wait,)
-                total = add_pixels(total, s, PAIRS)
-            vs, waits = after, waiting
-            mean = share(total, HIGH * ACROSS, DTYPE)
-            tl.store(s_ptr + t * pooled + p, mean.to(s_ptr.dtype.element_ty), mask=whole)
-        for n in tl.static_range(PARTS):
-            r, q = (n, 0) if PAIRS else (n // ACROSS, n % ACROSS)
-            off = at + (r * line + q * step)
-            if v_ptr is not None:
-                tl.store(v_ptr + off, vs[n], mask=inside)
-            if wait_ptr is not None:
-                tl.store(wait_ptr + off, waits[n], mask=inside)
+                decay = parameter(decay_ptr, decay_count, decay_repeat, off, inside, NARROW)
+                threshold = parameter(threshold_ptr, threshold_count, threshold_repeat, off, inside, NARROW)
+            params = params + ((decay, threshold),)
+    states, waits = run(
+        fetch, enter, add, leave, lif.step, x_ptr, s_ptr,
+        ((at, inside, line, step, width), (scale, shift), (p, whole, pooled), (ONCE, BEFORE, HIGH, ACROSS, PAIRS)),
+        states, waits, params, refractory, steps, False, 1 if BEFORE else PARTS, TO_ZERO, MASKED, DTYPE, BLOCK,
+    )  # fmt: skip
+    for n in tl.static_range(1 if BEFORE else PARTS):
+        r, q = (n, 0) if PAIRS else (n // ACROSS, n % ACROSS)
+        off, there = p, whole
+        if not BEFORE:
+            off, there = at + (r * line + q * step), inside
+        put((v_ptr, wait_ptr), (states[n][0], waits[n]), off, there)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from snnkit.kernels.layout import empty, reduce_to
-from snnkit.kernels.recurrent import gpu
+from snnkit.kernels.recurrent import gpu, gpu_back
 from snnkit.kernels.recurrent.on_cpu import PARAMETERS, STATES, Neuron, start
 from snnkit.kernels.tiles import launch, ready, spread
 
@@ -78,14 +78,14 @@ def backward(
     i0, v0, a0 = (neuron.start(name, back) for name in STATES)
     if neuron.fires:
         launch(
-            gpu.recompute, _flat(kept), _flat(s), v0, a0, neuron.waiting(back), *_values(neuron, PARAMETERS[1:]),
+            gpu.recompute, _flat(kept), v0, a0, neuron.waiting(back), *_values(neuron, PARAMETERS[1:]),
             _flat(grad_x), _flat(traces), _flat(active), options["refractory"], TO_ZERO=options["to_zero"],
         )  # fmt: skip
     carried = {name: start(grads.get(name), back, name in grads) for name in STATES}
     sums = {name: torch.zeros_like(back) if learns.get(name) else empty(s, 0, 0) for name in PARAMETERS}
     run = ready(
-        gpu.backward, _flat(grad_x), _flat(grad_s), back, _flat(kept), _flat(s), _flat(traces), _flat(active), i0, v0,
-        *_values(neuron, PARAMETERS), *carried.values(), *sums.values(), options["peak"], options["scale"],
+        gpu_back.backward, _flat(grad_x), _flat(grad_s), back, _flat(kept), _flat(s), _flat(traces), _flat(active),
+        i0, v0, *_values(neuron, PARAMETERS), *carried.values(), *sums.values(), options["peak"], options["scale"],
         KIND=options["kind"], TO_ZERO=options["to_zero"], DETACH=options["detach"],
     )  # fmt: skip
     for t in range(steps - 1, -1, -1):
