@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from snnkit.data import EVENT_DTYPE, EventStream, files
 
@@ -30,6 +31,14 @@ TINY: dict[str, Any] = {
     },
     "trainer": {"max_epochs": 3, "accelerator": "cpu", "logger": False, "precision": "32-true"},
 }
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """`fit(threads=…)` sets those of the process; results are bit-equal for equal numbers only."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
