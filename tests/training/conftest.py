@@ -33,12 +33,16 @@ TINY: dict[str, Any] = {
 }
 
 
+_THREADS = torch.get_num_threads()
+
+
 @pytest.fixture(autouse=True)
 def _threads() -> Iterator[None]:
-    """`fit(threads=…)` sets those of the process; results are bit-equal for equal numbers only."""
-    before = torch.get_num_threads()
+    """`fit(threads=…)`, which fixtures call too, sets those of the process; results are bit-equal for equal numbers
+    only."""
+    torch.set_num_threads(_THREADS)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(_THREADS)
 
 
 @pytest.fixture(scope="session")
