@@ -58,7 +58,7 @@ def norm(
         small=small,
         neurons=neurons,
         repeat=layout.parameter(channels.view(-1, 1, 1))[1],
-        window=(1, 1, 1, 1) if windows is None else op._image(layout, windows),
+        window=(1, 1, 1, 1) if windows is None else op.image(layout, windows),
         before=before,
         decay_repeat=repeat,
         threshold_repeat=repeat,
