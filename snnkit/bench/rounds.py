@@ -145,7 +145,7 @@ def memory_settings(device: torch.device) -> str:
     if device.type != "cpu":
         return ""
     huge = ", huge pages" if os.environ.get("THP_MEM_ALLOC_ENABLE") == "1" else ""
-    return huge + (", short spinning" if "GOMP_SPINCOUNT" in os.environ else "")
+    return huge + (", short spinning" if os.environ.get("GOMP_SPINCOUNT") == "10000" else "")
 
 
 def _compete(

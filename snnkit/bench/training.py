@@ -250,15 +250,17 @@ def run(
         peaks[name] = peak_memory(todo[name], device) / (4 * values)
     times: dict[str, list[float]] = {name: [] for name in todo}
     streams = []
-    for _ in range(rounds):
-        streams.append(bandwidth(min(values, 50_000_000), device=device))
-        for name, step in todo.items():
-            keep_freed_memory(about[name].keeps)
-            step()  # on its own memory from here on
-            clock = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - clock)
-    keep_freed_memory(False)
+    try:
+        for _ in range(rounds):
+            streams.append(bandwidth(min(values, 50_000_000), device=device))
+            for name, step in todo.items():
+                keep_freed_memory(about[name].keeps)
+                step()  # on its own memory from here on
+                clock = time.perf_counter()
+                step()
+                times[name].append(time.perf_counter() - clock)
+    finally:
+        keep_freed_memory(False)
     floor = FLOOR_BYTES * values / max(streams)
     place = f"threads={torch.get_num_threads()}" if device == "cpu" else torch.cuda.get_device_name()
     settings = f"T={steps} B={batch} 2x{size}x{size}, {CHANNELS} channels, {place}"

@@ -136,7 +136,8 @@ def _command(argv: list[str]) -> int:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # GNU OpenMP's threads, which torch's operators use, go on spinning for milliseconds when they are done, and take
     # processors from ours. This is some 0.1 ms; libgomp reads it while torch loads.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     module = importlib.import_module(f"snnkit.cli.{name}")
     parser = _Parser(
         prog=f"snnkit {name}",

@@ -153,7 +153,10 @@ def prepare(x: Tensor, low: bool = False) -> tuple[Tensor, Layout]:
     if x.dtype not in (own if x.device.type == "cpu" else (torch.bfloat16, torch.float16)):
         x = x.to(state_dtype(x))
     order = tuple(range(x.dim()))
-    if not x.is_contiguous():
+    last = (0, 1, *range(3, x.dim()), 2)
+    if x.dim() > 3 and not x.is_contiguous() and x.permute(last).is_contiguous():
+        order = last  # first of all: strides of dimensions of size 1 mean nothing, and may suggest another order
+    elif not x.is_contiguous():
         strides = x.stride()
         by_stride = tuple(sorted(order, key=lambda d: (-strides[d], d)))
         if by_stride[:2] == (0, 1) and x.permute(by_stride).is_contiguous():

@@ -56,7 +56,11 @@ def release_memory() -> int:
         try:
             released += len(_idle.popleft())
         except IndexError:
-            return released
+            break
+    library = _library()
+    if library is not None:
+        library.malloc_trim(0)
+    return released
 
 
 @cache

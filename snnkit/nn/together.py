@@ -92,7 +92,7 @@ def _can_run(norm: BatchNorm, x: Tensor) -> bool:
     """Whether the kernels give for x what the layers give."""
     if x.dtype not in _DTYPES.get(x.device.type, ()) or x.is_sparse or not takes(x):
         return False
-    mine = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    mine = (norm.gain, norm.bias, norm.running_mean, norm.running_var)
     if any(v is not None and (v.dtype != state_dtype(x) or v.device != x.device) for v in mine):
         return False
     if recorders() or learners() or torch_module._has_any_global_hook() or torch.jit.is_tracing():

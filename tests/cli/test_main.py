@@ -263,8 +263,15 @@ def test_the_entry_point_is_main() -> None:
     assert callable(cli.main)
 
 
-@pytest.mark.parametrize("chosen", [None, "0"])
-def test_huge_pages_and_short_spinning_are_asked_for_before_torch_loads(chosen: str | None) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "seen"),
+    [
+        ({}, ["1", "10000"]),
+        ({"THP_MEM_ALLOC_ENABLE": "0", "GOMP_SPINCOUNT": "0"}, ["0", "0"]),
+        ({"OMP_WAIT_POLICY": "PASSIVE"}, ["1", "None"]),
+    ],
+)
+def test_huge_pages_and_short_spinning_are_set_before_torch_loads(chosen: dict[str, str], seen: list[str]) -> None:
     """Torch and its OpenMP read the variables while they load; what the user has set stays."""
     script = """
 import os, sys
@@ -279,8 +286,7 @@ sys.meta_path.insert(0, Watch())
 from snnkit.cli.main import main
 main(["models", "--json"])
 """
-    names = ("THP_MEM_ALLOC_ENABLE", "GOMP_SPINCOUNT")
-    env = {k: v for k, v in os.environ.items() if k not in names}
-    env |= {"PYTHONPATH": str(ROOT)} | ({} if chosen is None else dict.fromkeys(names, chosen))
+    names = ("THP_MEM_ALLOC_ENABLE", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    env = {k: v for k, v in os.environ.items() if k not in names} | {"PYTHONPATH": str(ROOT)} | chosen
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
-    assert (done.returncode, *done.stdout.split()) == (7, chosen or "1", chosen or "10000"), done.stderr
+    assert (done.returncode, done.stdout.split()) == (7, seen), done.stderr

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +13,7 @@ from torch import Tensor, nn
 
 from snnkit import nn as snn
 from snnkit.kernels import reference_only
-from snnkit.kernels.norm_lif import layers
+from snnkit.kernels.norm_lif import gradient, layers
 from snnkit.kernels.norm_lif.op import Pool
 
 ORDERS = {"first": (0, 1, 2, 3, 4), "last": (0, 1, 4, 2, 3)}
@@ -145,3 +148,97 @@ def test_a_gradient_that_others_use_too_is_not_written_over() -> None:
     assert torch.equal(up, kept)
     assert skipped.grad is not None
     assert torch.equal(skipped.grad, kept)
+
+
+UNUSUAL = {
+    "one column, channels inside": lambda: torch.randn(2, 3, 6, 4).transpose(2, 3).unsqueeze(-1),
+    "one row, channels inside": lambda: torch.randn(2, 3, 6, 4).transpose(2, 3).unsqueeze(-2),
+    "one image": lambda: torch.randn(1, 1, 4, 6, 5),
+    "one image, channels last": lambda: frames("last", 1, 1, 4, 6, 4),
+    "one channel": lambda: torch.randn(2, 3, 6, 4, 1).permute(0, 1, 4, 2, 3),
+}
+"""Sizes of 1, whose strides mean nothing."""
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("name", list(UNUSUAL))
+def test_strides_that_mean_nothing(name: str, again: bool) -> None:
+    """As the same numbers in one piece, alone and as one with a neuron, second derivatives asked for or not."""
+    torch.manual_seed(0)
+    x = UNUSUAL[name]()
+    window = tuple(2 if size % 2 == 0 else 1 for size in x.shape[3:])
+    blocks = {
+        "pool": lambda: nn.Sequential(snn.AvgPool2d(window)),
+        "norm": lambda: nn.Sequential(snn.BatchNorm(x.shape[2])),
+        "group": lambda: snn.Sequential(snn.BatchNorm(x.shape[2]), snn.LIF(threshold=0.5), snn.AvgPool2d(window)),
+    }
+    for kind, make in blocks.items():
+        results = []
+        for given_x in (leaf(x), leaf(x.contiguous())):
+            torch.manual_seed(1)
+            y = make()(given_x)
+            up = torch.randn(y.shape, generator=torch.Generator().manual_seed(2))
+            (grad,) = torch.autograd.grad(y, given_x, up, create_graph=again and kind != "group")
+            results.append((y.detach(), grad.detach()))
+        torch.testing.assert_close(results[0], results[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: snn.BatchNorm(4), lambda: snn.AvgPool2d(2), lambda: snn.Sequential(snn.BatchNorm(4), snn.LIF())],
+    ids=["norm", "pool", "group"],
+)
+def test_outputs_can_be_written_in_place(make: object) -> None:
+    given_x, other = leaf(frames("first", 2, 3, 4, 2, 4)), leaf(frames("first", 2, 3, 4, 2, 4))
+    found = make()(given_x).mul_(2).relu_()  # type: ignore[operator]
+    expected = make()(other).mul(2).relu()  # type: ignore[operator]
+    found.sum().backward()
+    expected.sum().backward()
+    assert torch.equal(found, expected)
+    assert given_x.grad is not None
+    assert other.grad is not None
+    assert torch.equal(given_x.grad, other.grad)
+
+
+def test_pools_export_with_any_size() -> None:
+    side = torch.export.Dim("side", min=4, max=64)
+    exported = torch.export.export(snn.AvgPool2d(2), (torch.randn(2, 1, 3, 8, 8),), dynamic_shapes=({3: side},))
+    x = torch.randn(2, 1, 3, 10, 8)
+    assert torch.equal(exported.module()(x), snn.AvgPool2d(2)(x))
+
+
+def test_defaults_of_torch_change_nothing() -> None:
+    """The default device and dtype of tensors that are made along the way."""
+    script = """
+import sys, torch
+from snnkit import nn as snn
+x = torch.randn(4, 2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+results = []
+layers = [torch.nn.Sequential(snn.BatchNorm(3), snn.AvgPool2d(2)), snn.Sequential(snn.BatchNorm(3), snn.LIF()),
+          snn.BatchNorm(3, momentum=None)]
+if sys.argv[1] == "meta":
+    torch.set_default_device("meta")
+else:
+    torch.set_default_dtype(torch.float64)
+for layer in layers:
+    for dtype in (torch.float32, torch.bfloat16):
+        given = x.to(dtype).permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3).requires_grad_()
+        y = layer(given)
+        y.backward(y.detach())
+        assert given.grad.abs().sum() > 0 or layer is layers[1]
+from snnkit.kernels.norm_lif import gradient
+print(gradient.arithmetic())
+"""
+    found = {
+        subprocess.run([sys.executable, "-c", script, kind], capture_output=True, text=True, check=True).stdout
+        for kind in ("meta", "float64")
+    }
+    assert found == {f"{gradient.arithmetic()}\n"}
+
+
+def test_a_factor_in_another_dtype_is_refused_as_by_torch() -> None:
+    layer = snn.ThresholdBatchNorm(3, affine=False, track_running_stats=False).bfloat16()
+    x = frames("first", 2, 3, 3, 4, 4)
+    for block in (layer, snn.Sequential(layer, snn.LIF())):
+        with pytest.raises(RuntimeError, match="mixed dtype|[Ee]xpected"):
+            block(x)

@@ -165,7 +165,7 @@ def sums(x: Tensor, g: Tensor, center: Tensor, mask: Tensor | None) -> tuple[Ten
         return _plain_sums(x, g, center, mask)
     from snnkit.kernels.norm_lif import counted_cpu as cpu
 
-    partial = torch.zeros(-(-x.shape[0] // _block(x)), 2, x.shape[1], dtype=torch.float64)
+    partial = torch.zeros(-(-x.shape[0] // _block(x)), 2, x.shape[1], dtype=torch.float64, device=x.device)
     _run(cpu.sums, x, g, mask, center, partial)
     total, dot = partial.sum(0)
     return total, dot

@@ -56,8 +56,9 @@ class Arithmetic(NamedTuple):
 def arithmetic() -> Arithmetic | None:
     """What it is here, looked at once on some numbers; None where it is none that we have."""
     generator = torch.Generator().manual_seed(0)
-    x, grad = (torch.randn(5, 16, 53, generator=generator) for _ in range(2))
-    mean, rate, gain = (torch.rand(16, generator=generator) + 0.5 for _ in range(3))
+    plain: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the defaults are
+    x, grad = (torch.randn(5, 16, 53, generator=generator, **plain) for _ in range(2))
+    mean, rate, gain = (torch.rand(16, generator=generator, **plain) + 0.5 for _ in range(3))
     expected = torch.ops.aten.native_batch_norm_backward(
         grad, x, gain, None, None, mean, rate, True, 1e-5, [True, True, True]
     )

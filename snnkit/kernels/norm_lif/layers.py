@@ -20,7 +20,7 @@ from snnkit.kernels.norm_lif.op import Pool, image, takes
 from snnkit.kernels.norm_lif.statistics import Norm, rounds_once, terms
 from snnkit.kernels.operator import is_wrapped
 from snnkit.kernels.state import state_dtype
-from snnkit.kernels.threads import run_blocks
+from snnkit.kernels.threads import SHARES, run_blocks
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
@@ -30,16 +30,18 @@ PIXELS = 1 << 12
 
 def can_run(x: Tensor) -> bool:
     """Whether the kernels here take x [T, B, C, …]."""
-    if x.device.type != "cpu" or x.dtype not in _DTYPES or x.layout != torch.strided or not x.numel():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._len_torch_dispatch_stack():
+        return False  # before sizes are asked for, which would become conditions of what is compiled
+    if type(x) is not Tensor or is_wrapped(x) or x.device.type != "cpu" or x.layout != torch.strided or x.is_neg():
         return False
-    if type(x) is not Tensor or torch.compiler.is_compiling() or torch.jit.is_tracing() or is_wrapped(x):
+    if x.dtype not in _DTYPES or not x.numel():
         return False
     return runs_fused(x) and takes(x)
 
 
 def can_normalise(x: Tensor, *params: Tensor | None) -> bool:
     """`can_run`, and `batch_norm` gives what torch's does, with parameters and running statistics [C]."""
-    if not can_run(x) or any(v is not None and v.dtype != state_dtype(x) for v in params):
+    if not can_run(x) or any(v is not None and (v.dtype != state_dtype(x) or v.device != x.device) for v in params):
         return False
     flat, layout = prepare(x.detach(), low=True)
     return takes_gradient(flat, layout) and rounds_once(x.dtype == torch.bfloat16) is not None
@@ -56,19 +58,29 @@ class _BatchNorm(torch.autograd.Function):
         repeat = layout.channel_repeat
         rows, width = in_rows(x.numel(), len(scale), repeat)
         source, out = (array(v).reshape(rows, width) for v in (flat, y))
-        run_blocks(cpu.normalise, width, rows, source, array(scale), array(shift), repeat, once, out, block=ROWS)
+        block = min(ROWS, -(-rows // (SHARES * torch.get_num_threads())))  # no value depends on it
+        run_blocks(cpu.normalise, width, rows, source, array(scale), array(shift), repeat, once, out, block=block)
         ctx.norm, ctx.layout = norm, layout
         ctx.save_for_backward(x, gain)
-        return layout.restore(y)
+        return layout.restore(y).detach()  # no view, so that it may be written in place
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         (grad,), (x, gain), norm = grads, ctx.saved_tensors, ctx.norm
         want = list(ctx.needs_input_grad[:3])
         if torch.is_grad_enabled() or is_wrapped(grad):
-            images = x.flatten(0, 1)
+            images = x.flatten(0, 1).contiguous()  # torch misreads strides of dimensions of size 1
             found = torch.ops.aten.native_batch_norm_backward(
-                grad.reshape(images.shape), images, gain, None, None, norm.mean, norm.rate, True, norm.eps, want
+                grad.reshape(images.shape).contiguous(),
+                images,
+                gain,
+                None,
+                None,
+                norm.mean,
+                norm.rate,
+                True,
+                norm.eps,
+                want,
             )
             found = (found[0].reshape(x.shape) if want[0] else None, *found[1:])
             return *(g if w else None for g, w in zip(found, want)), None, None
@@ -101,7 +113,7 @@ class _AvgPool(torch.autograd.Function):
         from snnkit.kernels.norm_lif import layers_cpu as cpu
 
         _run(cpu.average, ctx.window, flat.numel(), flat, y)
-        return small.restore(y)
+        return small.restore(y).detach()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
@@ -121,7 +133,7 @@ def _run(kernel: Any, window: tuple[int, int, int, int], size: int, source: Tens
     """kernel(source, out), `size` being the elements of the larger one."""
     columns, inner, height, width = window
     group = columns * inner * height
-    pixels = torch.empty(0, dtype=state_dtype(source)).numpy().dtype.type(height * width)
+    pixels = torch.empty(0, dtype=state_dtype(source), device="cpu").numpy().dtype.type(height * width)
     rows = (array(v).reshape(1, -1) for v in (source, out))
     first = next(rows)
     run_blocks(kernel, group, size // group, first, window, pixels, next(rows), block=max(1, PIXELS // group))

@@ -37,7 +37,7 @@ def forward(plan: Plan, x: Tensor, scale: Tensor, *neuron: Any) -> tuple[Tensor,
     s = output(x, x.shape[0], plan.out.width)
     width = plan.neurons.width if plan.want_state else 0
     v = empty(scale, width)
-    wait = torch.empty(width if plan.params.refractory else 0, dtype=torch.int32)
+    wait = torch.empty(width if plan.params.refractory else 0, dtype=torch.int32, device="cpu")
     steps, groups, block = _blocks(plan, x)
     run_blocks(
         cpu.forward,
@@ -106,7 +106,7 @@ def _given(
         plan.window,
         plan.before,
         array(empty(scale, 0) if v0 is None else v0),
-        array(torch.empty(0, dtype=torch.int32) if wait0 is None else wait0),
+        array(torch.empty(0, dtype=torch.int32, device="cpu") if wait0 is None else wait0),
         array(decay),
         plan.decay_repeat,
         array(threshold),

@@ -108,7 +108,7 @@ class _NormLIF(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, gain, bias, v0, wait0, decay, threshold, scale, shift)
         ctx.mark_non_differentiable(wait_end)
-        return plan.out.restore(s), v_end, wait_end
+        return plan.out.restore(s).detach(), v_end, wait_end  # no view, so that it may be written in place
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:

@@ -57,6 +57,8 @@ class Norm(NamedTuple):
             return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
         mean, var = self.running or (None, None)
         grad, x = (layout.restore(v).flatten(0, 1) for v in (grad, x))
+        if 1 in x.shape:  # strides that mean nothing, which torch misreads
+            grad, x = grad.contiguous(), x.contiguous()
         found = torch.ops.aten.native_batch_norm_backward(
             grad, x, gain, mean, var, self.mean, self.rate, self.running is None, self.eps, list(want)
         )
@@ -67,7 +69,10 @@ class Norm(NamedTuple):
 
 def from_batch(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float, eps: float) -> Norm:
     """The norm by the statistics of x [N, C, …]; running mean and variance move towards them by `momentum`."""
-    mean, var = _statistics(x.detach(), running, momentum)
+    x = x.detach()
+    if 1 in x.shape:
+        x = x.contiguous()  # as the layer alone, see `BatchNorm._whole`
+    mean, var = _statistics(x, running, momentum)
     return Norm(mean, _rate(var.double(), eps).to(var.dtype), None, eps)
 
 
@@ -131,10 +136,11 @@ def rounds_once(low: bool = False) -> bool | None:
     from snnkit.kernels.norm_lif import layers_cpu
 
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(4, 8, 1 << 15 | 5 if low else 37, generator=generator)
+    plain: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the defaults are
+    x = torch.randn(4, 8, 1 << 15 | 5 if low else 37, generator=generator, **plain)
     x = x.bfloat16() if low else x
-    gain, bias, mean = (torch.randn(8, generator=generator) for _ in range(3))
-    var = torch.rand(8, generator=generator) + 0.1
+    gain, bias, mean = (torch.randn(8, generator=generator, **plain) for _ in range(3))
+    var = torch.rand(8, generator=generator, **plain) + 0.1
     expected = F.batch_norm(x, mean, var, gain, bias, False, 0.0, 1e-5)
     norm = from_running(mean, var, 1e-5)
     found = torch.empty_like(x)

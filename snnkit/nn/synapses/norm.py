@@ -81,7 +81,7 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
             )
         mask = valid_steps(x)
         if mask is None and self._is_whole:
-            if can_normalise(x, self.weight, self.bias, self.running_mean, self.running_var):
+            if can_normalise(x, self.gain, self.bias, self.running_mean, self.running_var):
                 norm = self.values(x.detach().flatten(0, 1))
                 assert isinstance(norm, Norm)
                 return batch_norm(x, norm, self.gain, self.bias)
@@ -137,8 +137,10 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
         mean, var = (self.running_mean, self.running_var) if tracked else (None, None)
         if again and mean is not None and var is not None:
             mean, var = mean.clone(), var.clone()  # these move
+        if 1 in x.shape and (from_batch or torch.is_grad_enabled()) and not torch.compiler.is_compiling():
+            x = x.contiguous()  # torch's backward pass misreads strides of dimensions of size 1
         y = F.batch_norm(x, mean, var, self.gain, self.bias, from_batch, self.momentum or 0.0, self.eps)
-        if x.shape[0] == 1 and y.requires_grad and not torch.compiler.is_compiling():
+        if 1 in x.shape and y.requires_grad and not torch.compiler.is_compiling():
             # Of a single image, torch's backward pass on a CPU misreads a gradient in channels last whose first
             # stride, which means nothing there, is not the image's size.
             y.register_hook(Tensor.contiguous)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from snnkit.errors import UsageError
 from snnkit.kernels.norm_lif.counted import Counted, lies
 from snnkit.kernels.operator import is_wrapped
 from snnkit.kernels.state import state_dtype
@@ -57,6 +58,12 @@ class _Alone(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, gain, bias = ctx.saved_tensors
         want, (grad,) = ctx.needs_input_grad[:3], grads
+        if is_wrapped(grad) and ctx.norm.add_up is not None:
+            raise UsageError(
+                "gradients of a norm of several processes for several outputs at once are not available",
+                why="the processes add up one gradient of its output at a time",
+                fix="take them one after the other (vectorize=False, is_grads_batched=False)",
+            )
         if torch.is_grad_enabled() or is_wrapped(grad):
             return *_plainly(grad, (x, gain, bias), want, ctx.norm.mask, ctx.eps), None, None
         flat = dense(x)
@@ -79,11 +86,12 @@ def _plainly(
     eps: float,
 ) -> list[Tensor | None]:
     """Gradients that have derivatives themselves."""
+    again = torch.is_grad_enabled()
     with torch.enable_grad():
         x, gain, bias = inputs
         y = masked(x.flatten(0, 1), gain, bias, mask, eps)[0].unflatten(0, x.shape[:2])
         wanted = [v for v, wish in zip(inputs, want) if wish and v is not None]
-        found = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
+        found = iter(torch.autograd.grad(y, wanted, grad, create_graph=again))
     return [next(found) if wish else None for wish in want]
 
 

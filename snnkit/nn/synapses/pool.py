@@ -42,8 +42,8 @@ class AvgPool2d(torch.nn.AvgPool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         expect(self, input, "T B C H W")
-        pool = self.windows(input)
-        if pool is not None and can_run(input):
+        pool = self.windows(input) if can_run(input) else None
+        if pool is not None:
             return average(input, pool)
         return _run(self, super().forward, input)
 
