@@ -5,7 +5,8 @@ surrogate with α = 2, detached reset, from rest; where a peer cannot, its setti
 default back end, and once more with all their own defaults (`snnkit.bench.defaults`), which make another neuron.
 
 `THP_MEM_ALLOC_ENABLE=1` in the environment before torch loads gives transparent huge pages, 1.2 to 1.9 times faster for
-tensors this large, for everybody; the rows say whether it was on.
+tensors this large, for everybody; the rows say whether it was on. So they do of `GOMP_SPINCOUNT=10000`, short spinning,
+with which OpenMP's threads leave the processors to ours when an operator is done; for everybody too.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from snnkit import nn as snn
 from snnkit.kernels import reference_only
 from snnkit.kernels.state import map_state
 
+from .covering import pairwise
+
 FIRING = {
     "reset": ("zero", "subtract"),
     "detach": (True, False),
@@ -34,6 +36,19 @@ OPTIONS = {
     "LI": {name: FIRING[name] for name in ("where", "dtype", "state", "features")} | {"learn": ("nothing", "decay")},
 }
 """Options of every neuron that has a fused kernel."""
+
+CURVES = [
+    (neuron, case)
+    for neuron in ("LIF", "CubaLIF", "ALIF", "LinearLeakIF")
+    for case in pairwise(
+        {
+            **{k: v for k, v in OPTIONS[neuron].items() if k in ("reset", "detach", "refractory", "reverses", "floor")},
+            "surrogate": tuple(snn.surrogate.SURROGATES),
+            "where": ("layer", "channel"),
+        }
+    )
+]
+"""Neurons and options, every surrogate among them, whose gradients finite differences look at."""
 
 ROOMS = {"LIF": "lif", "CubaLIF": "cubalif", "ALIF": "alif", "LinearLeakIF": "linear_leak", "LI": "li"}
 """Their folders in snnkit/kernels, which are the names of their operators too."""

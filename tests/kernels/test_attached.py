@@ -26,7 +26,7 @@ from snnkit.kernels.norm_lif.statistics import from_batch, from_running
 from snnkit.kernels.sequence import run_steps
 
 from .covering import pairwise
-from .options import OPTIONS, build, input_for, name_of, random_state
+from .options import CURVES, build, input_for, name_of, random_state
 
 
 class Anchored(surrogate.Smooth):
@@ -77,20 +77,7 @@ def check(anchored: Callable[..., Any], fused: Callable[..., Any], inputs: list[
     )
 
 
-CASES = [
-    (neuron, case)
-    for neuron in ("LIF", "CubaLIF", "ALIF", "LinearLeakIF")
-    for case in pairwise(
-        {
-            **{k: v for k, v in OPTIONS[neuron].items() if k in ("reset", "detach", "refractory", "reverses", "floor")},
-            "surrogate": tuple(surrogate.SURROGATES),
-            "where": ("layer", "channel"),
-        }
-    )
-]
-
-
-@pytest.mark.parametrize(("neuron", "case"), CASES, ids=lambda v: v if isinstance(v, str) else name_of(v))
+@pytest.mark.parametrize(("neuron", "case"), CURVES, ids=lambda v: v if isinstance(v, str) else name_of(v))
 def test_neurons(neuron: str, case: dict[str, Any]) -> None:
     """Of outputs and final states with respect to input, initial state and parameters, in float64."""
     case = case | {"learn": "everything", "dtype": torch.float64, "features": (3,)}

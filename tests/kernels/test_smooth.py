@@ -11,23 +11,10 @@ from torch import Tensor
 from snnkit import nn as snn
 from snnkit import surrogate
 
-from .covering import pairwise
-from .options import OPTIONS, build, input_for, name_of, random_state
-
-CASES = [
-    (neuron, case)
-    for neuron in ("LIF", "CubaLIF", "ALIF", "LinearLeakIF")
-    for case in pairwise(
-        {
-            **{k: v for k, v in OPTIONS[neuron].items() if k in ("reset", "detach", "refractory", "reverses", "floor")},
-            "surrogate": tuple(surrogate.SURROGATES),
-            "where": ("layer", "channel"),
-        }
-    )
-]
+from .options import CURVES, build, input_for, name_of, random_state
 
 
-@pytest.mark.parametrize(("neuron", "case"), CASES, ids=lambda v: v if isinstance(v, str) else name_of(v))
+@pytest.mark.parametrize(("neuron", "case"), CURVES, ids=lambda v: v if isinstance(v, str) else name_of(v))
 def test_gradients_are_those_of_finite_differences(neuron: str, case: dict[str, Any]) -> None:
     """Of outputs and final states with respect to input, initial state and parameters, in float64."""
     case = case | {"learn": "everything", "dtype": torch.float64, "features": (3,)}

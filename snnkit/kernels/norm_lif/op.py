@@ -1,7 +1,8 @@
 """Batch norm, LIF and average pooling in one pass over a sequence: the operator with its gradient.
 
 On the CPU what torch's separate operators give, bit for bit, spikes, states and gradients; on a GPU the same, from the
-same scale and shift. The backward pass recomputes from the norm's input; the norm's own part of it is torch's operator.
+same scale and shift. The backward pass recomputes from the norm's input; the norm's own part of it is that of
+`Norm.backward` or `Counted.backward`.
 
 In low precision everything is computed in float32, parameters and states are float32, and what one of the layers would
 hand to the next is rounded: behind the norm and behind the pool, and on the way back behind the pool and the neuron.
