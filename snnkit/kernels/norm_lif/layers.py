@@ -1,7 +1,7 @@
 """Batch norm and average pooling on the CPU as layers of their own, with the arithmetic they have around a neuron.
 
 Outputs are those of torch's operators bit for bit, and so are the gradients of pooling and, with the channels first, of
-the norm; with the channels last its gradients are those of `gradient`, nearer to float64 than torch's. torch's operators
+the norm; with the channels last its gradients are those of `gradient`, nearer to float64 than torch's. Its operators
 write into new memory each time, which takes the system longer to hand out and to zero than they compute. Second
 derivatives are torch's.
 """
