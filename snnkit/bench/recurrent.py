@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from snnkit import nn as snn
 from snnkit.bench.recurrent_peers import ALPHA, MEM, PEERS, SYN, THRESHOLD, Weights
-from snnkit.bench.rounds import once, peak, seeded
+from snnkit.bench.rounds import on_device, once, peak, seeded, without_garbage
 from snnkit.surrogate import Arctan
 
 INPUTS, NEURONS = 256, 512
@@ -195,10 +195,11 @@ def run(
         peaks[name] = peak(layer, x, gradient)
     differing["matrix products alone"] = None  # type: ignore[assignment]
     seconds: dict[str, list[float]] = {name: [] for name in layers}
-    for _ in range(rounds or (3 if quick else 7)):
-        for name, layer in layers.items():
-            gc.collect()
-            seconds[name].append(once(layer, x, gradient)[0])
+    with without_garbage():
+        for _ in range(rounds or (3 if quick else 7)):
+            for name, layer in layers.items():
+                gc.collect()
+                seconds[name].append(once(layer, x, gradient)[0])
     floor = min(seconds["matrix products alone"])
     place = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
     where = f"float32, {100 * expected.mean().item():.0f} % active, {place}"
@@ -206,7 +207,9 @@ def run(
         {
             "work": f"recurrent CubaLIF {INPUTS}->{NEURONS} T{steps} B{batch}",
             "impl": name,
-            "settings": where + (f"; {settings[name]}" if settings[name] else ""),
+            "settings": where
+            + (f"; {settings[name]}" if settings[name] else "")
+            + on_device(layers[name], x, gradient, statistics.median(times)),
             "ms_min": round(min(times) * 1e3, 2),
             "ms_median": round(statistics.median(times) * 1e3, 2),
             "floor_ratio": round(min(times) / floor, 2),

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from snnkit.bench.devices import available_memory, bandwidth, busy, wait
 from snnkit.kernels import release_memory
 from snnkit.kernels.layout import TRITON
 
@@ -64,37 +65,6 @@ def _reset_peak() -> bool:
     return True
 
 
-def available_memory(device: str | torch.device = "cpu") -> float:
-    """Bytes that can be had there, on the CPU without swapping; infinite where the system does not say."""
-    if torch.device(device).type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable"):
-                return int(line.split()[1]) * 1024.0
-    return float("inf")
-
-
-def _wait(device: torch.device) -> None:
-    """Until the device has done what it was asked for."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def bandwidth(elements: int, repeats: int = 2, device: str | torch.device = "cpu") -> float:
-    """Bytes per second of a + b → c into memory that is already there (12 bytes per element)."""
-    device = torch.device(device)
-    a, b, c = (torch.ones(elements, device=device) for _ in range(3))
-    best = float("inf")
-    for _ in range(repeats):
-        _wait(device)
-        start = time.perf_counter()
-        torch.add(a, b, out=c)
-        _wait(device)
-        best = min(best, time.perf_counter() - start)
-    return 12 * elements / best
-
-
 def _on(layer: Layer, device: torch.device) -> Layer:
     return layer.to(device) if isinstance(layer, torch.nn.Module) else layer
 
@@ -102,14 +72,24 @@ def _on(layer: Layer, device: torch.device) -> Layer:
 def once(layer: Layer, x: Tensor, gradient: Tensor) -> tuple[float, Tensor]:
     """Seconds of a forward and backward pass, and the spikes."""
     x.grad = None
-    _wait(x.device)
+    wait(x.device)
     start = time.perf_counter()
     out = layer(x)
     out.backward(gradient)
-    _wait(x.device)
+    wait(x.device)
     seconds = time.perf_counter() - start
     x.grad = None
     return seconds, out.detach()
+
+
+def on_device(layer: Layer, x: Tensor, gradient: Tensor, wall: float) -> str:
+    """What to add to the settings on a GPU: what such a pass takes there, the host being ahead."""
+    if x.device.type != "cuda":
+        return ""
+    x.grad = None
+    seconds = busy(lambda: layer(x).backward(gradient), x.device, wall)
+    x.grad = None
+    return f"; {seconds * 1e3:.3f} ms on the device"
 
 
 def peak(layer: Layer, x: Tensor, gradient: Tensor) -> float:
@@ -140,6 +120,17 @@ def seeded() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def without_garbage() -> Iterator[None]:
+    """What is alive now is not looked at where garbage is collected, which takes longer than what is measured."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def memory_settings(device: torch.device) -> str:
     """ ", huge pages" and ", short spinning" where torch was loaded with them, as the command line does."""
     if device.type != "cpu":
@@ -156,9 +147,9 @@ def _compete(
     device: torch.device,
     work: str = WORK,
 ) -> list[dict[str, Any]]:
-    with seeded():
-        x = torch.randn(*shape).mul_(0.6).add_(0.1).to(device)
-        gradient = torch.randn(*shape).to(device)
+    generator = torch.Generator(device).manual_seed(0)
+    x = torch.randn(*shape, device=device, generator=generator).mul_(0.6).add_(0.1)
+    gradient = torch.randn(*shape, device=device, generator=generator)
     x.requires_grad_()
     elements = x.numel()
     place = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
@@ -203,6 +194,7 @@ def _compete(
         settings = where + (f"; {contender.settings}" if contender.settings else "")
         if device.type == "cuda":
             settings += f"; first call {first[contender.name]:.2f} s"
+            settings += on_device(layers[contender.name], x, gradient, statistics.median(times))
         rows.append(
             {
                 "work": work,
@@ -237,9 +229,10 @@ def compete(
     size = 4.0 * shape[0] * shape[1] * shape[2]
     free = available_memory(where) - 3 * size
     fits = [c for c in contenders if c.memory * size < free]
-    rows = _compete(fits, shape, reset, rounds, where, work) if fits else []
     rest = [c for c in contenders if c not in fits]
-    if rest:
-        smaller = (shape[0], max(1, shape[1] // 10), shape[2])
-        rows += _compete([contenders[0], *rest], smaller, reset, rounds, where, work)
+    with without_garbage():
+        rows = _compete(fits, shape, reset, rounds, where, work) if fits else []
+        if rest:
+            smaller = (shape[0], max(1, shape[1] // 10), shape[2])
+            rows += _compete([contenders[0], *rest], smaller, reset, rounds, where, work)
     return rows

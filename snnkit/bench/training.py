@@ -25,13 +25,14 @@ import torch
 from torch import Tensor, nn
 
 from snnkit import nn as snn
-from snnkit.bench.rounds import available_memory, bandwidth, memory_settings, peak_memory
+from snnkit.bench.devices import available_memory, bandwidth, busy
+from snnkit.bench.rounds import memory_settings, peak_memory
+from snnkit.bench.training_peers import CHANNELS, CLASSES, DECAY, peer_net, snntorch, spikingjelly
 from snnkit.errors import UsageError
 from snnkit.kernels import keep_freed_memory
 from snnkit.surrogate import Arctan
 from snnkit.training.precision import in_format
 
-DECAY, CHANNELS, CLASSES = 0.9, 32, 11
 FLOOR_BYTES = 14
 """Per float32 value of a convolution's output: forward reads it and writes a quarter of it; backward reads it and a
 quarter of its gradient, and writes its gradient."""
@@ -50,34 +51,13 @@ class Entry(NamedTuple):
     memory_format: str = "channels_first"
     keeps: bool = False
     """Whether freed memory stays with the process, as in `fit`."""
+    graphed: bool = False
+    """Whether the network, forward and backward, goes into CUDA graphs, which take away what its calls cost."""
 
     def run(self) -> Any:
         """The forward pass as in training."""
         with torch.autocast(self.x.device.type, torch.bfloat16, enabled=self.autocast):
             return self.model(in_format(self.x, self.memory_format))
-
-
-class PerStep(nn.Module):
-    """A neuron given as a function of [T, B, …], between layers that see [T*B, …]."""
-
-    def __init__(self, steps: int, apply: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.steps, self.apply_neuron = steps, apply
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.apply_neuron(x.reshape(self.steps, -1, *x.shape[1:]))
-        return y.reshape(x.shape)
-
-
-def peer_net(steps: int, size: int, neuron: Callable[[], Callable[[Tensor], Tensor]]) -> nn.Sequential:
-    """The network with a peer's neurons; x: [T*B, 2, size, size]."""
-    layers: list[nn.Module] = []
-    channels = 2
-    for _ in range(3):
-        layers += [nn.Conv2d(channels, CHANNELS, 3, padding=1, bias=False), nn.BatchNorm2d(CHANNELS)]
-        layers += [PerStep(steps, neuron()), nn.AvgPool2d(2)]
-        channels = CHANNELS
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(CHANNELS * (size // 8) ** 2, CLASSES))
 
 
 def our_net(size: int, neuron: Callable[[], nn.Module], block: type[nn.Sequential] = snn.Sequential) -> nn.Sequential:
@@ -107,49 +87,30 @@ def lif() -> snn.LIF:
     return snn.LIF(decay=DECAY, reset="subtract", surrogate=Arctan(2.0))
 
 
-def _spikingjelly() -> Callable[[Tensor], Tensor]:
-    from spikingjelly.activation_based import neuron, surrogate
-
-    node = neuron.LIFNode(tau=1 / (1 - DECAY), decay_input=False, v_threshold=1.0, v_reset=None,
-                          surrogate_function=surrogate.ATan(2.0), detach_reset=True, step_mode="m")  # fmt: skip
-
-    def run_node(x: Tensor) -> Tensor:
-        node.to(x.device).reset()
-        return node(x)
-
-    return run_node
-
-
-def _snntorch() -> Callable[[Tensor], Tensor]:
-    import snntorch
-    from snntorch import surrogate
-
-    leaky = snntorch.Leaky(beta=DECAY, threshold=1.0, spike_grad=surrogate.atan(2.0), reset_mechanism="subtract",
-                           reset_delay=False)  # fmt: skip
-
-    def run_leaky(x: Tensor) -> Tensor:
-        mem = leaky.to(x.device).init_leaky()
-        out = []
-        for x_t in x.unbind(0):
-            spike, mem = leaky(x_t, mem)
-            out.append(spike)
-        return torch.stack(out)
-
-    return run_leaky
-
-
-def _step(entry: Entry, y: Tensor, steps: int) -> Callable[[], float]:
+def _step(entry: Entry, y: Tensor, steps: int) -> Callable[[], Tensor]:
+    """A training step, which returns its loss and waits for nothing."""
     optimizer = torch.optim.SGD(entry.model.parameters(), lr=1e-3)
 
-    def step() -> float:
+    def step() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
         out = entry.run().float().reshape(steps, -1, CLASSES).mean(0)
         loss = nn.functional.cross_entropy(out, y)
         loss.backward()
         optimizer.step()
-        return float(loss.detach())
+        return loss.detach()
 
     return step
+
+
+def _graph(entry: Entry, name: str) -> bool:
+    """Put the network into CUDA graphs; False for a peer's that cannot be."""
+    try:
+        torch.cuda.make_graphed_callables(entry.model, (entry.x,))
+    except RuntimeError:
+        if name.startswith("snnkit"):
+            raise
+        return False
+    return True
 
 
 def _spikes(entry: Entry) -> Tensor | None:
@@ -177,23 +138,28 @@ def entries(steps: int, batch: int, size: int, device: str | torch.device = "cpu
     generator = torch.Generator().manual_seed(0)
     x = (torch.rand(steps, batch, 2, size, size, generator=generator) < 0.1).float().to(device)
 
-    def ours(neuron: Callable[[], nn.Module], block: type[nn.Sequential] = snn.Sequential) -> Entry:
+    def ours(
+        neuron: Callable[[], nn.Module], block: type[nn.Sequential] = snn.Sequential, graphed: bool = False
+    ) -> Entry:
         model = our_net(size, neuron, block)
-        return Entry(model, x, None if neuron is nn.Identity else model[2])
+        return Entry(model, x, None if neuron is nn.Identity else model[2], graphed=graphed)
 
-    def peer(make: Callable[[], Callable[[Tensor], Tensor]], settings: str) -> Entry:
+    def peer(make: Callable[[], Callable[[Tensor], Tensor]], settings: str, graphed: bool = False) -> Entry:
         model = peer_net(steps, size, make)
-        return Entry(model, x.flatten(0, 1), model[2], settings)
+        return Entry(model, x.flatten(0, 1), model[2], settings, graphed=graphed)
 
     found: dict[str, Callable[[], Entry]] = {
         "snnkit": lambda: ours(lif),
         "snnkit, neuron alone": lambda: ours(lif, nn.Sequential),
         "snnkit, eager loop": lambda: ours(_Eager, nn.Sequential),
         "no neuron": lambda: ours(nn.Identity, nn.Sequential),
-        "spikingjelly": lambda: peer(_spikingjelly, ""),
-        "snntorch": lambda: peer(_snntorch, "fires at v > threshold"),
+        "spikingjelly": lambda: peer(spikingjelly, ""),
+        "snntorch": lambda: peer(snntorch, "fires at v > threshold"),
         **defaults(x, size),
     }
+    if x.is_cuda:
+        found["snnkit, CUDA graphs"] = lambda: ours(lif, graphed=True)
+        found["spikingjelly, CUDA graphs"] = lambda: peer(spikingjelly, "", graphed=True)
     return {n: m for n, m in found.items() if n.startswith(("snnkit", "no ")) or importlib.util.find_spec(_package(n))}
 
 
@@ -203,7 +169,8 @@ def _package(name: str) -> str:
 
 def _ours(name: str) -> str:
     """The row of ours that a row is compared with."""
-    return "snnkit, defaults" if name.endswith(", defaults") else "snnkit"
+    end = next((end for end in (", defaults", ", CUDA graphs") if name.endswith(end)), "")
+    return f"snnkit{end}"
 
 
 def run(
@@ -213,11 +180,13 @@ def run(
 
     Args:
         quick: fewer rounds and steps. shape: T, B and the sensor's side.
-        device: "cpu" or "cuda", where a step waits for its loss.
+        device: "cpu" or "cuda", where a step waits for its loss. A GPU has rows more, of ours and of spikingjelly's
+            network in CUDA graphs, and the settings say what a step takes there where the host is ahead.
 
     Returns:
         Rows {work, impl, settings, ms_min, ms_median, floor_ratio, peak_ratio, differing_spikes, first_ms, times_ours,
-        loss}; settings that do not fit in memory are left out. `times_ours` of a row with defaults is by our defaults.
+        loss}; settings that do not fit in memory are left out. `times_ours` of a row with defaults is by our defaults,
+        of one in CUDA graphs by ours in such.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("there is no CUDA device to measure on", fix="leave --device out, or see snnkit doctor")
@@ -225,7 +194,7 @@ def run(
     rounds = 3 if quick else rounds
     y = torch.randint(0, CLASSES, (batch,), generator=torch.Generator().manual_seed(0)).to(device)
     values = steps * batch * CHANNELS * sum((size >> k) ** 2 for k in range(3))
-    todo: dict[str, Callable[[], float]] = {}
+    todo: dict[str, Callable[[], Tensor]] = {}
     about: dict[str, Entry] = {}
     first, loss, peaks = {}, {}, {}
     differing: dict[str, int | None] = {}
@@ -242,9 +211,12 @@ def run(
             differing[name] = None
         else:
             differing[name] = int((spikes != ours).count_nonzero())
+        if entry.graphed and not _graph(entry, name):
+            del about[name], differing[name]
+            continue
         todo[name] = _step(entry, y, steps)
         clock = time.perf_counter()
-        loss[name] = todo[name]()
+        loss[name] = float(todo[name]())
         first[name] = time.perf_counter() - clock
         gc.collect()
         peaks[name] = peak_memory(todo[name], device) / (4 * values)
@@ -255,9 +227,9 @@ def run(
             streams.append(bandwidth(min(values, 50_000_000), device=device))
             for name, step in todo.items():
                 keep_freed_memory(about[name].keeps)
-                step()  # on its own memory from here on
+                float(step())  # on its own memory from here on
                 clock = time.perf_counter()
-                step()
+                float(step())
                 times[name].append(time.perf_counter() - clock)
     finally:
         keep_freed_memory(False)
@@ -265,11 +237,17 @@ def run(
     place = f"threads={torch.get_num_threads()}" if device == "cpu" else torch.cuda.get_device_name()
     settings = f"T={steps} B={batch} 2x{size}x{size}, {CHANNELS} channels, {place}"
     settings += memory_settings(torch.device(device))
+    extra = {name: f"; {about[name].settings}" if about[name].settings else "" for name in times}
+    if device == "cuda":
+        for name, t in times.items():
+            extra[name] += (
+                f"; {busy(todo[name], torch.device(device), statistics.median(t)) * 1e3:.3f} ms on the device"
+            )
     return [
         {
             "work": WORK,
             "impl": name,
-            "settings": settings + (f"; {about[name].settings}" if about[name].settings else ""),
+            "settings": settings + extra[name],
             "ms_min": round(min(t) * 1e3, 2),
             "ms_median": round(statistics.median(t) * 1e3, 2),
             "floor_ratio": round(min(t) / floor, 2),

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from snnkit import nn as snn
-from snnkit.bench.training import CHANNELS, CLASSES, Entry, our_net, peer_net
+from snnkit.bench.training import Entry, our_net
+from snnkit.bench.training_peers import CHANNELS, CLASSES, peer_net
 from snnkit.training.precision import choose
 
 

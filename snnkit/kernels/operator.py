@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,13 +25,18 @@ def is_wrapped(x: Tensor) -> bool:
     return is_functorch_wrapped_tensor(x) or is_legacy_batchedtensor(x)
 
 
-def _is_plain(tensors: Sequence[Tensor]) -> bool:
-    """Whether nothing but autograd looks at operations on these: no compiler, transform, mode, profiler or subclass."""
+def _place(tensors: Sequence[Tensor]) -> str:
+    """The kind of device of all of these, where nothing but autograd looks at operations on them; else nothing: there
+    is a compiler, transform, mode, profiler or subclass."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or transformed():
-        return False
+        return ""
     if torch._C._len_torch_dispatch_stack() or torch._C._autograd._profiler_enabled():
-        return False
-    return all(type(t) in _PLAIN and t.device.type == "cpu" and not is_wrapped(t) for t in tensors)
+        return ""
+    kind = tensors[0].device.type if tensors else ""
+    for t in tensors:
+        if type(t) not in _PLAIN or t.device.type != kind or is_wrapped(t):
+            return ""
+    return kind
 
 
 class Operator:
@@ -44,17 +50,18 @@ class Operator:
         _library.define(name + schema)
         _library.impl(name, implementation, "CPU")
         self._call = getattr(torch.ops.snnkit, name).default
-        self._implementation = implementation
+        self._direct = {"cpu": implementation}
         self._function: Any = None
 
     def __call__(self, *args: Any) -> Any:
         """The operator. Where only autograd can see the call, it does not go through torch's dispatcher, which takes
         longer than a small kernel does."""
         tensors = [a for a in args if isinstance(a, Tensor)]
-        if not _is_plain(tensors):
+        direct = self._direct.get(_place(tensors))
+        if direct is None:
             return self._call(*args)
         if not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
-            return self._implementation(*args)
+            return direct(*args)
         return self._call(*args) if self._function is None else self._function.apply(*args)
 
     def on_gpu(self, module: str, function: str, *first: Any) -> None:
@@ -62,7 +69,11 @@ class Operator:
         seen."""
 
         def call(*args: Any) -> Any:
-            return getattr(importlib.import_module(module), function)(*first, *args)
+            found = self._direct.get("cuda")
+            if found is None:
+                found = partial(getattr(importlib.import_module(module), function), *first)
+                self._direct["cuda"] = found
+            return found(*args)
 
         _library.impl(self.name.removeprefix("snnkit::"), call, "CUDA")
 
@@ -74,12 +85,13 @@ class Operator:
     def gradient(self, setup: Callable[..., None], backward: Callable[..., Any]) -> None:
         """Register the backward pass; `setup` saves what it needs."""
         torch.library.register_autograd(self.name, backward, setup_context=setup, lib=_library)
-        implementation = self._implementation
+        by_device = self._direct
 
         class Direct(torch.autograd.Function):
             @staticmethod
             def forward(ctx: Any, *args: Any) -> Any:
-                output = implementation(*args)
+                kind = next(a.device.type for a in args if isinstance(a, Tensor))
+                output = by_device[kind](*args)
                 setup(ctx, args, output)
                 return output
 

@@ -244,8 +244,7 @@ def ready(
     warps = 4 if width >= FEW else 1
     double = x.dtype == torch.float64
     block = 32 * warps * min(wide, per, 2 if double else 4)
-    given = [a.contiguous() if isinstance(a, Tensor) else a for a in (x, *args)]
-    given = [None if isinstance(a, Tensor) and a.dim() and not any(a.shape) else a for a in given]
+    given = [_given(a) if isinstance(a, Tensor) else a for a in (x, *args)]
     constants |= {
         "DTYPE": tl.float64 if double else tl.float32,
         "NARROW": x.shape[1] < 1 << 31,
@@ -261,3 +260,8 @@ def ready(
                 kernel[(-(-width // block),)](*given, width // wide, steps, *last, **constants)
 
     return run
+
+
+def _given(a: Tensor) -> Tensor | None:
+    """A tensor as kernels take it."""
+    return None if a.dim() and not any(a.shape) else a.contiguous()

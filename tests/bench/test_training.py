@@ -42,3 +42,8 @@ def test_rows_of_a_gpu() -> None:
     for row in rows.values():
         assert 0 < row["ms_min"] <= row["ms_median"]
         assert math.isfinite(row["loss"])
+        assert row["settings"].endswith("ms on the device")
+    graphs = rows["snnkit, CUDA graphs"]
+    assert graphs["differing_spikes"] == 0
+    assert math.isclose(graphs["loss"], rows["snnkit"]["loss"], rel_tol=1e-5)
+    assert graphs["times_ours"] == 1

@@ -58,7 +58,7 @@ def install() -> None:
         for name, recurrence_, module in replaced:
             library.impl(name, partial(module.forward, recurrence_), "CPU", allow_override=True)
             library.impl(f"{name}_backward", partial(module.backward, recurrence_), "CPU", allow_override=True)
-    operator._is_plain = lambda tensors: False  # an operator asks torch's dispatcher, which knows what is replaced
+    operator._place = lambda tensors: ""  # an operator asks torch's dispatcher, which knows what is replaced
     recurrence.prepare = _prepare
     tiles.FEW = 100  # so that larger cases have programs of four warps, and fewer of them
     InterpretedFunction.run = _counting(InterpretedFunction.run)

@@ -146,3 +146,23 @@ def test_kernels_with_any_options(neuron: str, capability: int) -> None:
             assert "fma" not in machine.ptx, options
         assert forward.registers <= (40 if options.get("per", 1) == 1 else 48), options
         assert backward.registers <= 96, options
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_only_autograd_is_asked_on_the_way(neuron: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a compiler, mode or subclass a call goes past torch's dispatcher, forward and backward: it costs less."""
+    recurrence = importlib.import_module(f"snnkit.kernels.{ROOMS[neuron]}.op").RECURRENCE
+    forward, backward = hosts(neuron)
+    args, _ = arguments(neuron, steps=3, width=8)
+    for operator, host in ((recurrence.forward, forward), (recurrence.backward, backward)):
+        monkeypatch.setitem(operator._direct, "meta", host)  # as "cuda" is after the first call there
+        monkeypatch.setattr(operator, "_call", None)
+    x = args[0].requires_grad_()
+
+    def run() -> torch.Tensor:
+        out = recurrence.forward(*args)
+        (grad,) = torch.autograd.grad(out if neuron == "LI" else out[0], x, torch.empty_like(x))
+        return grad
+
+    grad = results(run)
+    assert (grad.shape, grad.device) == (x.shape, x.device)
