@@ -19,6 +19,7 @@ from snnkit import nn as snn  # noqa: E402
 from snnkit.data.batch import Batch, Input, as_inputs  # noqa: E402
 from snnkit.data.part import Part, WholeBatches  # noqa: E402
 from snnkit.errors import ParameterError, UsageError  # noqa: E402
+from snnkit.training.graphs import Graphs  # noqa: E402
 from snnkit.training.losses import ClassificationLoss, LossName, ReadOut, scores  # noqa: E402
 from snnkit.training.metrics import Activity, predict  # noqa: E402
 from snnkit.training.optimization import OptimizerSettings, make_optimizer, make_schedule  # noqa: E402
@@ -95,6 +96,8 @@ class SpikingClassifier(L.LightningModule):
         self.select = select
         self.seed = seed
         self.memory_format = memory_format
+        self.in_graphs = False
+        self._graphs: Graphs | None = None
         self.frozen: tuple[str, ...] = ()
         self.slow: dict[str, float] = {}
         self.train_metrics: dict[str, float] = {}
@@ -182,6 +185,11 @@ class SpikingClassifier(L.LightningModule):
         if self.average is not None:
             self.average.eval()
         self._rest_frozen()
+        if self.in_graphs and self._graphs is None:
+            self._graphs = Graphs(self.net)
+
+    def on_train_end(self) -> None:
+        self._graphs = None  # with its memory
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # Seeding every step makes a resumed epoch draw what an unbroken one draws, whatever ran in between.
@@ -192,8 +200,11 @@ class SpikingClassifier(L.LightningModule):
         if self.train_part is not None:
             return self._step_of_part(batch, batch_idx, self.train_part)
         if not self.regularizers:
-            with snn.valid_lengths(self.net, batch.lengths):
-                out = self.net(*self._frames(batch))
+            if self._graphs is not None:
+                out = self._graphs(self._frames(batch), batch.lengths)
+            else:
+                with snn.valid_lengths(self.net, batch.lengths):
+                    out = self.net(*self._frames(batch))
             loss, z = self.loss(out, batch.y, batch.lengths)
             self._sums.add(loss, z, batch.y)
             return loss

@@ -23,7 +23,7 @@ FREE_KEYS = ("num_workers", "progress", "root", "cache_dir")
 """Settings of data that may change on a resume: where and how they are read (the digest tells whether they are the
 same)."""
 
-FREE_TRAINER_KEYS = ("trainer.devices", "trainer.num_nodes")
+FREE_TRAINER_KEYS = ("trainer.devices", "trainer.num_nodes", "trainer.cuda_graphs")
 """Settings of the trainer that may change on a resume, as the number of threads: they change roundings only."""
 
 

@@ -1,0 +1,145 @@
+"""`trainer.cuda_graphs`: what goes into a graph, that recording leaves no trace, and that a GPU trains alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from snnkit._compat import prepare_torchvision
+
+prepare_torchvision()
+
+import lightning as L  # noqa: E402
+
+from snnkit import nn as snn  # noqa: E402
+from snnkit.data import Batch, collate  # noqa: E402
+from snnkit.errors import ParameterError  # noqa: E402
+from snnkit.training import SpikingClassifier, TrainerSettings  # noqa: E402
+from snnkit.training.callbacks import quiet  # noqa: E402
+from snnkit.training.graphs import MOST, Graphs  # noqa: E402
+
+
+def network() -> torch.nn.Sequential:
+    return snn.Sequential(
+        snn.Conv2d(2, 4, 3, bias=False), snn.BatchNorm(4), snn.LIF(), snn.AvgPool2d(2), snn.Dropout(0.2),
+        snn.Flatten(), snn.Linear(16, 3), snn.LI(),
+    )  # fmt: skip
+
+
+def batches(sizes: tuple[int, ...] = (4, 4, 4, 3), lengths: bool = False) -> list[Batch]:
+    """Of these sizes; with `lengths` the samples of a batch have 3 to 5 steps, else 4."""
+    g = torch.Generator().manual_seed(0)
+    found = []
+    for size in sizes:
+        steps = [3 + k % 3 if lengths else 4 for k in range(size)]
+        found.append(collate([((torch.rand(t, 2, 6, 6, generator=g) * 3).numpy(), k % 3) for k, t in enumerate(steps)]))
+    return found
+
+
+class Recorder:
+    """Stands for `torch.cuda.make_graphed_callables`: it warms up as that does, and gives back what runs as ever."""
+
+    def __init__(self, error: str = "") -> None:
+        self.shapes: list[list[tuple[int, ...]]] = []
+        self.error = error
+
+    def __call__(self, run: Any, args: tuple[Tensor, ...], allow_unused_input: bool) -> Any:
+        self.shapes.append([tuple(a.shape) for a in args])
+        for _ in range(3):
+            out = run(*args)
+            torch.autograd.grad(out.sum(), [p for p in run.parameters() if p.requires_grad])
+        if self.error:
+            raise RuntimeError(self.error)
+        return run
+
+
+def trained(data: list[Batch], graphs: bool, accelerator: str = "cpu", precision: Any = "32-true") -> dict[str, Tensor]:
+    """Weights and statistics after two epochs."""
+    torch.manual_seed(0)
+    module = SpikingClassifier(network(), memory_format="channels_first")
+    module.in_graphs = graphs
+    with quiet():
+        trainer = L.Trainer(
+            max_epochs=2, accelerator=accelerator, devices=1, precision=precision, logger=False,
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+            limit_val_batches=0,
+        )  # fmt: skip
+        trainer.fit(module, DataLoader(data, batch_size=None))  # type: ignore[arg-type]
+    assert module._graphs is None
+    return {name: value.cpu() for name, value in module.net.state_dict().items()}
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+def test_recording_leaves_no_trace(lengths: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics of norms, random numbers and gradients are those of a training without."""
+    record = Recorder()
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
+    data = batches(lengths=lengths)
+    expected = trained(data, False)
+    assert record.shapes == []
+    found = trained(data, True)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    steps = 5 if lengths else 4
+    ends: list[list[tuple[int, ...]]] = [[(4,)], [(3,)]] if lengths else [[], []]
+    assert record.shapes == [[(steps, 4, 2, 6, 6), *ends[0]], [(steps, 3, 2, 6, 6), *ends[1]]]
+
+
+def test_few_shapes_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Recorder()
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
+    net = network()
+    graphs = Graphs(net)
+    for size in (1, 2, 3, 4, 1, 2):
+        x = torch.rand(4, size, 2, 6, 6)
+        torch.manual_seed(1)
+        out = graphs((x,), None)
+        torch.manual_seed(1)
+        assert torch.equal(out, net(x))
+    assert len(record.shapes) == MOST
+
+
+def test_a_network_that_cannot_trains_without(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = Recorder("operation not permitted when stream is capturing\nCUDA …")
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
+    data = batches((4, 4))
+    expected = trained(data, False)
+    found = trained(data, True)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert len(record.shapes) == 1
+    said = capsys.readouterr().err
+    assert said.count("no CUDA graph") == 1
+    assert "operation not permitted" in said
+
+
+def test_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ParameterError, match="trainer.cuda_graphs is true, and training runs on the CPU"):
+        TrainerSettings(cuda_graphs=True, accelerator="cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert TrainerSettings(cuda_graphs=True).cuda_graphs
+    with pytest.raises(ParameterError, match="several processes"):
+        TrainerSettings(cuda_graphs=True, devices=2)
+    with pytest.raises(ParameterError, match="added up"):
+        TrainerSettings(cuda_graphs=True, accumulate_grad_batches=2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("lengths", [False, True])
+def test_training_on_a_gpu_is_equal(lengths: bool, precision: str, capsys: pytest.CaptureFixture[str]) -> None:
+    data = batches((4, 4, 4, 3), lengths)
+    expected = trained(data, False, "gpu", precision)
+    found = trained(data, True, "gpu", precision)
+    assert "no CUDA graph" not in capsys.readouterr().err
+    for name, value in expected.items():
+        torch.testing.assert_close(
+            found[name], value, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
