@@ -140,6 +140,4 @@ def test_training_on_a_gpu_is_equal(lengths: bool, precision: str, capsys: pytes
     found = trained(data, True, "gpu", precision)
     assert "no CUDA graph" not in capsys.readouterr().err
     for name, value in expected.items():
-        torch.testing.assert_close(
-            found[name], value, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
-        )
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
