@@ -40,7 +40,7 @@ ROUNDS = 4
 SECONDS = 8.0
 """The probe stops after so many rounds, or after the round in which it has taken so long."""
 
-SAMPLES = 16
+SAMPLES = {"cpu": 16, "cuda": 256}
 """Of a batch at most."""
 
 
@@ -72,36 +72,40 @@ def choose(
         net: the network; it is copied, and random numbers are left as they are. Where its copy cannot make a step,
             the choice is float32, channels first.
         shapes: of one step of each input. steps, batch: T and B.
-        processes: that train together. They have to agree, so that on CPUs several stay with float32, channels first.
+        processes: that train together. They have to agree, so that several take no times: channels first, and float32
+            on CPUs.
         fixed: why "auto" is float32, channels first, whatever is faster; empty where it is not.
+
+    A GPU's precision is bfloat16 where it computes in that; only the format is timed there.
     """
     given = (precision, memory_format)
     if "auto" not in given:
         return Choice(*given, "")  # type: ignore[arg-type]
     plain = ("32-true" if precision == "auto" else precision, "channels_first" if given[1] == "auto" else given[1])
-    if device == "cuda":
-        if precision != "auto":
-            return Choice(*plain, "formats are not timed on GPUs")  # type: ignore[arg-type]
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return Choice("bf16-mixed", plain[1], "the GPU computes in bfloat16")  # type: ignore[arg-type]
-        return Choice(*plain, "the GPU has no bfloat16")  # type: ignore[arg-type]
-    if processes > 1 or fixed:
-        return Choice(*plain, fixed or "several processes on CPUs")  # type: ignore[arg-type]
-    precisions = ("32-true", "bf16-mixed") if precision == "auto" else (precision,)
+    if fixed:
+        return Choice(*plain, fixed)  # type: ignore[arg-type]
+    precisions, known = (("32-true", "bf16-mixed") if precision == "auto" else (precision,)), ""
+    if device == "cuda" and precision == "auto":
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+        plain = ("bf16-mixed" if has else "32-true", plain[1])
+        precisions, known = plain[:1], "the GPU computes in bfloat16" if has else "the GPU has no bfloat16"
+    if processes > 1:
+        return Choice(*plain, known or "several processes train")  # type: ignore[arg-type]
     formats = ("channels_first", "channels_last") if memory_format == "auto" else (memory_format,)
     if memory_format == "auto" and not _has_formats(net):
         formats = ("channels_first",)
     options = list(itertools.product(precisions, formats))
     if len(options) == 1:
-        return Choice(*options[0], "no layer has two formats")  # type: ignore[arg-type]
+        return Choice(*options[0], known or "no layer has two formats")  # type: ignore[arg-type]
+    samples = min(batch, SAMPLES[device])
     try:
-        times = dict(zip(options, _kept(options, net, shapes, steps, min(batch, SAMPLES))))
+        times = dict(zip(options, _kept(options, net, shapes, steps, samples, device)))
     except Exception as error:  # whatever a network of the user's does; where it cannot train, training says so
         lines = str(error).strip().splitlines() or [""]
         return Choice(*plain, f"no time was taken, {type(error).__name__}: {lines[0]}")  # type: ignore[arg-type]
-    best = _fastest(times)
     told = ", ".join(f"{seconds * 1e3:.1f} ms with {name} {form}" for (name, form), seconds in times.items())
-    return Choice(*best, f"a training step of {min(batch, SAMPLES)} samples takes {told}")  # type: ignore[arg-type]
+    why = f"a training step of {samples} samples takes {told}"
+    return Choice(*_fastest(times), f"{known}; {why}" if known else why)  # type: ignore[arg-type]
 
 
 def tell(choice: Choice) -> None:
@@ -152,11 +156,18 @@ def folder() -> Path:
 
 
 def _kept(
-    options: list[tuple[str, str]], net: torch.nn.Module, shapes: Sequence[Sequence[int]], steps: int, batch: int
+    options: list[tuple[str, str]],
+    net: torch.nn.Module,
+    shapes: Sequence[Sequence[int]],
+    steps: int,
+    batch: int,
+    device: str,
 ) -> list[float]:
     """Seconds of a step by each option, as measured now, or for the same network here before."""
     asked = [options, str(net), [list(shape) for shape in shapes], steps, batch]
     here = [__version__, torch.__version__, torch.get_num_threads(), _processor()]
+    if device == "cuda":
+        here.append(torch.cuda.get_device_name())
     key = hashlib.sha256(json.dumps([asked, here]).encode()).hexdigest()[:24]
     file = folder() / f"{key}.json"
     try:
@@ -165,7 +176,7 @@ def _kept(
             return list(found)
     except (OSError, ValueError, TypeError):
         pass
-    times = measure(options, net, shapes, steps, batch)
+    times = measure(options, net, shapes, steps, batch, device)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         _io.write_json(file, times)
@@ -185,20 +196,27 @@ def _processor() -> str:
 
 
 def measure(
-    options: Sequence[tuple[str, str]], net: torch.nn.Module, shapes: Sequence[Sequence[int]], steps: int, batch: int
+    options: Sequence[tuple[str, str]],
+    net: torch.nn.Module,
+    shapes: Sequence[Sequence[int]],
+    steps: int,
+    batch: int,
+    device: str = "cpu",
 ) -> list[float]:
-    """Seconds of a training step of a copy of the network on the CPU, by each option (precision, memory format)."""
+    """Seconds of a training step of a copy of the network, by each option (precision, memory format)."""
     best = [float("inf")] * len(options)
-    with _own_random_numbers(), torch.enable_grad(), torch.inference_mode(False):
+    with _own_random_numbers(device), torch.enable_grad(), torch.inference_mode(False):
         torch.manual_seed(0)
-        net = copy.deepcopy(net).train()
-        x = tuple((torch.rand(steps, batch, *shape) < 0.1).float() for shape in shapes)
+        net = copy.deepcopy(net).train().to(device)
+        x = tuple((torch.rand(steps, batch, *shape) < 0.1).float().to(device) for shape in shapes)
         begin = time.perf_counter()
         for k in range(ROUNDS + 1):
             for n, (precision, form) in enumerate(options):
                 inputs = in_format(x, form)
+                _wait(device)
                 start = time.perf_counter()
-                _step(net, inputs, precision == "bf16-mixed")
+                _step(net, inputs, precision, device)
+                _wait(device)
                 if k:  # the first one compiles
                     best[n] = min(best[n], time.perf_counter() - start)
             if k == 0:
@@ -209,19 +227,25 @@ def measure(
 
 
 @contextlib.contextmanager
-def _own_random_numbers() -> Iterator[None]:
+def _own_random_numbers(device: str) -> Iterator[None]:
     """Whatever draws random numbers within it, those behind it are as without."""
     python, old = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[] if device == "cpu" else [torch.cuda.current_device()]):
             yield
     finally:
         random.setstate(python)
         np.random.set_state(old)
 
 
-def _step(net: torch.nn.Module, x: Any, low: bool) -> None:
-    with torch.autocast("cpu", torch.bfloat16, enabled=low):
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _step(net: torch.nn.Module, x: Any, precision: str, device: str) -> None:
+    low = torch.float16 if precision == "16-mixed" else torch.bfloat16
+    with torch.autocast(device, low, enabled=precision != "32-true"):
         out: Any = net(*x)
     if out.requires_grad:  # not where all layers are frozen
         out.float().square().mean().backward()

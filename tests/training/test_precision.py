@@ -63,7 +63,7 @@ def test_what_is_given_or_may_not_differ_is_not_timed() -> None:
     for p in ("32-true", "bf16-mixed", "16-mixed"):
         for f in ("channels_first", "channels_last"):
             assert pick({}, p, f) == (p, f, "")
-    assert pick({}, processes=2) == (*PLAIN, "several processes on CPUs")
+    assert pick({}, processes=2) == (*PLAIN, "several processes train")
     assert pick({}, fixed="training for hardware") == (*PLAIN, "training for hardware")
     dense = snn.Sequential(snn.Flatten(), snn.Linear(72, 3))
     assert pick({}, "32-true", net=dense)[:2] == PLAIN
@@ -71,12 +71,38 @@ def test_what_is_given_or_may_not_differ_is_not_timed() -> None:
     assert pick(only, net=dense)[:2] == ("bf16-mixed", "channels_first")
 
 
-def test_on_a_gpu_it_asks_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_gpu_it_asks_the_hardware_and_times_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def measured(options: Any, *rest: Any) -> list[float]:
+        asked.append((list(options), rest[-1]))
+        return [2.0, 1.0]
+
+    monkeypatch.setattr(precision, "measure", measured)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    given = conv(), [(2, 6, 6)], 3, 4
     for has in (True, False):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True, has=has: has)
-        found = choose("auto", "auto", "cuda", conv(), [(2, 6, 6)], 3, 4)
-        assert found[:2] == ("bf16-mixed" if has else "32-true", "channels_first")
-    assert choose("16-mixed", "auto", "cuda", conv(), [(2, 6, 6)], 3, 4)[:2] == ("16-mixed", "channels_first")
+        name = "bf16-mixed" if has else "32-true"
+        found = choose("auto", "auto", "cuda", *given)
+        assert found[:2] == (name, "channels_last")
+        assert found.why.startswith("the GPU computes in bfloat16; a training" if has else "the GPU has no bfloat16; a")
+        assert asked.pop() == ([(name, "channels_first"), (name, "channels_last")], "cuda")
+        assert choose("auto", "channels_first", "cuda", *given)[:2] == (name, "channels_first")
+        assert choose("auto", "auto", "cuda", *given, processes=2)[:2] == (name, "channels_first")
+        assert choose("auto", "auto", "cuda", *given, fixed="training for hardware")[:2] == PLAIN
+        assert asked == []
+    assert choose("16-mixed", "auto", "cuda", *given)[:2] == ("16-mixed", "channels_last")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.timeout(300)
+def test_the_probe_on_a_gpu() -> None:
+    before = torch.cuda.get_rng_state()
+    found = choose("auto", "auto", "cuda", conv(), [(2, 6, 6)], 3, 4)
+    assert found.why.count(" ms with ") == 2
+    assert torch.equal(torch.cuda.get_rng_state(), before)
 
 
 def test_the_probe_measures_all_changes_nothing_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
