@@ -71,10 +71,11 @@ def group_at(layers: Sequence[torch.nn.Module], x: Tensor) -> Group | None:
 
 
 def _pool(layer: torch.nn.Module, x: Tensor, before: bool) -> Pool | None:
-    """The layer as a pool beside the neuron, where it is one with whole windows side by side."""
+    """The layer as a pool beside the neuron, where it is one with whole windows side by side, none too large."""
     if type(layer) is not AvgPool2d or not _unseen(layer):
         return None
-    return layer.windows(x, before)
+    pool = layer.windows(x, before)
+    return pool if pool is not None and pool.held(x) else None
 
 
 def _unseen(module: torch.nn.Module) -> bool:

@@ -115,13 +115,19 @@ def test_sizes_that_are_no_multiples_of_four() -> None:
 
 @pytest.mark.usefixtures("triton_cache")
 @pytest.mark.timeout(120)
-def test_windows_of_three_by_three_and_tensors_beyond_32_bits() -> None:
+def test_larger_windows_and_tensors_beyond_32_bits() -> None:
     for last in (False, True):
         machines = compiled((16, 16, 32, 36, 36), (3, 3), last)
         assert all((m.stack, m.local, m.shared) == (0, 0, 0) and m.registers <= 40 for m in machines)
         assert accesses(machines[1])["STG.128"] == (9 if last else 1)
     for machine in compiled((2, 1 << 21, 1, 32, 32)):  # 2³² elements
         assert_sound(machine)
+    for last in (False, True):
+        forward, backward = compiled(pool=(8, 8), last=last)
+        for machine in (forward, backward):
+            assert_sound(machine)
+            assert machine.registers <= 48
+        assert set(accesses(backward)) == ({"LDG.128", "STG.128"} if last else {"LDG.32", "STG.128"})
 
 
 def test_its_outputs_are_laid_out_as_on_the_cpu() -> None:
@@ -142,7 +148,7 @@ def test_its_outputs_are_laid_out_as_on_the_cpu() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 def test_what_a_tensor_on_a_gpu_takes(dtype: torch.dtype, has_triton: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """One launch in each direction where Triton is installed, which tensors on the meta device show as if on a GPU;
-    torch's own operator without it, in graphs that are compiled, and for windows that are too large."""
+    torch's own operator without it, in graphs that are compiled, and for windows that do not cover the image."""
     monkeypatch.setattr(layout, "TRITON", has_triton)
     with FakeTensorMode(), Watch() as watch:
         x = torch.empty(4, 2, 3, 6, 8, device="cuda:0", dtype=dtype)
@@ -158,12 +164,13 @@ def test_what_a_tensor_on_a_gpu_takes(dtype: torch.dtype, has_triton: bool, monk
         with watched_launches() as seen:
             out = snn.AvgPool2d(2)(x)
             (grad,) = torch.autograd.grad(out.sum(), x)
-            for other in (snn.AvgPool2d(3), snn.AvgPool2d(2, stride=1), snn.AvgPool2d((8, 5))):
+            for other in (snn.AvgPool2d(3), snn.AvgPool2d(2, stride=1), snn.AvgPool2d(2, padding=1)):
                 other(x)
             snn.AvgPool2d(2)(x.detach().transpose(2, 3))
+            snn.AvgPool2d((8, 5))(x)  # a window may be as large as it likes
             assert (out.shape, out.dtype) == ((4, 2, 3, 4, 5), dtype)
             assert (grad.shape, grad.dtype, grad.stride()) == (x.shape, dtype, x.stride())
-        assert seen == (["average", "share"] if has_triton else [])
+        assert seen == (["average", "share", "average"] if has_triton else [])
 
 
 def pools(x: torch.Tensor, pool: Any, up: torch.Tensor) -> list[torch.Tensor]:

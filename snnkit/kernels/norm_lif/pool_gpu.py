@@ -11,9 +11,34 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from snnkit.kernels.norm_lif.windows import first_pixel, first_pixels, pool_step, spread_load, window
+from snnkit.kernels.norm_lif.windows import (
+    add_pixels,
+    first_pixel,
+    first_pixels,
+    pool_step,
+    spread_load,
+    window,
+)
+from snnkit.kernels.norm_lif.windows import share as part_of
 
 RUNTIME = ("short", "inner", "groups", "steps")
+
+MOST = tl.constexpr(16)
+"""Pixels of a window that the compiler writes out one by one."""
+
+
+@triton.jit
+def many_pixels(
+    x_ptr, at, inside, line, step, HIGH: tl.constexpr, ACROSS: tl.constexpr, PAIRS: tl.constexpr, DTYPE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """`pool_step` of larger windows, with no norm before it."""
+    ROW: tl.constexpr = ACROSS // (2 if PAIRS else 1)
+    total = tl.full((BLOCK,), 0, DTYPE)
+    for n in tl.range(0, HIGH * ROW, loop_unroll_factor=4):
+        x = tl.load(x_ptr + (at + ((n // ROW) * line + (n % ROW) * step)), mask=inside, other=0.0)
+        total = add_pixels(total, x.to(DTYPE), PAIRS)
+    return part_of(total, HIGH * ACROSS, DTYPE)
 
 
 @triton.jit(do_not_specialize=RUNTIME)
@@ -49,9 +74,11 @@ def average(
         inside = whole
         at = first_pixel(p, short, inner, HIGH, ACROSS, NARROW)
     step = 1 if inner is None else inner
-    mean = pool_step(
-        x_ptr, at, inside, None, None, short * ACROSS, step, False, HIGH, ACROSS, PAIRS, DTYPE, BLOCK
-    )  # fmt: skip
+    line = short * ACROSS
+    if HIGH * ACROSS > MOST:
+        mean = many_pixels(x_ptr, at, inside, line, step, HIGH, ACROSS, PAIRS, DTYPE, BLOCK)
+    else:
+        mean = pool_step(x_ptr, at, inside, None, None, line, step, False, HIGH, ACROSS, PAIRS, DTYPE, BLOCK)
     tl.store(y_ptr + p, mean.to(y_ptr.dtype.element_ty), mask=whole)
 
 
@@ -92,5 +119,10 @@ def share(
         inner = inner.to(tl.int64) * UNIT
         at = first_pixel(off, short, inner, HIGH, ACROSS, NARROW)
         part = spread_load(grad_y_ptr, off, inside, False, SIZE, DTYPE).to(grad_x_ptr.dtype.element_ty)
-        for n in tl.static_range(SIZE):
-            tl.store(grad_x_ptr + (at + (n // ACROSS * short * ACROSS + n % ACROSS * inner)), part, mask=inside)
+        line = short * ACROSS
+        if SIZE > MOST:
+            for n in range(SIZE):
+                tl.store(grad_x_ptr + (at + ((n // ACROSS) * line + (n % ACROSS) * inner)), part, mask=inside)
+        else:
+            for n in tl.static_range(SIZE):
+                tl.store(grad_x_ptr + (at + (n // ACROSS * line + n % ACROSS * inner)), part, mask=inside)
