@@ -240,7 +240,7 @@ def _tests() -> Path:
 
 
 def gpu_report(out: Path, as_json: bool) -> int:
-    """Run the tests marked `gpu` and the benchmark on this machine's GPU, and write both to one JSON file.
+    """Run the quick tests marked `gpu` and the benchmark on this machine's GPU, and write both to one JSON file.
 
     Raises:
         UsageError: there is no GPU.
@@ -257,7 +257,7 @@ def gpu_report(out: Path, as_json: bool) -> int:
     tests = _tests()
     result: dict[str, object] = {"devices": devices, "checks": [asdict(c) for c in checks()]}
     if (tests / "conftest.py").is_file():
-        command = [sys.executable, "-m", "pytest", str(tests), "-m", "gpu", "-q", "-rA", "--no-header"]
+        command = [sys.executable, "-m", "pytest", str(tests), "-m", "gpu and not slow", "-q", "-rA", "--no-header"]
         done = subprocess.run(command, cwd=tests.parent, capture_output=True, text=True)
         lines = [line for line in done.stdout.splitlines() if line.startswith(("PASSED", "FAILED", "ERROR", "SKIPPED"))]
         result["tests"] = {"exit_code": done.returncode, "results": lines, "output": done.stdout[-20_000:]}

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.modules import module as torch_module
 
 from snnkit.kernels.layout import runs_fused
+from snnkit.kernels.norm_lif.layers import DTYPES
 from snnkit.kernels.norm_lif.op import Pool, sequence, takes
 from snnkit.kernels.norm_lif.statistics import rounds_once
 from snnkit.kernels.state import state_dtype
@@ -17,12 +18,6 @@ from snnkit.nn.context import learners, recorders
 from snnkit.nn.neurons.lif import LIF
 from snnkit.nn.synapses.norm import BatchNorm, ThresholdBatchNorm
 from snnkit.nn.synapses.pool import AvgPool2d
-
-_DTYPES = {
-    "cpu": (torch.float32, torch.float64, torch.bfloat16),
-    "cuda": (torch.float32, torch.float64, torch.bfloat16, torch.float16),
-}
-"""Inputs that the kernels of a device take."""
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -76,10 +71,11 @@ def group_at(layers: Sequence[torch.nn.Module], x: Tensor) -> Group | None:
 
 
 def _pool(layer: torch.nn.Module, x: Tensor, before: bool) -> Pool | None:
-    """The layer as a pool beside the neuron, where it is one with whole windows side by side."""
+    """The layer as a pool beside the neuron, where it is one with whole windows side by side, none too large."""
     if type(layer) is not AvgPool2d or not _unseen(layer):
         return None
-    return layer.windows(x, before)
+    pool = layer.windows(x, before)
+    return pool if pool is not None and pool.held(x) else None
 
 
 def _unseen(module: torch.nn.Module) -> bool:
@@ -90,7 +86,7 @@ def _unseen(module: torch.nn.Module) -> bool:
 
 def _can_run(norm: BatchNorm, x: Tensor) -> bool:
     """Whether the kernels give for x what the layers give."""
-    if x.dtype not in _DTYPES.get(x.device.type, ()) or x.is_sparse or not takes(x):
+    if x.dtype not in DTYPES.get(x.device.type, ()) or x.is_sparse or not takes(x):
         return False
     mine = (norm.gain, norm.bias, norm.running_mean, norm.running_var)
     if any(v is not None and (v.dtype != state_dtype(x) or v.device != x.device) for v in mine):

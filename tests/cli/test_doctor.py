@@ -78,7 +78,7 @@ def test_the_gpu_report_holds_tests_and_benchmarks(
     assert report["bench"]["neurons"] == [{"impl": "x", "ms_min": 1.0}]
     assert report["tests"]["results"][0] == "PASSED tests/a.py::b"
     assert len(report["tests"]["results"]) == 1 + failing
-    assert tuple(called[0][4:6]) == ("-m", "gpu")
+    assert tuple(called[0][4:6]) == ("-m", "gpu and not slow")
     assert ("some failed" in capsys.readouterr().out) is failing
 
 

@@ -1,7 +1,8 @@
-"""What stands around a neuron, for the interpreter: norm and pool in one kernel with LIF, and recurrent layers.
+"""What stands around a neuron, for the interpreter: norm and pool in one kernel with LIF, pools, and recurrent layers.
 
-They run twice on the same CPU tensors. Norm, LIF and pool: by the CPU's kernels, which are tested against the layers
-one by one, and by those for GPUs. Recurrent layers: step by step, and by the operator with the kernels for GPUs.
+They run twice on the same CPU tensors. Norm, LIF and pool, and a pool alone: by the CPU's kernels, which are tested
+against the layers one by one, and by those for GPUs. Recurrent layers: step by step, and by the operator with the
+kernels for GPUs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from snnkit import nn as snn
-from snnkit.kernels.norm_lif import op, statistics
+from snnkit.kernels.norm_lif import layers, op, statistics
 
 from .covering import pairwise
 from .options import FIRING, assert_close, assert_same, build, input_for, name_of, random_state
@@ -39,6 +40,14 @@ NORM = {
 }
 """Norm, LIF and pool: options with their values. Sizes are [T, B, C, H, W]."""
 
+POOL = {
+    "dtype": (torch.float32, torch.float64, torch.bfloat16),
+    "pool": ((2, 2), (1, 2), (2, 1), (3, 3), (1, 1), (2, 4), (5, 7), (9, 2)),
+    "order": ("first", "last"),
+    "size": ((2, 3, 4, 3, 4), (3, 1, 3, 2, 3), (1, 5, 2, 1, 2), (2, 2, 8, 5, 1)),
+}
+"""A pool alone. Sizes are [T, B, C, H', W'] of its output: rows of it and pixels are multiples of 4, of 2, and odd."""
+
 RECURRENT = {
     neuron: options
     | {"dtype": (torch.float32, torch.float64), "where": ("layer", "neuron"), "state": FIRING["state"]}
@@ -57,11 +66,11 @@ RECURRENT = {
 
 @contextlib.contextmanager
 def gpu_kernels() -> Iterator[None]:
-    """Within it, norm, LIF and pool in one run by the kernels for GPUs."""
+    """Within it, norm, LIF and pool in one, and a pool alone, run by the kernels for GPUs."""
     from snnkit.kernels.norm_lif import on_gpu
 
     with contextlib.ExitStack() as stack:
-        for module in (op, statistics):
+        for module in (op, statistics, layers):
             stack.enter_context(mock.patch.object(module, "kernels_for", return_value=on_gpu))
         yield
 
@@ -70,11 +79,14 @@ def cases() -> Iterator[tuple[str, Any, tuple[Any, ...]]]:
     """(name, what checks it, its arguments): every pair of options."""
     for k, case in enumerate(pairwise(NORM)):
         yield f"norm-{k}-{name_of(case)}", check_norm, (case,)
+    for case in pairwise(POOL):
+        yield f"pool-{name_of(case)}", check_pool, (case,)
     for neuron, options in RECURRENT.items():
         for case in pairwise(options):
             yield f"recurrent-{neuron}-{name_of(case)}", check_recurrent, (neuron, case)
     yield "norm-terms", check_terms, ()
     yield "norm-edges", check_edges_of_norm, ()
+    yield "pool-edges", check_edges_of_pool, ()
 
 
 def norm_arguments(case: dict[str, Any]) -> tuple[Tensor, statistics.Norm, Tensor | None, Tensor | None, Any, Any]:
@@ -120,6 +132,46 @@ def check_norm(case: dict[str, Any]) -> None:
     assert 0 < expected[0].float().mean() < 1
     for a, b in zip(found_gradients, gradients, strict=True):
         assert_close(a, b, 1e-12 if x.dtype == torch.float64 else 1e-6, x)
+
+
+def pool_arguments(case: dict[str, Any]) -> tuple[Tensor, op.Pool, Tensor]:
+    """x [T, B, C, H, W], the pool, and a gradient of its output."""
+    height, width = case["pool"]
+    steps, batch, channels, rows, columns = case["size"]
+    generator = torch.Generator().manual_seed(6)
+    x = torch.randn(steps, batch, channels, rows * height, columns * width, generator=generator).to(case["dtype"])
+    if case["order"] == "last" and x[0, 0, 0].numel() > 1:
+        x = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    return x, op.Pool(height, width), torch.randn(case["size"], generator=generator).to(case["dtype"])
+
+
+def check_pool(case: dict[str, Any]) -> None:
+    """Output and gradient bit for bit."""
+    x, pool, up = pool_arguments(case)
+    assert_same_pools(x, pool, up)
+
+
+def assert_same_pools(x: Tensor, pool: op.Pool, up: Tensor) -> Tensor:
+    """The kernels for GPUs give what the CPU's do; returns that gradient."""
+    results = []
+    for context in (contextlib.nullcontext(), gpu_kernels()):
+        leaf = x.detach().requires_grad_()
+        with context:
+            out = layers.average(leaf, pool)
+            results.append((out.detach(), torch.autograd.grad(out, leaf, up)[0]))
+    for a, b in zip(*results, strict=True):
+        assert (a.dtype, a.stride()) == (b.dtype, b.stride())
+        torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
+    return results[1][1]
+
+
+def check_edges_of_pool() -> None:
+    """Infinite values, subnormal ones and those that are no number; nothing is lost where memory was used before."""
+    values = [1.0, torch.inf, -torch.inf, torch.nan, 1e-42, 3e38, -0.0, 1e-45]
+    x = torch.tensor(values).repeat(3, 2, 4, 2, 1)
+    for pool in (op.Pool(2, 2), op.Pool(1, 4), op.Pool(2, 1)):
+        up = torch.tensor(values[: 8 // pool.width]).expand(3, 2, 4, 2 // pool.height, -1)
+        assert assert_same_pools(x, pool, up).isfinite().any()
 
 
 def check_recurrent(neuron: str, case: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 
@@ -12,39 +12,47 @@ def product(options: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(options, values)) for values in itertools.product(*options.values())]
 
 
-def pairwise(options: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+def pairwise(options: Mapping[str, Sequence[Any]], few: Collection[str] = ()) -> list[dict[str, Any]]:
     """Combinations in which every pair of values of two options occurs, greedily few, always the same.
 
     Each new case starts from the first pair still missing; every other option takes the value that brings most missing
     pairs with what is chosen so far, the least used one among equals.
+
+    Args:
+        options: each with its values.
+        few: options that occur in no other combinations than those of an array of their own.
     """
-    names = list(options)
+    return [{name: values[case[name]] for name, values in options.items()} for case in _cases(options, few)]
+
+
+def _cases(options: Mapping[str, Sequence[Any]], few: Collection[str]) -> list[dict[str, int]]:
+    """The cases by the places of their values."""
+    few = few if len(few) > 1 else ()
+    blocks = [[{name: k} for k in range(len(values))] for name, values in options.items() if name not in few]
+    if few:
+        blocks.append(_cases({name: values for name, values in options.items() if name in few}, ()))
     missing = {
-        ((a, i), (b, j)): None  # a dictionary keeps its order
-        for a, b in itertools.combinations(names, 2)
+        frozenset(((a, i), (b, j))): None  # a dictionary keeps its order
+        for a, b in itertools.combinations(options, 2)
         for i in range(len(options[a]))
         for j in range(len(options[b]))
     }
-    used = {(name, k): 0 for name in names for k in range(len(options[name]))}
-    place = {name: k for k, name in enumerate(names)}
+    used = [[0] * len(block) for block in blocks]
     cases = []
     while missing:
-        chosen = dict(next(iter(missing)))
-        for name in names:
-            if name in chosen:
-                continue
+        first = dict(next(iter(missing)))
+        chosen = first
+        for block, times in zip(blocks, used):
 
-            def gain(k: int, name: str = name, chosen: dict[str, int] = chosen) -> tuple[int, int]:
-                pairs = (
-                    ((other, v), (name, k)) if place[other] < place[name] else ((name, k), (other, v))
-                    for other, v in chosen.items()
-                )
-                return sum(pair in missing for pair in pairs), -used[name, k]
+            def gain(k: int, block: Any = block, times: Any = times, chosen: Any = chosen) -> tuple[int, int]:
+                pairs = itertools.combinations((chosen | block[k]).items(), 2)
+                return sum(frozenset(pair) in missing for pair in pairs), -times[k]
 
-            chosen[name] = max(range(len(options[name])), key=gain)
-        for a, b in itertools.combinations(names, 2):
-            missing.pop(((a, chosen[a]), (b, chosen[b])), None)
-        for name in names:
-            used[name, chosen[name]] += 1
-        cases.append({name: options[name][chosen[name]] for name in names})
+            fitting = (k for k, part in enumerate(block) if all(first.get(name, v) == v for name, v in part.items()))
+            best = max(fitting, key=gain)
+            chosen = chosen | block[best]
+            times[best] += 1
+        for pair in itertools.combinations(chosen.items(), 2):
+            missing.pop(frozenset(pair), None)
+        cases.append(chosen)
     return cases

@@ -62,6 +62,23 @@ def test_what_a_gpu_tensor_takes(
     assert not any("_to_copy" in name for name in watch.seen)
 
 
+SIZES = {"size": ((9, 3), (32, 4))}
+"""(T, B): several chunks of steps, whole and not, in widths that are multiples of 4 and are not."""
+
+LATER = ("detach", "learn", "surrogate")
+"""Options of the backward kernels only."""
+
+
+def few_kernels() -> list[tuple[str, dict[str, Any]]]:
+    """Every pair of options of every neuron, in few combinations of those that the forward kernels have: each is one to
+    compile."""
+    return [
+        (neuron, case)
+        for neuron, options in OPTIONS.items()
+        for case in pairwise(options | SIZES, [name for name in (*options, *SIZES) if name not in LATER])
+    ]
+
+
 def compare(neuron: str, case: dict[str, Any], steps: int = 9, batch: int = 4) -> None:
     """One case on the GPU: spikes and states bit for bit those of the loop there and of the CPU, gradients to the
     tolerance. A learned decay is a sigmoid, whose last bit is each device's own: such a case has only the loop."""
@@ -86,13 +103,10 @@ def compare(neuron: str, case: dict[str, Any], steps: int = 9, batch: int = 4) -
 @pytest.mark.gpu
 @pytest.mark.skipif(no_gpu, reason="needs a CUDA device and Triton")
 @pytest.mark.parametrize(
-    ("neuron", "case"),
-    [(neuron, case) for neuron, options in OPTIONS.items() for case in pairwise(options)],
-    ids=lambda value: value if isinstance(value, str) else name_of(value),
+    ("neuron", "case"), few_kernels(), ids=lambda value: value if isinstance(value, str) else name_of(value)
 )
 def test_a_gpu_equals_the_cpu(neuron: str, case: dict[str, Any]) -> None:
-    compare(neuron, case)
-    compare(neuron, case, steps=34, batch=3)
+    compare(neuron, case, *case["size"])
 
 
 @pytest.mark.gpu

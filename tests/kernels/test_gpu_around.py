@@ -23,7 +23,7 @@ from snnkit.nn import together
 from .around import NORM, RECURRENT, norm_arguments
 from .covering import pairwise
 from .options import assert_close, build, everything, input_for, name_of, random_state
-from .test_gpu import Watch, no_gpu
+from .test_gpu import LATER, Watch, no_gpu
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 1e-5}
 """Besides division and exponential, sums over batch and time come in another order than on a CPU."""
@@ -120,11 +120,19 @@ def test_norm_and_neuron_are_three_launches(before: bool, train: bool, dtype: to
     assert [g.dtype for g in found] == [dtype, *[torch.float32] * 3]
 
 
-def test_windows_that_are_too_large_go_alone() -> None:
+def test_windows_that_are_too_large_go_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those whose states would not fit into registers."""
-    assert op.Pool(4, 4).fits(torch.empty(1, 1, 1, 20, 20, device="meta"))
-    assert not op.Pool(5, 4).fits(torch.empty(1, 1, 1, 20, 20, device="meta"))
-    assert op.Pool(5, 4).fits(torch.empty(1, 1, 1, 20, 20))
+    monkeypatch.setattr(layout, "TRITON", True)
+    model = snn.Sequential(snn.BatchNorm(4), snn.LIF(), snn.AvgPool2d((5, 4)))
+    with FakeTensorMode(), torch.no_grad():
+        model = on_fake_gpu(model)
+        x = torch.empty(5, 2, 4, 20, 20, device="cuda:0")
+        for height, size in ((5, 2), (4, 3)):
+            model[2].kernel_size = model[2].stride = (height, 4)
+            group = together.group_at(list(model), x)
+            assert group is not None
+            assert group.size == size
+    assert op.Pool(5, 4).held(torch.empty(1, 1, 1, 20, 20))
 
 
 @pytest.mark.parametrize("neuron", list(RECURRENT))
@@ -187,7 +195,11 @@ def test_training_mode_on_a_gpu(last: bool) -> None:
 @needs_gpu
 @pytest.mark.parametrize(
     ("neuron", "case"),
-    [(neuron, case) for neuron, options in RECURRENT.items() for case in pairwise(options)],
+    [
+        (neuron, case)
+        for neuron, options in RECURRENT.items()
+        for case in pairwise(options, [name for name in options if name not in (*LATER, "bias")])
+    ],
     ids=lambda value: value if isinstance(value, str) else name_of(value),
 )
 def test_a_recurrent_layer_on_a_gpu(neuron: str, case: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""Batch norm and average pooling on the CPU as layers of their own, with the arithmetic they have around a neuron.
+"""Batch norm and average pooling as layers of their own, with the arithmetic they have around a neuron: on the CPU, and
+pooling on a GPU too.
 
 Outputs are those of torch's operators bit for bit, and so are the gradients of pooling and, with the channels first, of
 the norm; with the channels last its gradients are those of `gradient`, nearer to float64 than torch's. Its operators
@@ -14,30 +15,36 @@ import torch
 from torch import Tensor
 
 from snnkit.kernels.layout import array, prepare, runs_fused
-from snnkit.kernels.memory import output, output_like
+from snnkit.kernels.memory import output_like
 from snnkit.kernels.norm_lif.gradient import ROWS, in_rows, of_batch
 from snnkit.kernels.norm_lif.gradient import takes as takes_gradient
 from snnkit.kernels.norm_lif.op import Pool, image, takes
-from snnkit.kernels.norm_lif.statistics import Norm, rounds_once, terms
+from snnkit.kernels.norm_lif.statistics import Norm, kernels_for, rounds_once, terms
 from snnkit.kernels.operator import is_wrapped
 from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import SHARES, run_blocks
 
-_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+DTYPES = {
+    "cpu": (torch.float32, torch.float64, torch.bfloat16),
+    "cuda": (torch.float32, torch.float64, torch.bfloat16, torch.float16),
+}
+"""Inputs that the kernels of a device take."""
 
-PIXELS = 1 << 12
-"""Elements of a block of pooling: their numbers stay in the first-level cache."""
 
+def can_run(x: Tensor, on_gpu: bool = False) -> bool:
+    """Whether the kernels here take x [T, B, C, …].
 
-def can_run(x: Tensor) -> bool:
-    """Whether the kernels here take x [T, B, C, …]."""
+    Args:
+        x: the input.
+        on_gpu: there is one for GPUs too.
+    """
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._len_torch_dispatch_stack():
         return False  # before sizes are asked for, which would become conditions of what is compiled
-    if type(x) is not Tensor or is_wrapped(x) or x.device.type != "cpu" or x.layout != torch.strided or x.is_neg():
+    if type(x) is not Tensor or is_wrapped(x) or x.layout != torch.strided or x.is_neg():
         return False
-    if x.dtype not in _DTYPES or not x.numel():
+    if x.dtype not in DTYPES.get(x.device.type, ()) or not x.numel():
         return False
-    return runs_fused(x) and takes(x)
+    return runs_fused(x, on_gpu) and takes(x)
 
 
 def can_normalise(x: Tensor, *params: Tensor | None) -> bool:
@@ -110,11 +117,8 @@ class _AvgPool(torch.autograd.Function):
         flat, layout = prepare(x, low=True)
         small = layout.resized(pool.shape(x))
         ctx.layout, ctx.small, ctx.pool, ctx.window = layout, small, pool, image(layout, pool)
-        y = output(flat, x.shape[0], small.width)
-        from snnkit.kernels.norm_lif import layers_cpu as cpu
-
-        _run(cpu.average, ctx.window, flat.numel(), flat, y)
-        return small.restore(y).detach()
+        y = kernels_for(x).average(ctx.window, flat, small.width)
+        return small.restore(y).detach()  # no view, so that it may be written in place
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
@@ -122,24 +126,10 @@ class _AvgPool(torch.autograd.Function):
         if torch.is_grad_enabled() or is_wrapped(grad):
             part = grad / (pool.height * pool.width)
             return part.repeat_interleave(pool.height, -2).repeat_interleave(pool.width, -1), None
-        from snnkit.kernels.norm_lif import layers_cpu as cpu
-
-        g = ctx.small.flatten(grad).contiguous()
-        out = output(g, g.shape[0], ctx.layout.width)
-        _run(cpu.share, ctx.window, out.numel(), g, out)
+        out = kernels_for(grad).share(ctx.window, ctx.small.flatten(grad).contiguous(), ctx.layout.width)
         return ctx.layout.restore(out), None
 
 
-def _run(kernel: Any, window: tuple[int, int, int, int], size: int, source: Tensor, out: Tensor) -> None:
-    """kernel(source, out), `size` being the elements of the larger one."""
-    columns, inner, height, width = window
-    group = columns * inner * height
-    pixels = torch.empty(0, dtype=state_dtype(source), device="cpu").numpy().dtype.type(height * width)
-    rows = (array(v).reshape(1, -1) for v in (source, out))
-    first = next(rows)
-    run_blocks(kernel, group, size // group, first, window, pixels, next(rows), block=max(1, PIXELS // group))
-
-
 def average(x: Tensor, pool: Pool) -> Tensor:
-    """Means over the windows of x [T, B, C, H, W] for which `can_run`, and which `pool` fits."""
+    """Means over the windows of x [T, B, C, H, W] for which `can_run` (`on_gpu`), and which `pool` fits."""
     return _AvgPool.apply(x, pool)  # type: ignore[no-any-return]

@@ -9,10 +9,14 @@ from torch import Tensor
 
 from snnkit.kernels.layout import array, empty
 from snnkit.kernels.memory import output, output_like
+from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import block_size, run_blocks
 
 if TYPE_CHECKING:
     from snnkit.kernels.norm_lif.op import Plan
+
+PIXELS = 1 << 12
+"""Elements of a block of pooling: their numbers stay in the first-level cache."""
 
 
 def terms(mean: Tensor, rate: Tensor, gain: Tensor | None, bias: Tensor | None, once: bool) -> tuple[Tensor, Tensor]:
@@ -121,3 +125,30 @@ def _blocks(plan: Plan, x: Tensor) -> tuple[int, int, int]:
     group = columns * inner * height
     size = block_size(x.shape[0], x.shape[1], torch.get_num_threads())
     return x.shape[0] * group, x.shape[1] // group, max(1, size // group)
+
+
+def average(window: tuple[int, int, int, int], x: Tensor, width: int) -> Tensor:
+    """Means of the windows of x [T, M] → [T, `width`]; window as `op.image` gives it."""
+    from snnkit.kernels.norm_lif import layers_cpu
+
+    y = output(x, x.shape[0], width)
+    _pool(layers_cpu.average, window, x.numel(), x, y)
+    return y
+
+
+def share(window: tuple[int, int, int, int], grad: Tensor, width: int) -> Tensor:
+    """The gradient of `average`: of x, [T, `width`], from that of what it gives."""
+    from snnkit.kernels.norm_lif import layers_cpu
+
+    grad_x = output(grad, grad.shape[0], width)
+    _pool(layers_cpu.share, window, grad_x.numel(), grad, grad_x)
+    return grad_x
+
+
+def _pool(kernel: Any, window: tuple[int, int, int, int], size: int, source: Tensor, out: Tensor) -> None:
+    """kernel(source, out), `size` being the elements of the larger one."""
+    columns, inner, height, width = window
+    group = columns * inner * height
+    pixels = torch.empty(0, dtype=state_dtype(source), device="cpu").numpy().dtype.type(height * width)
+    first, last = (array(v).reshape(1, -1) for v in (source, out))
+    run_blocks(kernel, group, size // group, first, window, pixels, last, block=max(1, PIXELS // group))

@@ -6,6 +6,7 @@ up in an order that the sizes decide, without atomic additions of values, so tha
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from snnkit.kernels.layout import empty
 from snnkit.kernels.lif.gpu import halves
-from snnkit.kernels.norm_lif import gpu, gpu_back
+from snnkit.kernels.norm_lif import gpu, gpu_back, pool_gpu
 from snnkit.kernels.tiles import launch, plan, spread, state_row
 
 if TYPE_CHECKING:
@@ -161,3 +162,38 @@ def _switches(about: Plan) -> dict[str, Any]:
         "HIGH": about.window[2],
         "ACROSS": about.window[3],
     }
+
+
+def average(window: tuple[int, int, int, int], x: Tensor, width: int) -> Tensor:
+    """Means of the windows of x [T, M] → [T, `width`]; window as `op.image` gives it."""
+    y = empty(x, x.shape[0], width)
+    lines, switches = _pool(window)
+    per = switches["UNIT"]  # windows of a thread, at most: those whose pixels lie in one piece
+    if switches["PAIRS"]:
+        per = min(per, 1 if x.dtype == torch.float64 else 2)
+    elif window[1] == 1 and window[3] > 2:
+        per = 1
+    launch(pool_gpu.average, x.view(1, -1), y, *lines, over=y.numel(), per=per, **switches)
+    return y
+
+
+def share(window: tuple[int, int, int, int], grad: Tensor, width: int) -> Tensor:
+    """The gradient of `average`: of x, [T, `width`], from that of what it gives."""
+    grad_x = empty(grad, grad.shape[0], width)
+    lines, switches = _pool(window)
+    over, per = grad_x, 4  # pixels
+    if window[1] > 1:
+        over, per = grad, switches["UNIT"]
+    elif switches["PAIRS"]:
+        per = 2 * switches["UNIT"]
+    launch(pool_gpu.share, grad_x.view(1, -1), grad, *lines, over=over.numel(), per=per, **switches)
+    return grad_x
+
+
+def _pool(window: tuple[int, int, int, int]) -> tuple[tuple[int, int | None], dict[str, Any]]:
+    """(elements of a row of windows, and channels beside each other, None where there are none; the constants)."""
+    columns, inner, height, across = window
+    short = columns // across * inner
+    unit = math.gcd(short if inner == 1 else inner, 4)
+    lines = short // unit, None if inner == 1 else inner // unit
+    return lines, {"HIGH": height, "ACROSS": across, "PAIRS": across == 2 and inner == 1, "UNIT": unit}

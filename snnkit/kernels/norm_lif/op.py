@@ -24,7 +24,7 @@ from snnkit.kernels.operator import is_wrapped, refuse_second
 from snnkit.kernels.state import idle, state_dtype
 
 MOST_PIXELS = 16
-"""Of a window on a GPU, where the states of its neurons are held in registers."""
+"""Of a window beside a neuron on a GPU, where the states of its neurons are held in registers."""
 
 
 class Pool(NamedTuple):
@@ -35,10 +35,12 @@ class Pool(NamedTuple):
     before: bool = False
 
     def fits(self, x: Tensor) -> bool:
-        """Whether windows cover each image of x [T, B, C, H, W] exactly, and a kernel can hold one."""
-        if x.device.type != "cpu" and self.height * self.width > MOST_PIXELS:
-            return False
+        """Whether windows cover each image of x [T, B, C, H, W] exactly."""
         return x.dim() == 5 and x.shape[3] % self.height == 0 and x.shape[4] % self.width == 0
+
+    def held(self, x: Tensor) -> bool:
+        """Whether a kernel on the device of x can hold the neurons of a window."""
+        return x.device.type == "cpu" or self.height * self.width <= MOST_PIXELS
 
     def shape(self, x: Tensor) -> tuple[int, ...]:
         """[T, B, C, H/height, W/width] of x [T, B, C, H, W]."""
@@ -170,7 +172,7 @@ def sequence(
         norm: mean and rate of each channel.
         gain, bias: [C], None for 1 and 0; with gradients, as x, state and parameters.
         state: of the neurons, as `kernels.lif.sequence`; params too.
-        pool: for which `fits`; None for none.
+        pool: for which `fits` and `held`; None for none.
         once: as `statistics.rounds_once`.
         want_state: whether the final state is wanted.
     """

@@ -97,12 +97,14 @@ def pool_step(
     ONCE: tl.constexpr, HIGH: tl.constexpr, ACROSS: tl.constexpr, PAIRS: tl.constexpr, DTYPE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Means over windows of what the norm gives for a step; `at`: first pixels, those of both columns where PAIRS."""
+    """Means over windows of what the norm gives for a step, or of the step where there is no scale; `at`: first pixels,
+    those of both columns where PAIRS."""
     total = tl.full((BLOCK,), 0, DTYPE)
     for n in tl.static_range(HIGH * ACROSS // (2 if PAIRS else 1)):
         r, q = (n, 0) if PAIRS else (n // ACROSS, n % ACROSS)
         x = tl.load(x_row + (at + (r * line + q * step)), mask=inside, other=0.0)
-        total = add_pixels(total, affine(x, scale, shift, ONCE, DTYPE), PAIRS)
+        y = x.to(DTYPE) if scale is None else affine(x, scale, shift, ONCE, DTYPE)
+        total = add_pixels(total, y, PAIRS)
     return share(total, HIGH * ACROSS, DTYPE).to(x_row.dtype.element_ty).to(DTYPE)
 
 

@@ -42,7 +42,7 @@ class AvgPool2d(torch.nn.AvgPool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         expect(self, input, "T B C H W")
-        pool = self.windows(input) if can_run(input) else None
+        pool = self.windows(input) if can_run(input, on_gpu=True) else None
         if pool is not None:
             return average(input, pool)
         return _run(self, super().forward, input)
