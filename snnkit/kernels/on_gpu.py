@@ -1,7 +1,8 @@
 """Recurrences on a GPU: one launch of a Triton kernel of a folder's `gpu.py` for the whole sequence.
 
 `forward(x, …, s, …)` takes the input, the initial states, each parameter with its count and repeat, then the memory for
-output and final states, then its numbers. `backward` takes the same inputs, room for the states at the start of each
+output and final states, room for the states at the start of each chunk, which it fills for the way back where that is
+given, then its numbers. `backward` takes the same inputs, room for the states at the start of each
 chunk of steps, the gradients of output and final states, the memory for those of input, initial states and parameters,
 then its numbers. What is absent is None; switches are constants. `halves` of the file says how short the chunks are,
 `MOST`, where it has one, how many registers the compiler is told to take where neurons learn parameters of their own.
@@ -9,36 +10,75 @@ then its numbers. What is absent is None; switches are constants. `halves` of th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from snnkit.kernels.on_cpu import reduced
 from snnkit.kernels.state import state_dtype
-from snnkit.kernels.tiles import launch, many, plan, spread, state_row
+from snnkit.kernels.tiles import Plan, launch, many, plan, spread, state_row
 
 if TYPE_CHECKING:
     from snnkit.kernels.recurrence import Parts, Recurrence
 
 
+class Kept(NamedTuple):
+    """What the way forward has left for the one back."""
+
+    way: Plan
+    rooms: list[Tensor | None]
+    """For each state at the start of each chunk, the refractory counter last; None where it is not kept."""
+
+    def backward(self, recurrence: Recurrence[Any, Any], rooms: list[Tensor | None], *args: Any) -> tuple[Tensor, ...]:
+        """The operator's, with these rooms."""
+        return backward(recurrence, *args, kept=self._replace(rooms=rooms))
+
+
 def forward(recurrence: Recurrence[Any, Any], x: Tensor, *args: Any) -> Tensor | tuple[Tensor, ...]:
     """The operator `snnkit::<name>`: x [T, M] → s [T, M] and final states [M], empty where they are not wanted."""
-    parts = recurrence.split(args)
-    out = torch.empty_like(x, dtype=state_dtype(x) if recurrence.from_output else None)
-    ends: list[Tensor] = []
+    return _forward(recurrence, recurrence.split(args), x, None)
+
+
+def forward_keeping(
+    recurrence: Recurrence[Any, Any], needs: Sequence[bool], x: Tensor, *args: Any
+) -> tuple[Tensor | tuple[Tensor, ...], Kept | None]:
+    """As `forward`, and what spares the way back walking down the steps first; None where it does not have to.
+
+    needs: which of x and args may need a gradient.
+    """
+    parts, kept = recurrence.split(args), None
     if not recurrence.from_output:
-        wanted, refractory = parts.wants[0], recurrence.refractory(parts.options)
-        ends = [state_row(x, wanted) for _ in recurrence.states]
-        if len(recurrence.fields) > len(ends):
-            ends.append(state_row(x, wanted and refractory > 0, torch.int32))
+        way = _plan(recurrence, x, parts, [needs[k] for k in recurrence.learn])
+        kept = Kept(way, _rooms(recurrence, x, parts, way)) if way.chunks > 1 else None
+    return _forward(recurrence, parts, x, kept), kept
+
+
+def _forward(
+    recurrence: Recurrence[Any, Any], parts: Parts, x: Tensor, kept: Kept | None
+) -> Tensor | tuple[Tensor, ...]:
+    out = torch.empty_like(x, dtype=state_dtype(x) if recurrence.from_output else None)
     numbers, constants = _options(recurrence, parts, backward=False)
-    launch(recurrence.kernels("gpu").forward, x, *_inputs(recurrence, parts), out, *ends, *numbers, **constants)
-    return out if recurrence.from_output else (out, *ends)
+    given = (x, *_inputs(recurrence, parts), out)
+    kernel = recurrence.kernels("gpu").forward
+    if recurrence.from_output:
+        launch(kernel, *given, *numbers, **constants)
+        return out
+    wanted, refractory = parts.wants[0], recurrence.refractory(parts.options)
+    ends = [state_row(x, wanted) for _ in recurrence.states]
+    if len(recurrence.fields) > len(ends):
+        ends.append(state_row(x, wanted and refractory > 0, torch.int32))
+    rooms = [None] * len(recurrence.fields) if kept is None else kept.rooms
+    launch(kernel, *given, *ends, *rooms, *numbers, STEPS=1 if kept is None else kept.way.each, **constants)
+    return out, *ends
 
 
-def backward(recurrence: Recurrence[Any, Any], *args: Any) -> tuple[Tensor, ...]:
-    """The operator `snnkit::<name>_backward`: gradients of x [T, M], initial states [M] and parameters [P]."""
+def backward(recurrence: Recurrence[Any, Any], *args: Any, kept: Kept | None = None) -> tuple[Tensor, ...]:
+    """The operator `snnkit::<name>_backward`: gradients of x [T, M], initial states [M] and parameters [P].
+
+    kept: what the way forward has left, of the same input.
+    """
     ends = 1 + recurrence.ends
     grads, x = args[:ends], args[ends]
     parts = recurrence.split(args[ends + 1 :])
@@ -48,21 +88,43 @@ def backward(recurrence: Recurrence[Any, Any], *args: Any) -> tuple[Tensor, ...]
     rooms: list[Tensor | None] = []
     numbers, constants = _options(recurrence, parts, backward=True)
     if not recurrence.from_output:
-        wants = parts.wants[len(recurrence.states) :]
-        values = parts.values[: 2 * len(recurrence.parameters) : 2]
-        refractory = recurrence.refractory(parts.options)
-        learned = [v for v, want in zip(values, wants) if want]
-        way = plan(x, kernels.halves(values, learned, refractory > 0))
-        rooms = [way.room(x) for _ in recurrence.states]
-        if len(recurrence.fields) > len(rooms):
-            rooms.append(way.room(x, torch.int32) if refractory else None)
-        constants |= way.options()
-        if hasattr(kernels, "MOST") and many(learned) and not refractory:
+        way = _plan(recurrence, x, parts, parts.wants) if kept is None else kept.way
+        rooms = _rooms(recurrence, x, parts, way) if kept is None else kept.rooms
+        constants |= way.options() | {"FILLED": kept is not None}
+        if (
+            hasattr(kernels, "MOST")
+            and many(_learned(recurrence, parts, parts.wants))
+            and not _masked(recurrence, parts)
+        ):
             constants["maxnreg"] = kernels.MOST
     launch(
         kernels.backward, x, *_inputs(recurrence, parts), *rooms, *grads, grad_x, *found, *numbers, **constants
     )  # fmt: skip
     return grad_x, *reduced(recurrence, found, parts)
+
+
+def _masked(recurrence: Recurrence[Any, Any], parts: Parts) -> bool:
+    return recurrence.refractory(parts.options) > 0
+
+
+def _learned(recurrence: Recurrence[Any, Any], parts: Parts, wants: Sequence[bool]) -> list[Tensor]:
+    """The parameters whose gradients are wanted."""
+    values = parts.values[: 2 * len(recurrence.parameters) : 2]
+    return [v for v, want in zip(values, wants[len(recurrence.states) :]) if want]
+
+
+def _plan(recurrence: Recurrence[Any, Any], x: Tensor, parts: Parts, wants: Sequence[bool]) -> Plan:
+    """How to go back."""
+    values = parts.values[: 2 * len(recurrence.parameters) : 2]
+    masked = _masked(recurrence, parts)
+    return plan(x, recurrence.kernels("gpu").halves(values, _learned(recurrence, parts, wants), masked))
+
+
+def _rooms(recurrence: Recurrence[Any, Any], x: Tensor, parts: Parts, way: Plan) -> list[Tensor | None]:
+    rooms = [way.room(x) for _ in recurrence.states]
+    if len(recurrence.fields) > len(rooms):
+        rooms.append(way.room(x, torch.int32) if _masked(recurrence, parts) else None)
+    return rooms
 
 
 def _inputs(recurrence: Recurrence[Any, Any], parts: Parts) -> list[Any]:

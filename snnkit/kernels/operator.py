@@ -50,7 +50,8 @@ class Operator:
         _library.define(name + schema)
         _library.impl(name, implementation, "CPU")
         self._call = getattr(torch.ops.snnkit, name).default
-        self._direct = {"cpu": implementation}
+        self._direct: dict[str, Callable[..., Any]] = {"cpu": implementation}
+        self._keeping: dict[str, Callable[..., Any]] = {}
         self._function: Any = None
 
     def __call__(self, *args: Any) -> Any:
@@ -64,15 +65,25 @@ class Operator:
             return direct(*args)
         return self._call(*args) if self._function is None else self._function.apply(*args)
 
-    def on_gpu(self, module: str, function: str, *first: Any) -> None:
+    def is_direct(self, *args: Any) -> bool:
+        """Whether such a call does not go through torch's dispatcher."""
+        return _place([a for a in args if isinstance(a, Tensor)]) in self._direct
+
+    def on_gpu(self, module: str, function: str, *first: Any, keeping: str = "") -> None:
         """The implementation for CUDA tensors, of `first` and the same arguments; its module is imported when one is
-        seen."""
+        seen.
+
+        keeping: the module's function of `first`, of which arguments need a gradient and of the same arguments; it
+            leaves something for the way back: (outputs, that, which `gradient` finds in `ctx.kept`).
+        """
 
         def call(*args: Any) -> Any:
             found = self._direct.get("cuda")
             if found is None:
-                found = partial(getattr(importlib.import_module(module), function), *first)
-                self._direct["cuda"] = found
+                loaded = importlib.import_module(module)
+                found = self._direct["cuda"] = partial(getattr(loaded, function), *first)
+                if keeping:
+                    self._keeping["cuda"] = partial(getattr(loaded, keeping), *first)
             return found(*args)
 
         _library.impl(self.name.removeprefix("snnkit::"), call, "CUDA")
@@ -85,13 +96,16 @@ class Operator:
     def gradient(self, setup: Callable[..., None], backward: Callable[..., Any]) -> None:
         """Register the backward pass; `setup` saves what it needs."""
         torch.library.register_autograd(self.name, backward, setup_context=setup, lib=_library)
-        by_device = self._direct
+        by_device, keeping = self._direct, self._keeping
 
         class Direct(torch.autograd.Function):
             @staticmethod
             def forward(ctx: Any, *args: Any) -> Any:
                 kind = next(a.device.type for a in args if isinstance(a, Tensor))
-                output = by_device[kind](*args)
+                if kind in keeping:
+                    output, ctx.kept = keeping[kind](ctx.needs_input_grad, *args)
+                else:
+                    output = by_device[kind](*args)
                 setup(ctx, args, output)
                 return output
 

@@ -120,7 +120,8 @@ class Recurrence(Generic[S, P]):
     def _operator(self, end: str, schema: str, cpu: Callable[..., Any], fake: Callable[..., Any]) -> Operator:
         operator = Operator(self.name + end, schema, partial(cpu, self))
         operator.shapes(fake)
-        operator.on_gpu("snnkit.kernels.on_gpu", cpu.__name__, self)
+        keeping = "forward_keeping" if cpu is on_cpu.forward else ""
+        operator.on_gpu("snnkit.kernels.on_gpu", cpu.__name__, self, keeping=keeping)
         return operator
 
     def _kernels(self, device: str) -> Any:
@@ -176,14 +177,18 @@ class Recurrence(Generic[S, P]):
     def _save(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         starts, values, ctx.options, _ = self.split(inputs[1:])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(output if self.from_output else inputs[0], *starts, *values[::2])
+        kept = getattr(ctx, "kept", None)
+        rooms = () if kept is None else kept.rooms
+        ctx.save_for_backward(output if self.from_output else inputs[0], *starts, *values[::2], *rooms)
         ctx.repeats, ctx.count = values[1::2], len(inputs)
+        ctx.kept = None if kept is None else kept._replace(rooms=[])  # saved tensors go when they are not wanted again
 
     def _back(self, ctx: Any, grad: Tensor | None, *grads: Tensor | None) -> tuple[Any, ...]:
         x, *saved = ctx.saved_tensors
-        starts, values = saved[: len(self.fields)], saved[len(self.fields) :]
+        end = len(self.fields) + len(ctx.repeats)
+        starts, values, rooms = saved[: len(self.fields)], saved[len(self.fields) : end], saved[end:]
         wants = [ctx.needs_input_grad[k] for k in self.learn]
-        grad_x, *found = self.backward(
+        given = (
             torch.zeros_like(x) if grad is None else grad,
             *grads[: self.ends],
             x,
@@ -192,6 +197,10 @@ class Recurrence(Generic[S, P]):
             *ctx.options,
             *wants,
         )
+        if ctx.kept is None or torch.is_grad_enabled() or not self.backward.is_direct(*given):
+            grad_x, *found = self.backward(*given)
+        else:
+            grad_x, *found = ctx.kept.backward(self, rooms, *given)
         results = [grad_x, *[None] * (ctx.count - 1)]
         for k, part, want in zip(self.learn, found, wants):
             results[k] = part if want else None

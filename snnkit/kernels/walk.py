@@ -1,9 +1,9 @@
 """A neuron over a sequence on the GPU, whatever it is and whatever is around it: one body in each direction.
 
-A program holds its tile's states in registers over all steps. The backward pass keeps only the input: it first walks
-down the steps and keeps the states at the start of each chunk of a few, then up, recomputing a chunk at a time in
-registers. A sequence of one chunk needs the second half only: 20 bytes of traffic per float32 element of LIF alone,
-both directions together; 26 for long ones.
+A program holds its tile's states in registers over all steps. The backward pass goes up the steps, recomputing a chunk
+of a few at a time in registers from the states at its start. The way forward leaves these where it is known that there
+will be one back; else the backward pass walks down the steps first. Traffic per float32 element of LIF alone, both
+directions together and chunks of 8 steps: 21 bytes, 24 with the walk down, and 20 for a sequence of one chunk.
 
 What a neuron does in a step is up to the pieces `step`, `step_back`, `settled` and `pass_on` of its folder's `gpu.py`,
 which `lif.gpu` explains. Its states, the membrane last, its parameters and their gradients are tuples. What is around
@@ -74,6 +74,9 @@ def run(
     params,
     refractory,
     steps,
+    kept,
+    kept_wait_ptr,
+    STEPS: tl.constexpr,
     AHEAD: tl.constexpr,
     PARTS: tl.constexpr,
     TO_ZERO: tl.constexpr,
@@ -82,10 +85,15 @@ def run(
     BLOCK: tl.constexpr,
 ):
     """x [T, …] → s [T, …], and the final (states, waits). Of states, waits and params there is one for each part of a
-    tile. AHEAD: the next row is asked for before this one is used, which takes registers."""
+    tile. AHEAD: the next row is asked for before this one is used, which takes registers. kept, kept_wait: what
+    `run_back` has room for, which is then FILLED; None where it is not wanted, or neurons are in parts."""
     if AHEAD:
         ahead = fetch(x_ptr, 0, 0, steps > 0, around)
     for t in range(steps):
+        if kept[0] is not None:  # noqa: SIM102  decided when this is compiled
+            if t % STEPS == 0:
+                width, off, inside = around
+                _save(kept, kept_wait_ptr, t // STEPS * width, off, inside, states[0], waits[0], MASKED)
         total = tl.full((BLOCK,), 0, DTYPE)
         after, waiting = (), ()
         for n in tl.static_range(PARTS):
@@ -139,18 +147,20 @@ def run_back(
     MASKED: tl.constexpr,
     WHOLE: tl.constexpr,
     STEPS: tl.constexpr,
+    FILLED: tl.constexpr,
     DTYPE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """grad_s [T, …] and grads [width] of the final states → grad_x [T, …], grads0 [width] of the initial ones and those
     of COUNT parameters, `wanted` [width], but where there is None.
 
-    kept, kept_wait [⌈T / STEPS⌉, width] are room for the chunks' states, None for a sequence of one chunk. WHOLE: T is
-    a multiple of STEPS. LAST: a gradient takes the membrane before the step.
+    kept, kept_wait [⌈T / STEPS⌉, width] are room for the chunks' states, None for a sequence of one chunk; FILLED: the
+    way forward has left them there. WHOLE: T is a multiple of STEPS. LAST: a gradient takes the membrane before the
+    step.
     """
     surrogate = tl.full((BLOCK,), peak, DTYPE), tl.full((BLOCK,), scale, DTYPE)
     chunks = (steps + STEPS - 1) // STEPS
-    if kept[0] is not None:
+    if kept[0] is not None and not FILLED:
         _save(kept, kept_wait_ptr, 0, off, inside, states, wait, MASKED)
         for c in range(1, chunks):
             for k in tl.static_range(STEPS):

@@ -58,6 +58,17 @@ def hosts(neuron: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return partial(on_gpu.forward, recurrence), partial(on_gpu.backward, recurrence)
 
 
+def keeping(neuron: str, **options: Any) -> tuple[Launch, Launch]:
+    """The launches forward and backward where the first leaves something for the second; options as `arguments`."""
+    from snnkit.kernels import on_gpu
+
+    recurrence = importlib.import_module(f"snnkit.kernels.{ROOMS[neuron]}.op").RECURRENCE
+    there, back = arguments(neuron, **options)
+    needs = [bool(options.get(("state", "learn")[k > len(recurrence.fields)])) for k in range(len(there))]
+    (forward,), (_, kept) = _watch(partial(on_gpu.forward_keeping, recurrence), (needs, *there))
+    return forward, launches(partial(on_gpu.backward, recurrence, kept=kept), *back)
+
+
 def _watch(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[list[Launch], Any]:
     seen: list[Launch] = []
 

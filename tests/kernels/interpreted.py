@@ -30,6 +30,7 @@ from triton.runtime import interpreter
 from triton.runtime.interpreter import InterpretedFunction, InterpreterBuilder, TensorHandle
 
 from snnkit import nn as snn
+from snnkit.errors import UsageError
 from snnkit.kernels import layout
 from snnkit.kernels.norm_lif.rows import fused_multiply_add
 
@@ -41,6 +42,9 @@ SIZES = ((5, 3), (9, 3), (8, 4), (2, 1), (3, 2))
 """(T, B) in turn: within a chunk and over several, whole and not, with widths that are multiples of 4 and are not."""
 
 launched: Counter[str] = Counter()
+
+DIRECTLY = [False]
+"""Whether operators are called past torch's dispatcher, where the way forward leaves something for the one back."""
 
 
 def install() -> None:
@@ -58,7 +62,11 @@ def install() -> None:
         for name, recurrence_, module in replaced:
             library.impl(name, partial(module.forward, recurrence_), "CPU", allow_override=True)
             library.impl(f"{name}_backward", partial(module.backward, recurrence_), "CPU", allow_override=True)
-    operator._place = lambda tensors: ""  # an operator asks torch's dispatcher, which knows what is replaced
+    for recurrence_ in recurrences:
+        recurrence_.forward._direct["cpu"] = partial(on_gpu.forward, recurrence_)
+        recurrence_.forward._keeping["cpu"] = partial(on_gpu.forward_keeping, recurrence_)
+        recurrence_.backward._direct["cpu"] = partial(on_gpu.backward, recurrence_)
+    operator._place = lambda tensors: "cpu" if DIRECTLY[0] else ""  # else torch's dispatcher is asked
     recurrence.prepare = _prepare
     tiles.FEW = 100  # so that larger cases have programs of four warps, and fewer of them
     InterpretedFunction.run = _counting(InterpretedFunction.run)
@@ -129,10 +137,15 @@ def cases() -> Iterator[tuple[str, str, dict[str, Any], tuple[int, int]]]:
 
 
 def check(neuron: str, case: dict[str, Any], size: tuple[int, int]) -> None:
-    """Spikes and states bit for bit, gradients to 1e-6 (1e-12 in float64)."""
+    """Spikes and states bit for bit, gradients to 1e-6 (1e-12 in float64); both with and without what is kept."""
     layer, x = build(neuron, case), input_for(case, *size)
     state = random_state(layer, x) if case["state"] == "given" else None
-    assert_same(layer, x, state, 1e-12 if x.dtype == torch.float64 else 1e-6)
+    for directly in (False, True) if neuron != "LI" and size[0] > 2 else (False,):
+        DIRECTLY[0] = directly
+        try:
+            assert_same(layer, x, state, 1e-12 if x.dtype == torch.float64 else 1e-6)
+        finally:
+            DIRECTLY[0] = False
 
 
 def check_edges(neuron: str) -> None:
@@ -151,12 +164,35 @@ def check_edges(neuron: str) -> None:
             torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6, equal_nan=True)
 
 
+def check_kept() -> None:
+    """Of what the way forward leaves: used more than once, for fewer gradients than it was left for, and not for a
+    graph of the way back, which has no derivative."""
+    layer = snn.LIF(learn_decay=True, learn_threshold=True, shape=(6,))
+    x = torch.randn(9, 2, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    DIRECTLY[0] = True
+    try:
+        out = layer(x)
+        (all_of_it, *_) = torch.autograd.grad(out.sum(), [x, *layer.parameters()], retain_graph=True)
+        (alone,) = torch.autograd.grad(out.sum(), x, retain_graph=True)
+        assert torch.equal(all_of_it, alone)
+        (graphed,) = torch.autograd.grad(out.sum(), x, create_graph=True)
+        assert torch.equal(all_of_it, graphed)
+        try:
+            torch.autograd.grad(graphed.sum(), x)
+        except UsageError:
+            return
+        raise AssertionError("a second derivative")
+    finally:
+        DIRECTLY[0] = False
+
+
 def main() -> None:
     """Every case and what it said, and how often each kernel was launched."""
     install()
     results = {}
     jobs: list[tuple[str, Callable[[], None]]] = [(name, partial(check, *rest)) for name, *rest in cases()]
     jobs += [(f"{neuron}-edges", partial(check_edges, neuron)) for neuron in ROOMS]
+    jobs += [("LIF-kept", check_kept)]
     jobs += [(name, partial(job, *rest)) for name, job, rest in around.cases()]
     for name, job in jobs:
         try:

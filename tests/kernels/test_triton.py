@@ -14,7 +14,17 @@ triton = pytest.importorskip("triton", reason="needs triton, which CUDA builds o
 
 from snnkit.kernels import layout  # noqa: E402
 
-from .ahead import Machine, accesses, arguments, assert_sound, compile_for, hosts, launches, results  # noqa: E402
+from .ahead import (  # noqa: E402
+    Machine,
+    accesses,
+    arguments,
+    assert_sound,
+    compile_for,
+    hosts,
+    keeping,
+    launches,
+    results,
+)  # fmt: skip
 from .options import ROOMS  # noqa: E402
 
 if not layout.TRITON:
@@ -79,6 +89,20 @@ def test_the_usual_kernels(neuron: str) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("neuron", [n for n in NEURONS if STATES[n]])
+def test_the_usual_kernels_in_training(neuron: str) -> None:
+    """Forward stores the states of each chunk, one access more for each; backward need not walk down for them."""
+    forward, backward = (compile_for(launch, 90) for launch in keeping(neuron))
+    for machine in (forward, backward):
+        assert_sound(machine)
+    small = {"LDG.32": PARAMETERS[neuron]}
+    assert accesses(forward) == {"LDG.128": 2, "STG.128": 1 + STATES[neuron], **small}
+    assert accesses(backward) == {"LDG.128": 2 * 4 + STATES[neuron], "STG.128": 4, **small}
+    assert forward.registers <= 40
+    assert backward.registers <= 96
+
+
+@pytest.mark.timeout(120)
 def test_an_ampere_gpu() -> None:
     for direction in ("forward", "backward"):
         machine = compiled("LIF", direction, 80)
@@ -140,12 +164,15 @@ def test_kernels_with_any_options(neuron: str, capability: int) -> None:
     ]
     variants += [{"kind": kind} for kind in range(6)] + [{"dtype": torch.bfloat16}, {"width": (1 << 20) + 1}]
     for options in variants if neuron != "LI" else [{"per": 1024, "state": True, "learn": True}]:
-        forward, backward = (compiled(neuron, way, capability, **options) for way in ("forward", "backward"))
-        for machine in (forward, backward):
+        machines = [compiled(neuron, way, capability, **options) for way in ("forward", "backward")]
+        if STATES[neuron]:
+            machines += [compile_for(launch, capability) for launch in keeping(neuron, **options)]
+        for machine in machines:
             assert (machine.stack, machine.local) == (0, 0), options
             assert "fma" not in machine.ptx, options
-        assert forward.registers <= (40 if options.get("per", 1) == 1 else 48), options
-        assert backward.registers <= 96, options
+        assert machines[0].registers <= (40 if options.get("per", 1) == 1 else 48), options
+        assert all(machine.registers <= 48 for machine in machines[2::2]), options
+        assert all(machine.registers <= 96 for machine in machines[1::2]), options
 
 
 @pytest.mark.parametrize("neuron", NEURONS)

@@ -91,17 +91,23 @@ def forward(
     v_ptr,
     a_ptr,
     wait_ptr,
+    kept_v_ptr,
+    kept_a_ptr,
+    kept_wait_ptr,
     refractory: tl.int32,
     groups: tl.int64,
     steps: tl.int32,
     TO_ZERO: tl.constexpr,
     MASKED: tl.constexpr,
+    STEPS: tl.constexpr,
     DTYPE: tl.constexpr,
     NARROW: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """x [T, M] → s [T, M], final v, a, wait [M] where wanted; v0, a0, wait0 [M], None for zeros. M = groups·WIDE."""
+    """x [T, M] → s [T, M], final v, a, wait [M] where wanted; v0, a0, wait0 [M], None for zeros. M = groups·WIDE.
+    The rooms are `backward`'s, to be filled for it.
+    """
     width = groups.to(tl.int64) * WIDE
     off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = off < width
@@ -115,7 +121,8 @@ def forward(
     AHEAD: tl.constexpr = threshold_count is None  # else the parameters take the registers
     states, waits = run(
         fetch, enter, add, leave, step, x_ptr, s_ptr, (width, off, inside), ((trace, v),), (wait,),
-        ((decay, adapt, strength, threshold),), refractory, steps, AHEAD, 1, TO_ZERO, MASKED, DTYPE, BLOCK,
+        ((decay, adapt, strength, threshold),), refractory, steps, (kept_a_ptr, kept_v_ptr), kept_wait_ptr, STEPS,
+        AHEAD, 1, TO_ZERO, MASKED, DTYPE, BLOCK,
     )  # fmt: skip
     put((v_ptr, a_ptr, wait_ptr), (states[0][1], states[0][0], waits[0]), off, inside)
 
@@ -162,6 +169,7 @@ def backward(
     MASKED: tl.constexpr,
     WHOLE: tl.constexpr,
     STEPS: tl.constexpr,
+    FILLED: tl.constexpr,
     DTYPE: tl.constexpr,
     NARROW: tl.constexpr,
     WIDE: tl.constexpr,
@@ -184,7 +192,7 @@ def backward(
         (width, off, inside), (kept_a_ptr, kept_v_ptr), kept_wait_ptr, width, off, inside, (trace, v), wait,
         (decay, adapt, strength, threshold), (grad_a_ptr, grad_v_ptr), (grad_a0_ptr, grad_v0_ptr),
         (grad_decay_ptr, grad_adapt_ptr, grad_strength_ptr, grad_threshold_ptr), 4, refractory, peak, scale, steps,
-        grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
+        grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, FILLED, DTYPE, BLOCK,
     )  # fmt: skip
 
 

@@ -79,17 +79,23 @@ def forward(
     i_ptr,
     v_ptr,
     wait_ptr,
+    kept_i_ptr,
+    kept_v_ptr,
+    kept_wait_ptr,
     refractory: tl.int32,
     groups: tl.int64,
     steps: tl.int32,
     TO_ZERO: tl.constexpr,
     MASKED: tl.constexpr,
+    STEPS: tl.constexpr,
     DTYPE: tl.constexpr,
     NARROW: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """x [T, M] → s [T, M], final i, v, wait [M] where wanted; i0, v0, wait0 [M], None for zeros. M = groups·WIDE."""
+    """x [T, M] → s [T, M], final i, v, wait [M] where wanted; i0, v0, wait0 [M], None for zeros. M = groups·WIDE.
+    The rooms are `backward`'s, to be filled for it.
+    """
     width = groups.to(tl.int64) * WIDE
     off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = off < width
@@ -101,7 +107,8 @@ def forward(
     wait = initial(wait0_ptr, off, inside, BLOCK, tl.int32)
     states, waits = run(
         fetch, enter, add, leave, step, x_ptr, s_ptr, (width, off, inside), ((current, v),), (wait,),
-        ((syn, decay, threshold),), refractory, steps, True, 1, TO_ZERO, MASKED, DTYPE, BLOCK,
+        ((syn, decay, threshold),), refractory, steps, (kept_i_ptr, kept_v_ptr), kept_wait_ptr, STEPS, True, 1, TO_ZERO,
+        MASKED, DTYPE, BLOCK,
     )  # fmt: skip
     put((i_ptr, v_ptr, wait_ptr), (states[0][0], states[0][1], waits[0]), off, inside)
 
@@ -144,6 +151,7 @@ def backward(
     MASKED: tl.constexpr,
     WHOLE: tl.constexpr,
     STEPS: tl.constexpr,
+    FILLED: tl.constexpr,
     DTYPE: tl.constexpr,
     NARROW: tl.constexpr,
     WIDE: tl.constexpr,
@@ -165,7 +173,7 @@ def backward(
         (width, off, inside), (kept_i_ptr, kept_v_ptr), kept_wait_ptr, width, off, inside, (current, v), wait,
         (syn, decay, threshold), (grad_i_ptr, grad_v_ptr), (grad_i0_ptr, grad_v0_ptr),
         (grad_syn_ptr, grad_decay_ptr, grad_threshold_ptr), 3, refractory, peak, scale, steps,
-        grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
+        grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, FILLED, DTYPE, BLOCK,
     )  # fmt: skip
 
 

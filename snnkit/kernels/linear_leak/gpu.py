@@ -86,16 +86,20 @@ def forward(
     floor_repeat,
     s_ptr,
     v_ptr,
+    kept_v_ptr,
     groups: tl.int64,
     steps: tl.int32,
     REVERSES: tl.constexpr,
     TO_ZERO: tl.constexpr,
+    STEPS: tl.constexpr,
     DTYPE: tl.constexpr,
     NARROW: tl.constexpr,
     WIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """x [T, M] → s [T, M], final v [M] where wanted; v0 [M], None for zeros; floor None for none. M = groups·WIDE."""
+    """x [T, M] → s [T, M], final v [M] where wanted; v0 [M], None for zeros; floor None for none. M = groups·WIDE.
+    The rooms are `backward`'s, to be filled for it.
+    """
     width = groups.to(tl.int64) * WIDE
     off = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = off < width
@@ -107,7 +111,8 @@ def forward(
     wait = initial(None, off, inside, BLOCK, tl.int32)
     states, _ = run(
         fetch, enter, add, leave, step, x_ptr, s_ptr, (width, off, inside), ((v,),), (wait,),
-        ((leak, threshold, bottom, REVERSES, HELD),), 0, steps, True, 1, TO_ZERO, False, DTYPE, BLOCK,
+        ((leak, threshold, bottom, REVERSES, HELD),), 0, steps, (kept_v_ptr,), None, STEPS, True, 1, TO_ZERO, False,
+        DTYPE, BLOCK,
     )  # fmt: skip
     put((v_ptr,), states[0], off, inside)
 
@@ -142,6 +147,7 @@ def backward(
     DETACH: tl.constexpr,
     WHOLE: tl.constexpr,
     STEPS: tl.constexpr,
+    FILLED: tl.constexpr,
     DTYPE: tl.constexpr,
     NARROW: tl.constexpr,
     WIDE: tl.constexpr,
@@ -162,7 +168,7 @@ def backward(
         fetch, enter, fetch_back, leave_back, step, step_back, None, pass_on, x_ptr, grad_s_ptr, grad_x_ptr,
         (width, off, inside), (kept_v_ptr,), None, width, off, inside, (v,), wait,
         (leak, threshold, bottom, REVERSES, HELD), (grad_v_ptr,), (grad_v0_ptr,), (grad_leak_ptr, grad_threshold_ptr),
-        2, 0, peak, scale, steps, False, KIND, TO_ZERO, DETACH, False, WHOLE, STEPS, DTYPE, BLOCK,
+        2, 0, peak, scale, steps, False, KIND, TO_ZERO, DETACH, False, WHOLE, STEPS, FILLED, DTYPE, BLOCK,
     )  # fmt: skip
 
 

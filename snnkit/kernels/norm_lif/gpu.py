@@ -141,7 +141,8 @@ def forward(
     states, waits = run(
         fetch, enter, add, leave, lif.step, x_ptr, s_ptr,
         ((at, inside, line, step, width), (scale, shift), (p, whole, pooled), (ONCE, BEFORE, HIGH, ACROSS, PAIRS)),
-        states, waits, params, refractory, steps, False, 1 if BEFORE else PARTS, TO_ZERO, MASKED, DTYPE, BLOCK,
+        states, waits, params, refractory, steps, (None,), None, 1, False, 1 if BEFORE else PARTS, TO_ZERO, MASKED,
+        DTYPE, BLOCK,
     )  # fmt: skip
     for n in tl.static_range(1 if BEFORE else PARTS):
         r, q = (n, 0) if PAIRS else (n // ACROSS, n % ACROSS)

@@ -113,5 +113,5 @@ def backward(
         ((at, there, line, step, pixels), (scale, shift), (p, heard, pooled), (ONCE, BEFORE, HIGH, ACROSS, PAIRS)),
         (kept_v_ptr,), kept_wait_ptr, width, off, inside, (v,), wait, (decay, threshold), (grad_v_ptr,),
         (grad_v0_ptr,), (grad_decay_ptr, grad_threshold_ptr), 2, refractory, peak, scaling, steps,
-        grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, DTYPE, BLOCK,
+        grad_decay_ptr is not None, KIND, TO_ZERO, DETACH, MASKED, WHOLE, STEPS, False, DTYPE, BLOCK,
     )  # fmt: skip
