@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from snnkit import nn as snn
-from snnkit.kernels.norm_lif import op, statistics
+from snnkit.kernels.norm_lif import counted, op, statistics
 
 from .covering import pairwise
 from .options import FIRING, assert_close, assert_same, build, input_for, name_of, random_state
@@ -58,11 +58,13 @@ RECURRENT = {
 @contextlib.contextmanager
 def gpu_kernels() -> Iterator[None]:
     """Within it, norm, LIF and pool in one run by the kernels for GPUs."""
-    from snnkit.kernels.norm_lif import on_gpu
+    from snnkit.kernels.norm_lif import channels_on_gpu, on_gpu
 
     with contextlib.ExitStack() as stack:
         for module in (op, statistics):
             stack.enter_context(mock.patch.object(module, "kernels_for", return_value=on_gpu))
+        for other in (counted, statistics):
+            stack.enter_context(mock.patch.object(other, "channels_for", return_value=channels_on_gpu))
         yield
 
 

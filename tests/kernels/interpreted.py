@@ -46,6 +46,7 @@ launched: Counter[str] = Counter()
 def install() -> None:
     """Make the operators' CPU implementations those of the GPU, low precision included."""
     from snnkit.kernels import on_gpu, operator, recurrence, tiles
+    from snnkit.kernels.norm_lif import channels_on_gpu
     from snnkit.kernels.recurrent import on_gpu as recurrent
     from snnkit.kernels.recurrent.layer import OPERATORS
 
@@ -61,6 +62,7 @@ def install() -> None:
     operator._is_plain = lambda tensors: False  # an operator asks torch's dispatcher, which knows what is replaced
     recurrence.prepare = _prepare
     tiles.FEW = 100  # so that larger cases have programs of four warps, and fewer of them
+    channels_on_gpu.PROGRAMS, channels_on_gpu.ROUNDS = 6, 1  # several programs of several tiles, and not thousands
     InterpretedFunction.run = _counting(InterpretedFunction.run)
     InterpreterBuilder.create_fma = _multiply_add
     interpreter._convert_float = _convert(interpreter._convert_float)

@@ -1,9 +1,11 @@
-"""What batch norm multiplies and adds per channel; on the CPU with the bits that torch's own operator gives."""
+"""What batch norm multiplies and adds per channel; on the CPU with the bits that torch's own operator gives, on a GPU
+by kernels of ours, which add up in float64 and always in the same order."""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,8 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from snnkit.kernels import layout as layouts
 from snnkit.kernels.layout import Layout, array
 from snnkit.kernels.norm_lif.gradient import of_batch, takes
+from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import run_blocks
 
 
@@ -52,6 +56,11 @@ class Norm(NamedTuple):
         """
         if not any(want):
             return None, None, None
+        gpu = channels_for(x)
+        if gpu is not None:
+            pixels = math.prod(layout.shape[2:]) // layout.channels
+            values = gpu.Values(x, math.prod(layout.shape[:2]), layout.channels, pixels, layout.channels_last)
+            return self._on_gpu(gpu, values, grad, gain, want)
         if self.running is None and takes(x, layout):
             found = of_batch(grad, x, layout, self.mean, self.rate, gain, grad if want[0] else None)
             return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
@@ -66,10 +75,27 @@ class Norm(NamedTuple):
             found = (layout.flatten(found[0].unflatten(0, layout.shape[:2])), *found[1:])
         return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
 
+    def _on_gpu(
+        self, gpu: Any, values: Any, grad: Tensor, gain: Tensor | None, want: Sequence[bool]
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """As `backward`, by the kernels for a GPU; grad lies as the values do, and becomes the gradient of x."""
+        gain = None if gain is None else gain.detach()
+        of_batch, own = self.running is None, None
+        if any(want[1:]) or of_batch:
+            own = gpu.of_channels(values, grad, self.mean, self.rate, gain)
+        if want[0] and of_batch:
+            gpu.project(values, grad, self.mean, own.middle, own.slope, own.scale, None)
+        elif want[0]:
+            gpu.scaled(values, grad, self.rate if gain is None else self.rate * gain)
+        return grad if want[0] else None, own.gain if want[1] else None, own.bias if want[2] else None
+
 
 def from_batch(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float, eps: float) -> Norm:
     """The norm by the statistics of x [N, C, …]; running mean and variance move towards them by `momentum`."""
-    x = x.detach()
+    x, gpu = x.detach(), channels_for(x)
+    if gpu is not None:
+        kept = None if running is None else (running[0].data, running[1].data)
+        return Norm(*gpu.statistics(gpu.values_of(x), state_dtype(x), kept, momentum, eps), None, eps)
     if 1 in x.shape:
         x = x.contiguous()  # as the layer alone, see `BatchNorm._whole`
     mean, var = _statistics(x, running, momentum)
@@ -93,7 +119,7 @@ def _rate(var: Tensor, eps: float) -> Tensor:
 def _statistics(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float) -> tuple[Tensor, Tensor]:
     """(mean [C], variance [C]) over all but the channels, the variance divided by the count."""
     if x.device.type != "cpu" or not x.is_contiguous() or x[0, 0].numel() == 1 or x.dtype == torch.bfloat16:
-        # Torch sums these another way, which is fast; on a GPU without atomic additions, so that it repeats itself.
+        # Torch sums these another way, which is fast.
         old = (None, None) if running is None else tuple(r.data for r in running)
         if running is None and x.dtype in (torch.bfloat16, torch.float16):  # the results have the dtype of these
             old = tuple(torch.zeros(2, x.shape[1], device=x.device))
@@ -124,6 +150,16 @@ def terms(norm: Norm, gain: Tensor | None, bias: Tensor | None, once: bool) -> t
 def kernels_for(x: Tensor) -> Any:
     """The module that runs the kernels on the device of x; that for GPUs is loaded when the first such is seen."""
     return importlib.import_module(f"snnkit.kernels.norm_lif.{'on_cpu' if x.device.type == 'cpu' else 'on_gpu'}")
+
+
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+def channels_for(x: Tensor) -> Any:
+    """The module `channels_on_gpu` for x on a GPU, where there are kernels for it, else None."""
+    if x.device.type != "cuda" or not layouts.TRITON or x.dtype not in _DTYPES or not x.numel():
+        return None
+    return importlib.import_module("snnkit.kernels.norm_lif.channels_on_gpu") if type(x) is Tensor else None
 
 
 @functools.cache

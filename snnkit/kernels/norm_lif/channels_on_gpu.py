@@ -1,0 +1,238 @@
+"""A batch norm's statistics and gradient on a GPU: the launches of `channels_gpu`.
+
+Statistics read x once; the gradient's sums read x and g once, and the gradient itself reads both and writes. Each is
+one launch, and what the programs found is one small launch more. Nothing waits for the device, nothing is added
+atomically: a run repeats itself bit for bit.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from snnkit.kernels.norm_lif import channels_gpu as kernels
+from snnkit.kernels.norm_lif import channels_gpu_end as ends
+
+PROGRAMS = 2048
+"""Of a pass about, where there is so much: some for every place on the largest GPUs."""
+
+ROUNDS = 4
+"""Tiles one behind another of a program, at least, where there are so many: what they find is then small."""
+
+SIDE_BY_SIDE = 64
+"""Columns of a strip at most where channels lie beside each other, so that the sums of all columns are few."""
+
+_LEAST = 16
+
+REGISTERS = 64
+"""Of a thread, so that eight programs of four warps are on a multiprocessor; left alone the compiler takes more."""
+
+
+class Cut(NamedTuple):
+    """How memory is cut into strips; as the kernels take it, but the sizes as they are."""
+
+    rows: int
+    width: int
+    size: int
+    """Columns of a channel that lie beside each other."""
+    strips: int
+    chunks: int
+    """Strips of a channel where these are apart."""
+    down: int
+    across: int
+    unroll: int
+    each: int
+    per: int
+    apart: bool
+    channels: int
+
+    @property
+    def splits(self) -> int:
+        """Programs of a strip."""
+        return -(-self.rows // self.each)
+
+    @property
+    def entries(self) -> int:
+        """Sums that the programs of all strips leave, side by side."""
+        return self.strips if self.apart else self.width
+
+    @property
+    def wide(self) -> int:
+        """Of how many columns every row, and what is of one channel in it, is a multiple; as in `tiles.ready`."""
+        return 4 if self.width % 4 == 0 and not (self.apart and self.size % 4) else 1
+
+    def numbers(self) -> tuple[Any, ...]:
+        wide = self.wide
+        size = self.size // wide if self.apart else self.size
+        per = None if self.per == 1 else self.per
+        return self.rows, self.width // wide, size, self.strips, self.chunks, self.each, per
+
+    def gathered(self) -> tuple[int, ...]:
+        """plane, entries, splits, many, c_step, k_step, channels of `channels_gpu_end`."""
+        many = self.entries // self.channels
+        steps = (many, 1) if self.apart or self.size > 1 else (1, self.channels)
+        return self.splits * self.entries, self.entries, self.splits, many, *steps, self.channels
+
+
+def _across(columns: int, most: int) -> int:
+    """Columns of a tile, so that few of them are in vain."""
+    tiles = [most >> k for k in range(most.bit_length()) if most >> k >= _LEAST] or [most]
+    tiles = [t for t in tiles if t < 2 * columns] or [triton.next_power_of_2(columns)]
+    vain = [-(-columns // t) * t / columns for t in tiles]
+    return next((t for t, v in zip(tiles, vain) if v <= 1.15), tiles[vain.index(min(vain))])
+
+
+@functools.lru_cache(maxsize=4096)
+def cut(samples: int, channels: int, pixels: int, last: bool, double: bool, masked: bool, unroll: int) -> Cut:
+    """How the memory of x [N, C, S] is cut, or, where the channels are `last`, of [N, S, C]."""
+    block = 256 if double else 512
+    last = last or pixels == 1
+    apart = not last and pixels >= 2 * _LEAST
+    rows, width, per, size = samples, channels * pixels, 1, pixels
+    if last:
+        rows, width, per, size = samples * pixels, channels, pixels, 1
+        while width % 4 and rows % 2 == 0 and not (masked and per % 2):
+            rows, width, per = rows // 2, 2 * width, max(1, per // 2)
+    across = _across(pixels, block) if apart else _across(width, SIDE_BY_SIDE)
+    chunks = -(-pixels // across) if apart else 1
+    strips = channels * chunks if apart else -(-width // across)
+    down = block // across
+    tile = down * unroll
+    each = max(-(-rows // max(1, PROGRAMS // strips)), ROUNDS * tile)
+    return Cut(rows, width, size, strips, chunks, down, across, unroll, -(-each // tile) * tile, per, apart, channels)
+
+
+class Values(NamedTuple):
+    """x [N, C, S] in memory, or [N, S, C] where the channels are `last`."""
+
+    x: Tensor
+    samples: int
+    channels: int
+    pixels: int
+    last: bool
+
+    def cut(self, unroll: int, masked: bool = False) -> Cut:
+        return cut(*self[1:], self.x.dtype == torch.float64, masked, unroll)
+
+    @property
+    def each(self) -> int:
+        """Values of a channel."""
+        return self.samples * self.pixels
+
+
+def values_of(x: Tensor) -> Values:
+    """x [N, C, …], its memory in one piece with the channels in their place or last; a copy where it is not."""
+    x = x if lies(x) else x.contiguous()
+    return Values(x, x.shape[0], x.shape[1], x.shape[2:].numel(), not x.is_contiguous())
+
+
+def lies(x: Tensor) -> bool:
+    """Whether the memory of x [N, C, …] is of one piece, with the channels in their place or last."""
+    return x.is_contiguous() or x.movedim(1, -1).is_contiguous()
+
+
+def lie_alike(x: Tensor, g: Tensor) -> bool:
+    """Whether `lies`, and the memory of g [N, C, …] is laid out as that of x."""
+    return lies(x) and (g is x or (g.dtype == x.dtype and g.is_contiguous() == x.is_contiguous() and lies(g)))
+
+
+def _launch(kernel: Any, way: Cut, x: Tensor, *given: Any) -> None:
+    double = x.dtype == torch.float64
+    with torch.cuda.device_of(x):
+        kernel[(way.strips * way.splits,)](
+            *given, *way.numbers(), APART=way.apart, NARROW=way.rows < 1 << 31 and way.width < 1 << 31,
+            DTYPE=tl.float64 if double else tl.float32, WIDE=way.wide, ACROSS=way.across, DOWN=way.down,
+            UNROLL=way.unroll, num_warps=4, maxnreg=REGISTERS,
+        )  # fmt: skip
+
+
+def _end(kernel: Any, way: Cut, found: Tensor, *given: Any) -> None:
+    with torch.cuda.device_of(found):
+        kernel[(-(-way.channels // 4),)](found, *given, *way.gathered(), HIGH=256, ACROSS=4, num_warps=8)
+
+
+def _found(way: Cut, x: Tensor, kinds: int) -> Tensor:
+    return torch.empty(kinds * way.splits * way.entries, dtype=torch.float64, device=x.device)
+
+
+def _moments(v: Values, mask: Tensor | None) -> tuple[Cut, Tensor]:
+    way = v.cut(4, mask is not None)
+    found = _found(way, v.x, 3)
+    _launch(kernels.moments, way, v.x, v.x, mask, found, way.splits * way.entries)
+    return way, found
+
+
+def statistics(
+    v: Values, dtype: torch.dtype, running: tuple[Tensor, Tensor] | None, momentum: float, eps: float
+) -> tuple[Tensor, Tensor]:
+    """(mean, rate = 1/√(variance + eps)) [C]; running mean and variance move towards the batch's by `momentum`."""
+    way, found = _moments(v, None)
+    mean, rate = torch.empty(2, v.channels, dtype=dtype, device=v.x.device).unbind()
+    kept = [None, None] if running is None else [part.contiguous() for part in running]
+    _end(ends.moments_end, way, found, None, None, None, mean, rate, *kept, momentum, eps)
+    for part, moved in zip(running or (), kept):
+        if moved is not part:
+            part.copy_(moved)
+    return mean, rate
+
+
+def squares(v: Values, center: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(Σ x, Σ (x − center)·x) [C] in float64, over the samples that count; center in float64."""
+    way, found = _moments(v, mask)
+    total, dot = torch.empty(2, v.channels, dtype=torch.float64, device=v.x.device).unbind()
+    _end(ends.moments_end, way, found, center, total, dot, None, None, None, None, 0.0, 0.0)
+    return total, dot
+
+
+def _sums(v: Values, g: Tensor, center: Tensor, mask: Tensor | None) -> tuple[Cut, Tensor]:
+    way = v.cut(2, mask is not None)
+    found = _found(way, v.x, 2)
+    plane = way.splits * way.entries
+    _launch(kernels.sums, way, v.x, v.x, g, center, mask, found, plane, v.channels)
+    return way, found
+
+
+def sums(v: Values, g: Tensor, center: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(Σ g, Σ (x − center)·g) [C] in float64, over the samples that count; g as x in memory."""
+    way, found = _sums(v, g, center, mask)
+    total, dot = torch.empty(2, v.channels, dtype=torch.float64, device=v.x.device).unbind()
+    _end(ends.sums_end, way, found, None, None, total, dot, *[None] * 5, 1.0)
+    return total, dot
+
+
+class OfChannels(NamedTuple):
+    """What the sums of a gradient come to, [C] each."""
+
+    gain: Tensor
+    """The gain's gradient."""
+    bias: Tensor
+    middle: Tensor
+    slope: Tensor
+    scale: Tensor
+
+
+def of_channels(v: Values, g: Tensor, mean: Tensor, rate: Tensor, gain: Tensor | None) -> OfChannels:
+    """From mean and rate [C] of all values: the gradients of gain and bias, and what `project` takes besides mean."""
+    mean, rate, gain = (None if part is None else part.contiguous() for part in (mean, rate, gain))
+    way, found = _sums(v, g, mean, None)
+    own = OfChannels(*torch.empty(5, v.channels, dtype=mean.dtype, device=v.x.device).unbind())
+    _end(ends.sums_end, way, found, rate, gain, None, None, *own, float(v.each))
+    return own
+
+
+def project(
+    v: Values, g: Tensor, mean: Tensor, middle: Tensor, slope: Tensor, scale: Tensor, mask: Tensor | None
+) -> None:
+    """g becomes (g − middle − (x − mean)·slope)·scale where a sample counts, g·scale elsewhere; the others [C]."""
+    given = [part.contiguous() for part in (mean, middle, slope, scale)]
+    _launch(kernels.project, v.cut(2, mask is not None), v.x, v.x, g, *given, mask, v.channels)
+
+
+def scaled(v: Values, g: Tensor, scale: Tensor) -> None:
+    """g becomes g·scale."""
+    _launch(kernels.project, v.cut(2), v.x, None, g, None, None, None, scale.contiguous(), None, v.channels)
