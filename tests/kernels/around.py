@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from snnkit import nn as snn
-from snnkit.kernels.norm_lif import counted, op, statistics
+from snnkit.kernels.norm_lif import counted, layers, op, statistics
 
 from .covering import pairwise
 from .options import FIRING, assert_close, assert_same, build, input_for, name_of, random_state
@@ -63,7 +63,7 @@ def gpu_kernels() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for module in (op, statistics):
             stack.enter_context(mock.patch.object(module, "kernels_for", return_value=on_gpu))
-        for other in (counted, statistics):
+        for other in (counted, layers, statistics):
             stack.enter_context(mock.patch.object(other, "channels_for", return_value=channels_on_gpu))
         yield
 

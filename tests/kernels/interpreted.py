@@ -33,7 +33,7 @@ from snnkit import nn as snn
 from snnkit.kernels import layout
 from snnkit.kernels.norm_lif.rows import fused_multiply_add
 
-from . import around
+from . import around, channels
 from .covering import pairwise
 from .options import OPTIONS, ROOMS, assert_same, build, everything, input_for, name_of, random_state
 
@@ -153,6 +153,11 @@ def check_edges(neuron: str) -> None:
             torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6, equal_nan=True)
 
 
+def _as_on_gpu(job: Callable[..., None], *args: Any) -> None:
+    with around.gpu_kernels():
+        job(*args)
+
+
 def main() -> None:
     """Every case and what it said, and how often each kernel was launched."""
     install()
@@ -160,6 +165,7 @@ def main() -> None:
     jobs: list[tuple[str, Callable[[], None]]] = [(name, partial(check, *rest)) for name, *rest in cases()]
     jobs += [(f"{neuron}-edges", partial(check_edges, neuron)) for neuron in ROOMS]
     jobs += [(name, partial(job, *rest)) for name, job, rest in around.cases()]
+    jobs += [(name, partial(_as_on_gpu, job, *rest)) for name, job, rest in channels.cases()]
     for name, job in jobs:
         try:
             job()

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from snnkit import nn as snn
 from snnkit.kernels import layout, recurrent, reference_only
-from snnkit.kernels.norm_lif import counted, op, statistics
+from snnkit.kernels.norm_lif import counted, layers, op, statistics
 from snnkit.nn import together
 
 from .around import NORM, RECURRENT, norm_arguments
@@ -65,7 +65,7 @@ def watched_launches() -> Iterator[list[str]]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(triton.runtime.jit.JITFunction, "__getitem__", instead))
         stack.enter_context(mock.patch.object(torch.cuda, "device_of", return_value=contextlib.nullcontext()))
-        for module in (counted, statistics):
+        for module in (counted, layers, statistics):
             stack.enter_context(mock.patch.object(module, "channels_for", return_value=channels_on_gpu))
         yield seen
 

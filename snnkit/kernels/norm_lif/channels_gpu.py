@@ -1,9 +1,9 @@
-"""Sums over the values of each channel on the GPU, and what is done with them value by value: one pass over memory.
+"""Sums over the values of each channel on the GPU, in one pass over memory.
 
 The memory of x [N, C, …] is a matrix of rows, one behind the other; a program takes a strip of columns of it down some
 rows, DOWN rows of ACROSS columns at a time: columns of one channel where they lie APART, which become one sum, else of
-several, each with a sum of its own. Sums of UNROLL values in the numbers' own precision are added up in float64, lane by
-lane, then the lanes, then (`channels_gpu_end`) the programs, in an order that the sizes decide.
+several, each with a sum of its own. Sums of UNROLL values in the numbers' own precision are added up in float64, lane
+by lane, then the lanes, then (`channels_gpu_end`) the programs, in an order that the sizes decide.
 
 Where there is `valid` [N], only those samples are read and count.
 """
@@ -205,56 +205,3 @@ def sums(
         dot += some_dot.to(tl.float64)
     leave(found_ptr, joined(total, APART), to, own, APART)
     leave(found_ptr + plane, joined(dot, APART), to, own, APART)
-
-
-@triton.jit(do_not_specialize=[*RUNTIME, "channels"])
-def project(
-    x_ptr,
-    g_ptr,
-    mean_ptr,
-    middle_ptr,
-    slope_ptr,
-    scale_ptr,
-    valid_ptr,
-    channels: tl.int64,
-    rows: tl.int64,
-    width: tl.int64,
-    size: tl.int64,
-    strips: tl.int32,
-    chunks: tl.int32,
-    each: tl.int64,
-    per,
-    APART: tl.constexpr,
-    NARROW: tl.constexpr,
-    DTYPE: tl.constexpr,
-    WIDE: tl.constexpr,
-    ACROSS: tl.constexpr,
-    DOWN: tl.constexpr,
-    UNROLL: tl.constexpr,
-):
-    """g becomes (g − middle − (x − mean)·slope)·scale where a value counts, g·scale elsewhere, and everywhere where
-    there is no x; mean, middle, slope, scale [C]."""
-    columns, own, begin, end, tile, _ = strip(rows, width, size, strips, chunks, each, APART, WIDE, ACROSS, DOWN)
-    channel = channel_of(columns, size, strips, chunks, channels, APART, NARROW)
-    scale = tl.load(scale_ptr + channel)
-    if x_ptr is not None:
-        mean, middle, slope = tl.load(mean_ptr + channel), tl.load(middle_ptr + channel), tl.load(slope_ptr + channel)
-    for row in range(begin, end, DOWN * UNROLL):
-        values = ()
-        for n in tl.static_range(UNROLL):
-            at = row + n * DOWN
-            there = rows_counting(None, None, at, end, NARROW, DOWN)[:, None] & own[None, :]
-            place = at * (width * WIDE) + tile
-            counts, x = there, 0.0
-            if x_ptr is not None:
-                counts = rows_counting(valid_ptr, per, at, end, NARROW, DOWN)[:, None] & own[None, :]
-                x = tl.load(x_ptr + place, mask=counts, other=0.0)
-            values = values + ((x, tl.load(g_ptr + place, mask=there, other=0.0), there, counts),)
-        for n in tl.static_range(UNROLL):
-            x, g, there, counts = values[n]
-            g = g.to(DTYPE)
-            if x_ptr is not None:
-                apart = g - middle - (x.to(DTYPE) - mean) * slope
-                g = apart if valid_ptr is None else tl.where(counts, apart, g)
-            place = (row + n * DOWN) * (width * WIDE) + tile
-            tl.store(g_ptr + place, (g * scale).to(g_ptr.dtype.element_ty), mask=there)

@@ -1,4 +1,4 @@
-"""A batch norm's statistics and gradient on a GPU: the launches of `channels_gpu`.
+"""A batch norm's statistics, values and gradient on a GPU: the launches of `channels_gpu` and what is beside it.
 
 Statistics read x once; the gradient's sums read x and g once, and the gradient itself reads both and writes. Each is
 one launch, and what the programs found is one small launch more. Nothing waits for the device, nothing is added
@@ -15,8 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from snnkit.kernels.norm_lif import channels_gpu as kernels
-from snnkit.kernels.norm_lif import channels_gpu_end as ends
+from snnkit.kernels.norm_lif import channels_gpu, channels_gpu_apply, channels_gpu_end
 
 PROGRAMS = 2048
 """Of a pass about, where there is so much: some for every place on the largest GPUs."""
@@ -163,7 +162,7 @@ def _found(way: Cut, x: Tensor, kinds: int) -> Tensor:
 def _moments(v: Values, mask: Tensor | None) -> tuple[Cut, Tensor]:
     way = v.cut(4, mask is not None)
     found = _found(way, v.x, 3)
-    _launch(kernels.moments, way, v.x, v.x, mask, found, way.splits * way.entries)
+    _launch(channels_gpu.moments, way, v.x, v.x, mask, found, way.splits * way.entries)
     return way, found
 
 
@@ -173,11 +172,11 @@ def statistics(
     """(mean, rate = 1/√(variance + eps)) [C]; running mean and variance move towards the batch's by `momentum`."""
     way, found = _moments(v, None)
     mean, rate = torch.empty(2, v.channels, dtype=dtype, device=v.x.device).unbind()
-    kept = [None, None] if running is None else [part.contiguous() for part in running]
-    _end(ends.moments_end, way, found, None, None, None, mean, rate, *kept, momentum, eps)
+    kept = [part.contiguous() for part in running or ()]
+    _end(channels_gpu_end.moments_end, way, found, None, None, None, mean, rate, *(kept or (None, None)), momentum, eps)
     for part, moved in zip(running or (), kept):
         if moved is not part:
-            part.copy_(moved)
+            part.data.copy_(moved)
     return mean, rate
 
 
@@ -185,7 +184,7 @@ def squares(v: Values, center: Tensor, mask: Tensor | None) -> tuple[Tensor, Ten
     """(Σ x, Σ (x − center)·x) [C] in float64, over the samples that count; center in float64."""
     way, found = _moments(v, mask)
     total, dot = torch.empty(2, v.channels, dtype=torch.float64, device=v.x.device).unbind()
-    _end(ends.moments_end, way, found, center, total, dot, None, None, None, None, 0.0, 0.0)
+    _end(channels_gpu_end.moments_end, way, found, center, total, dot, None, None, None, None, 0.0, 0.0)
     return total, dot
 
 
@@ -193,7 +192,7 @@ def _sums(v: Values, g: Tensor, center: Tensor, mask: Tensor | None) -> tuple[Cu
     way = v.cut(2, mask is not None)
     found = _found(way, v.x, 2)
     plane = way.splits * way.entries
-    _launch(kernels.sums, way, v.x, v.x, g, center, mask, found, plane, v.channels)
+    _launch(channels_gpu.sums, way, v.x, v.x, g, center, mask, found, plane, v.channels)
     return way, found
 
 
@@ -201,7 +200,7 @@ def sums(v: Values, g: Tensor, center: Tensor, mask: Tensor | None) -> tuple[Ten
     """(Σ g, Σ (x − center)·g) [C] in float64, over the samples that count; g as x in memory."""
     way, found = _sums(v, g, center, mask)
     total, dot = torch.empty(2, v.channels, dtype=torch.float64, device=v.x.device).unbind()
-    _end(ends.sums_end, way, found, None, None, total, dot, *[None] * 5, 1.0)
+    _end(channels_gpu_end.sums_end, way, found, None, None, total, dot, *[None] * 5, 1.0)
     return total, dot
 
 
@@ -218,21 +217,39 @@ class OfChannels(NamedTuple):
 
 def of_channels(v: Values, g: Tensor, mean: Tensor, rate: Tensor, gain: Tensor | None) -> OfChannels:
     """From mean and rate [C] of all values: the gradients of gain and bias, and what `project` takes besides mean."""
-    mean, rate, gain = (None if part is None else part.contiguous() for part in (mean, rate, gain))
+    mean, gain = mean.contiguous(), None if gain is None else gain.contiguous()
     way, found = _sums(v, g, mean, None)
     own = OfChannels(*torch.empty(5, v.channels, dtype=mean.dtype, device=v.x.device).unbind())
-    _end(ends.sums_end, way, found, rate, gain, None, None, *own, float(v.each))
+    _end(channels_gpu_end.sums_end, way, found, rate.contiguous(), gain, None, None, *own, float(v.each))
     return own
 
 
 def project(
-    v: Values, g: Tensor, mean: Tensor, middle: Tensor, slope: Tensor, scale: Tensor, mask: Tensor | None
+    v: Values,
+    g: Tensor,
+    mean: Tensor,
+    middle: Tensor,
+    slope: Tensor,
+    scale: Tensor,
+    mask: Tensor | None,
+    out: Tensor,
 ) -> None:
-    """g becomes (g − middle − (x − mean)·slope)·scale where a sample counts, g·scale elsewhere; the others [C]."""
+    """out = (g − middle − (x − mean)·slope)·scale where a sample counts, g·scale elsewhere; perhaps g itself.
+
+    mean, middle, slope, scale: [C].
+    """
     given = [part.contiguous() for part in (mean, middle, slope, scale)]
-    _launch(kernels.project, v.cut(2, mask is not None), v.x, v.x, g, *given, mask, v.channels)
+    way = v.cut(2, mask is not None)
+    _launch(channels_gpu_apply.project, way, v.x, v.x, g, out, *given, mask, v.channels)
 
 
-def scaled(v: Values, g: Tensor, scale: Tensor) -> None:
-    """g becomes g·scale."""
-    _launch(kernels.project, v.cut(2), v.x, None, g, None, None, None, scale.contiguous(), None, v.channels)
+def scaled(v: Values, g: Tensor, scale: Tensor, out: Tensor) -> None:
+    """out = g·scale, perhaps g itself."""
+    _launch(
+        channels_gpu_apply.project, v.cut(2), v.x, None, g, out, None, None, None, scale.contiguous(), None, v.channels
+    )
+
+
+def normalise(v: Values, scale: Tensor, shift: Tensor, out: Tensor) -> None:
+    """out = scale·x + shift per channel, rounded once; out as x in memory."""
+    _launch(channels_gpu_apply.normalise, v.cut(4), v.x, v.x, scale, shift, out, v.channels)

@@ -199,7 +199,7 @@ def project(x: Tensor, g: Tensor, terms: Sequence[Tensor], mask: Tensor | None) 
     place of g; `terms` [C] are mean, middle, slope and scale."""
     gpu = channels_for(x)
     if gpu is not None and gpu.lie_alike(x, g):
-        gpu.project(gpu.values_of(x), g, *terms, mask)
+        gpu.project(gpu.values_of(x), g, *terms, mask, g)
         return g
     if _compiled(x):
         from snnkit.kernels.norm_lif import counted_cpu as cpu

@@ -58,9 +58,7 @@ class Norm(NamedTuple):
             return None, None, None
         gpu = channels_for(x)
         if gpu is not None:
-            pixels = math.prod(layout.shape[2:]) // layout.channels
-            values = gpu.Values(x, math.prod(layout.shape[:2]), layout.channels, pixels, layout.channels_last)
-            return self._on_gpu(gpu, values, grad, gain, want)
+            return self.on_gpu(gpu, grad, x, layout, gain, want)
         if self.running is None and takes(x, layout):
             found = of_batch(grad, x, layout, self.mean, self.rate, gain, grad if want[0] else None)
             return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
@@ -75,19 +73,27 @@ class Norm(NamedTuple):
             found = (layout.flatten(found[0].unflatten(0, layout.shape[:2])), *found[1:])
         return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
 
-    def _on_gpu(
-        self, gpu: Any, values: Any, grad: Tensor, gain: Tensor | None, want: Sequence[bool]
+    def on_gpu(
+        self,
+        gpu: Any,
+        grad: Tensor,
+        x: Tensor,
+        layout: Layout,
+        gain: Tensor | None,
+        want: Sequence[bool],
+        out: Tensor | None = None,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """As `backward`, by the kernels for a GPU; grad lies as the values do, and becomes the gradient of x."""
-        gain = None if gain is None else gain.detach()
-        of_batch, own = self.running is None, None
-        if any(want[1:]) or of_batch:
+        """As `backward`, by the kernels `channels_for` x; the gradient of x goes to `out`, to `grad` where None."""
+        values = values_in(gpu, x, layout)
+        gain, out = None if gain is None else gain.detach(), grad if out is None else out
+        own: Any = None
+        if any(want[1:]) or self.running is None:
             own = gpu.of_channels(values, grad, self.mean, self.rate, gain)
-        if want[0] and of_batch:
-            gpu.project(values, grad, self.mean, own.middle, own.slope, own.scale, None)
+        if want[0] and self.running is None:
+            gpu.project(values, grad, self.mean, own.middle, own.slope, own.scale, None, out)
         elif want[0]:
-            gpu.scaled(values, grad, self.rate if gain is None else self.rate * gain)
-        return grad if want[0] else None, own.gain if want[1] else None, own.bias if want[2] else None
+            gpu.scaled(values, grad, self.rate if gain is None else self.rate * gain, out)
+        return out if want[0] else None, own.gain if want[1] else None, own.bias if want[2] else None
 
 
 def from_batch(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float, eps: float) -> Norm:
@@ -95,7 +101,8 @@ def from_batch(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float
     x, gpu = x.detach(), channels_for(x)
     if gpu is not None:
         kept = None if running is None else (running[0].data, running[1].data)
-        return Norm(*gpu.statistics(gpu.values_of(x), state_dtype(x), kept, momentum, eps), None, eps)
+        mean, rate = gpu.statistics(gpu.values_of(x), state_dtype(x), kept, momentum, eps)
+        return Norm(mean, rate, None, eps)
     if 1 in x.shape:
         x = x.contiguous()  # as the layer alone, see `BatchNorm._whole`
     mean, var = _statistics(x, running, momentum)
@@ -160,6 +167,12 @@ def channels_for(x: Tensor) -> Any:
     if x.device.type != "cuda" or not layouts.TRITON or x.dtype not in _DTYPES or not x.numel():
         return None
     return importlib.import_module("snnkit.kernels.norm_lif.channels_on_gpu") if type(x) is Tensor else None
+
+
+def values_in(gpu: Any, x: Tensor, layout: Layout) -> Any:
+    """x [T, M] of this layout as the kernels `channels_for` it take it."""
+    pixels = math.prod(layout.shape[2:]) // layout.channels
+    return gpu.Values(x, math.prod(layout.shape[:2]), layout.channels, pixels, layout.channels_last)
 
 
 @functools.cache
