@@ -168,7 +168,12 @@ def check_alone(order: str, dtype: torch.dtype, device: str) -> None:
         x = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
     gain, bias = (torch.rand(5, generator=generator).to(device) + 0.5 for _ in range(2))
     leaves = [v.clone(memory_format=torch.preserve_format).requires_grad_() for v in (x, gain, bias)]
-    y = layers.batch_norm(leaves[0], from_batch(x.flatten(0, 1), None, 0.0, 1e-5), *leaves[1:])
+    norm, plain = (from_batch(x.flatten(0, 1), None, 0.0, 1e-5, *own) for own in (leaves[1:], ()))
+    for known, found in zip(norm.terms(*leaves[1:], True), plain.terms(*leaves[1:], True), strict=True):
+        assert torch.equal(known, found)
+    assert norm.terms(*leaves[1:], True)[0] is norm.terms(*leaves[1:], True)[0]
+    assert not torch.equal(norm.terms(bias, gain, True)[0], norm.terms(*leaves[1:], True)[0])
+    y = layers.batch_norm(leaves[0], norm, *leaves[1:])
     assert (y.dtype, y.stride()) == (dtype, x.stride())
     found = torch.autograd.grad(y, leaves, g)
     wide = [v.detach().double().requires_grad_() for v in leaves]

@@ -98,8 +98,8 @@ def test_a_sequential_takes_its_layers_together(
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("before", [False, True])
 def test_norm_and_neuron_are_few_launches(before: bool, train: bool, dtype: torch.dtype) -> None:
-    """In training two for the statistics; one for what the norm multiplies and adds, and one for the rest; one back,
-    and three for the norm. Nothing comes to the host, which a tensor without memory would refuse."""
+    """Two for statistics and what the norm multiplies and adds, one in evaluation, and one for the rest; one back, and
+    three for the norm. Nothing comes to the host, which a tensor without memory would refuse."""
     if not layout.TRITON:
         pytest.skip("needs a newer triton: 3.4")
     model = network().to("meta").train(train)
@@ -113,7 +113,7 @@ def test_norm_and_neuron_are_few_launches(before: bool, train: bool, dtype: torc
         out, state = op.sequence(x, values, norm.gain, norm.bias, None, params, pool, True)
         assert (out.shape, out.dtype) == ((5, 2, 4, 3, 4), dtype)
         assert state.v.shape == ((2, 4, 3, 4) if before else (2, 4, 6, 8))
-        forward = ["moments", "moments_end"] * train + ["terms", "forward"]
+        forward = [*(["moments", "moments_end"] if train else ["terms"]), "forward"]
         assert seen == forward
         found = torch.autograd.grad(out.sum() + state.v.sum(), [x, *model.parameters()])
     assert seen == [*forward, "backward", "sums", "sums_end", "project"]

@@ -54,7 +54,9 @@ def test_alone_and_around_a_neuron_are_the_same(dtype: torch.dtype, last: bool) 
         torch.autograd.grad(out.square().sum(), [leaf, *norm.parameters()]) for out, leaf in zip((one, each), leaves)
     ]
     for a, b in zip(*found, strict=True):
-        assert (a.double() - b.double()).abs().max() <= 1e-2 * b.double().abs().max()
+        assert (a.double() - b.double()).abs().max() <= (
+            1e-2 if dtype == torch.bfloat16 else 1e-5
+        ) * b.double().abs().max()
 
 
 @pytest.mark.parametrize("lengths", [False, True])
@@ -69,7 +71,7 @@ def test_a_run_repeats_itself_and_can_be_captured(last: bool, lengths: bool) -> 
     many = torch.arange(20, device="cuda") % 16 + 1
 
     def step() -> list[Tensor]:
-        with snn.valid_lengths(many if lengths else None):
+        with snn.valid_lengths(norm, many if lengths else None):
             out = norm(x)
         return [out.detach(), *torch.autograd.grad(out.square().sum(), [x, *norm.parameters()])]
 

@@ -34,6 +34,10 @@ def moments_end(
     rate_ptr,
     running_mean_ptr,
     running_var_ptr,
+    gain_ptr,
+    bias_ptr,
+    scale_ptr,
+    shift_ptr,
     momentum: tl.float64,
     eps: tl.float64,
     plane: tl.int64,
@@ -47,7 +51,8 @@ def moments_end(
     ACROSS: tl.constexpr,
 ):
     """Of what `moments` found, [C] each and left out where None: total = Σ x and dot = Σ x·(x − center) (center None:
-    0); mean and rate = 1/√(variance + eps); the running ones, which move towards mean and unbiased variance."""
+    0); mean and rate = 1/√(variance + eps); the running ones, which move towards mean and unbiased variance; scale and
+    shift from mean, rate, gain and bias, as `gpu.terms` has them where values are rounded once."""
     channel = tl.program_id(0).to(tl.int64) * ACROSS + tl.arange(0, ACROSS)
     inside = channel < channels
     # what the means are away from that of the first program
@@ -73,7 +78,15 @@ def moments_end(
         put(dot_ptr, square + n * mean * (mean - center), channel, inside)
     put(mean_ptr, mean, channel, inside)
     if rate_ptr is not None:
-        put(rate_ptr, 1.0 / tl.sqrt(square / each + eps), channel, inside)
+        rate = 1.0 / tl.sqrt(square / each + eps)
+        put(rate_ptr, rate, channel, inside)
+        scale, shift = rate.to(rate_ptr.dtype.element_ty), tl.full((ACROSS,), 0, rate_ptr.dtype.element_ty)
+        if gain_ptr is not None:
+            scale = scale * tl.load(gain_ptr + channel, mask=inside, other=0.0)
+        if bias_ptr is not None:
+            shift = tl.load(bias_ptr + channel, mask=inside, other=0.0)
+        put(scale_ptr, scale, channel, inside)
+        put(shift_ptr, tl.fma(-mean.to(scale.dtype), scale, shift), channel, inside)
     if running_mean_ptr is not None:
         old = tl.load(running_mean_ptr + channel, mask=inside, other=0.0).to(tl.float64)
         put(running_mean_ptr, momentum * mean + (1.0 - momentum) * old, channel, inside)

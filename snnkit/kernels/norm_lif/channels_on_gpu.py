@@ -152,7 +152,7 @@ def _launch(kernel: Any, way: Cut, x: Tensor, *given: Any) -> None:
 
 def _end(kernel: Any, way: Cut, found: Tensor, *given: Any) -> None:
     with torch.cuda.device_of(found):
-        kernel[(-(-way.channels // 4),)](found, *given, *way.gathered(), HIGH=256, ACROSS=4, num_warps=8)
+        kernel[(-(-way.channels // 4),)](found, *given, *way.gathered(), HIGH=256, ACROSS=4, num_warps=16)
 
 
 def _found(way: Cut, x: Tensor, kinds: int) -> Tensor:
@@ -166,25 +166,48 @@ def _moments(v: Values, mask: Tensor | None) -> tuple[Cut, Tensor]:
     return way, found
 
 
+class Statistics(NamedTuple):
+    """Of a batch, [C] each."""
+
+    mean: Tensor
+    rate: Tensor
+    """1/√(variance + eps)."""
+    scale: Tensor
+    """scale·x + shift is the norm, with its gain and bias."""
+    shift: Tensor
+
+
 def statistics(
-    v: Values, dtype: torch.dtype, running: tuple[Tensor, Tensor] | None, momentum: float, eps: float
-) -> tuple[Tensor, Tensor]:
-    """(mean, rate = 1/√(variance + eps)) [C]; running mean and variance move towards the batch's by `momentum`."""
+    v: Values,
+    dtype: torch.dtype,
+    running: tuple[Tensor, Tensor] | None,
+    momentum: float,
+    eps: float,
+    gain: Tensor | None,
+    bias: Tensor | None,
+) -> Statistics:
+    """Running mean and variance move towards the batch's by `momentum`; gain, bias: None for 1 and 0."""
     way, found = _moments(v, None)
-    mean, rate = torch.empty(2, v.channels, dtype=dtype, device=v.x.device).unbind()
-    kept = [part.contiguous() for part in running or ()]
-    _end(channels_gpu_end.moments_end, way, found, None, None, None, mean, rate, *(kept or (None, None)), momentum, eps)
+    own = Statistics(*torch.empty(4, v.channels, dtype=dtype, device=v.x.device).unbind())
+    kept, affine = [part.contiguous() for part in running or ()], _dense(gain, bias)
+    given = (None, None, None, *own[:2], *(kept or (None, None)), *affine, *own[2:], momentum, eps)
+    _end(channels_gpu_end.moments_end, way, found, *given)
     for part, moved in zip(running or (), kept):
         if moved is not part:
             part.data.copy_(moved)
-    return mean, rate
+    return own
+
+
+def _dense(*parts: Tensor | None) -> list[Tensor | None]:
+    """In memory of one piece each."""
+    return [None if part is None else part.contiguous() for part in parts]
 
 
 def squares(v: Values, center: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """(Σ x, Σ (x − center)·x) [C] in float64, over the samples that count; center in float64."""
     way, found = _moments(v, mask)
     total, dot = torch.empty(2, v.channels, dtype=torch.float64, device=v.x.device).unbind()
-    _end(channels_gpu_end.moments_end, way, found, center, total, dot, None, None, None, None, 0.0, 0.0)
+    _end(channels_gpu_end.moments_end, way, found, center, total, dot, *[None] * 8, 0.0, 0.0)
     return total, dot
 
 
@@ -217,10 +240,9 @@ class OfChannels(NamedTuple):
 
 def of_channels(v: Values, g: Tensor, mean: Tensor, rate: Tensor, gain: Tensor | None) -> OfChannels:
     """From mean and rate [C] of all values: the gradients of gain and bias, and what `project` takes besides mean."""
-    mean, gain = mean.contiguous(), None if gain is None else gain.contiguous()
-    way, found = _sums(v, g, mean, None)
+    way, found = _sums(v, g, mean.contiguous(), None)
     own = OfChannels(*torch.empty(5, v.channels, dtype=mean.dtype, device=v.x.device).unbind())
-    _end(channels_gpu_end.sums_end, way, found, rate.contiguous(), gain, None, None, *own, float(v.each))
+    _end(channels_gpu_end.sums_end, way, found, *_dense(rate, gain), None, None, *own, float(v.each))
     return own
 
 
@@ -238,7 +260,7 @@ def project(
 
     mean, middle, slope, scale: [C].
     """
-    given = [part.contiguous() for part in (mean, middle, slope, scale)]
+    given = _dense(mean, middle, slope, scale)
     way = v.cut(2, mask is not None)
     _launch(channels_gpu_apply.project, way, v.x, v.x, g, out, *given, mask, v.channels)
 

@@ -19,7 +19,7 @@ from snnkit.kernels.memory import output, output_like
 from snnkit.kernels.norm_lif.gradient import ROWS, in_rows, of_batch
 from snnkit.kernels.norm_lif.gradient import takes as takes_gradient
 from snnkit.kernels.norm_lif.op import Pool, image, takes
-from snnkit.kernels.norm_lif.statistics import Norm, channels_for, rounds_once, terms, values_in
+from snnkit.kernels.norm_lif.statistics import Norm, channels_for, rounds_once, values_in
 from snnkit.kernels.operator import is_wrapped
 from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import SHARES, run_blocks
@@ -66,7 +66,7 @@ class _BatchNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor | None, bias: Tensor | None, norm: Norm, once: bool) -> Tensor:
         flat, layout = prepare(x, low=True)
-        scale, shift = terms(norm, gain, bias, once)
+        scale, shift = norm.terms(gain, bias, once)
         gpu = channels_for(x)
         if gpu is not None:
             y = torch.empty_like(flat)

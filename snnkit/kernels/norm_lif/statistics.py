@@ -30,6 +30,8 @@ class Norm(NamedTuple):
     running: tuple[Tensor, Tensor] | None
     """Running mean and variance where these were taken; None: mean and rate are the batch's, and depend on x."""
     eps: float
+    known: tuple[Tensor | None, Tensor | None, Tensor, Tensor] | None = None
+    """(gain, bias, scale, shift) where the last two are known already for these two, rounded once."""
 
     @property
     def twice(self) -> bool:
@@ -38,6 +40,8 @@ class Norm(NamedTuple):
 
     def terms(self, gain: Tensor | None, bias: Tensor | None, once: bool) -> tuple[Tensor, Tensor]:
         """(scale, shift) [C] with y = scale·x + shift; `once` as `rounds_once`."""
+        if once and self.known is not None and self.known[0] is gain and self.known[1] is bias:
+            return self.known[2:]
         return terms(self, gain, bias, once)
 
     def backward(
@@ -96,13 +100,24 @@ class Norm(NamedTuple):
         return out if want[0] else None, own.gain if want[1] else None, own.bias if want[2] else None
 
 
-def from_batch(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float, eps: float) -> Norm:
-    """The norm by the statistics of x [N, C, …]; running mean and variance move towards them by `momentum`."""
+def from_batch(
+    x: Tensor,
+    running: tuple[Tensor, Tensor] | None,
+    momentum: float,
+    eps: float,
+    gain: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Norm:
+    """The norm by the statistics of x [N, C, …]; running mean and variance move towards them by `momentum`.
+
+    gain, bias: [C], what `terms` will be asked for perhaps.
+    """
     x, gpu = x.detach(), channels_for(x)
     if gpu is not None:
         kept = None if running is None else (running[0].data, running[1].data)
-        mean, rate = gpu.statistics(gpu.values_of(x), state_dtype(x), kept, momentum, eps)
-        return Norm(mean, rate, None, eps)
+        affine = (None if part is None else part.detach() for part in (gain, bias))
+        mean, rate, *both = gpu.statistics(gpu.values_of(x), state_dtype(x), kept, momentum, eps, *affine)
+        return Norm(mean, rate, None, eps, (gain, bias, *both))
     if 1 in x.shape:
         x = x.contiguous()  # as the layer alone, see `BatchNorm._whole`
     mean, var = _statistics(x, running, momentum)
