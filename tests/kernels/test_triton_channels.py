@@ -80,7 +80,8 @@ def test_memory_is_cut_into_strips(
     assert way.across & (way.across - 1) == 0
     assert way.across * way.down == (256 if double else 512)
     assert (way.splits - 1) * way.each < way.rows <= way.splits * way.each
-    assert way.each % (way.down * unroll) == 0
+    assert way.each % (way.down * way.unroll) == 0
+    assert way.unroll == (unroll if way.wide == 4 else 2)
     covered = way.chunks * way.across
     if way.apart:
         assert way.strips == channels * way.chunks

@@ -88,7 +88,10 @@ def _across(columns: int, most: int) -> int:
 
 @functools.lru_cache(maxsize=4096)
 def cut(samples: int, channels: int, pixels: int, last: bool, double: bool, masked: bool, unroll: int) -> Cut:
-    """How the memory of x [N, C, S] is cut, or, where the channels are `last`, of [N, S, C]."""
+    """How the memory of x [N, C, S] is cut, or, where the channels are `last`, of [N, S, C].
+
+    unroll: tiles that are read at once, at most.
+    """
     block = 256 if double else 512
     last = last or pixels == 1
     apart = not last and pixels >= 2 * _LEAST
@@ -101,6 +104,8 @@ def cut(samples: int, channels: int, pixels: int, last: bool, double: bool, mask
     chunks = -(-pixels // across) if apart else 1
     strips = channels * chunks if apart else -(-width // across)
     down = block // across
+    if pixels % 4 if apart else width % 4:  # a value has an address of its own, which takes registers
+        unroll = min(unroll, 2)
     tile = down * unroll
     each = max(-(-rows // max(1, PROGRAMS // strips)), ROUNDS * tile)
     return Cut(rows, width, size, strips, chunks, down, across, unroll, -(-each // tile) * tile, per, apart, channels)
