@@ -23,9 +23,14 @@ from .options import ROOMS
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 NAMES = {
-    torch.float32: "fp32", torch.float64: "fp64", torch.bfloat16: "bf16", torch.float16: "fp16", torch.int32: "i32",
+    torch.float32: "fp32",
+    torch.float64: "fp64",
+    torch.bfloat16: "bf16",
+    torch.float16: "fp16",
+    torch.int32: "i32",
     torch.int8: "i8",
-}  # fmt: skip
+    torch.bool: "i1",
+}
 
 
 class Launch(NamedTuple):

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from snnkit import nn as snn
-from snnkit.kernels.norm_lif import layers, op, statistics
+from snnkit.kernels.norm_lif import counted, layers, op, statistics
 
 from .covering import pairwise
 from .options import FIRING, assert_close, assert_same, build, input_for, name_of, random_state
@@ -66,12 +66,14 @@ RECURRENT = {
 
 @contextlib.contextmanager
 def gpu_kernels() -> Iterator[None]:
-    """Within it, norm, LIF and pool in one, and a pool alone, run by the kernels for GPUs."""
-    from snnkit.kernels.norm_lif import on_gpu
+    """Within it, norm, LIF and pool in one, and norm and pool alone, run by the kernels for GPUs."""
+    from snnkit.kernels.norm_lif import channels_on_gpu, on_gpu
 
     with contextlib.ExitStack() as stack:
         for module in (op, statistics, layers):
             stack.enter_context(mock.patch.object(module, "kernels_for", return_value=on_gpu))
+        for other in (counted, layers, statistics):
+            stack.enter_context(mock.patch.object(other, "channels_for", return_value=channels_on_gpu))
         yield
 
 

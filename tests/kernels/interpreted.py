@@ -34,7 +34,7 @@ from snnkit.errors import UsageError
 from snnkit.kernels import layout
 from snnkit.kernels.norm_lif.rows import fused_multiply_add
 
-from . import around
+from . import around, channels
 from .covering import pairwise
 from .options import OPTIONS, ROOMS, assert_same, build, everything, input_for, name_of, random_state
 
@@ -50,6 +50,7 @@ DIRECTLY = [False]
 def install() -> None:
     """Make the operators' CPU implementations those of the GPU, low precision included."""
     from snnkit.kernels import on_gpu, operator, recurrence, tiles
+    from snnkit.kernels.norm_lif import channels_on_gpu
     from snnkit.kernels.recurrent import on_gpu as recurrent
     from snnkit.kernels.recurrent.layer import OPERATORS
 
@@ -69,6 +70,7 @@ def install() -> None:
     operator._place = lambda tensors: "cpu" if DIRECTLY[0] else ""  # else torch's dispatcher is asked
     recurrence.prepare = _prepare
     tiles.FEW = 100  # so that larger cases have programs of four warps, and fewer of them
+    channels_on_gpu.PROGRAMS, channels_on_gpu.ROUNDS = 6, 1  # several programs of several tiles, and not thousands
     InterpretedFunction.run = _counting(InterpretedFunction.run)
     InterpreterBuilder.create_fma = _multiply_add
     interpreter._convert_float = _convert(interpreter._convert_float)
@@ -186,6 +188,11 @@ def check_kept() -> None:
         DIRECTLY[0] = False
 
 
+def _as_on_gpu(job: Callable[..., None], *args: Any) -> None:
+    with around.gpu_kernels():
+        job(*args)
+
+
 def main() -> None:
     """Every case and what it said, and how often each kernel was launched."""
     install()
@@ -194,6 +201,7 @@ def main() -> None:
     jobs += [(f"{neuron}-edges", partial(check_edges, neuron)) for neuron in ROOMS]
     jobs += [("LIF-kept", check_kept)]
     jobs += [(name, partial(job, *rest)) for name, job, rest in around.cases()]
+    jobs += [(name, partial(_as_on_gpu, job, *rest)) for name, job, rest in channels.cases()]
     for name, job in jobs:
         try:
             job()

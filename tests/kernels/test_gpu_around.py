@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from snnkit import nn as snn
 from snnkit.kernels import layout, recurrent, reference_only
-from snnkit.kernels.norm_lif import op, statistics
+from snnkit.kernels.norm_lif import counted, layers, op, statistics
 from snnkit.nn import together
 
 from .around import NORM, RECURRENT, norm_arguments
@@ -47,19 +47,16 @@ def on_fake_gpu(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
-def _statistics(x: Tensor, running: Any, momentum: float) -> tuple[Tensor, Tensor]:
-    """In place of torch's own operator, which has no form for tensors without memory."""
-    return x.new_empty(x.shape[1], dtype=torch.float32), x.new_empty(x.shape[1], dtype=torch.float32)
-
-
 def _copy(part: Any, device: str) -> Any:
     return part.detach().to(device) if isinstance(part, Tensor) else part
 
 
 @contextlib.contextmanager
 def watched_launches() -> Iterator[list[str]]:
-    """The names of the kernels that are launched within, none of which runs."""
+    """The names of the kernels that are launched within, none of which runs; tensors without memory are a GPU's."""
     triton = pytest.importorskip("triton", reason="needs triton")
+    from snnkit.kernels.norm_lif import channels_on_gpu
+
     seen: list[str] = []
 
     def instead(kernel: Any, grid: Any) -> Any:
@@ -68,6 +65,8 @@ def watched_launches() -> Iterator[list[str]]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(triton.runtime.jit.JITFunction, "__getitem__", instead))
         stack.enter_context(mock.patch.object(torch.cuda, "device_of", return_value=contextlib.nullcontext()))
+        for module in (counted, layers, statistics):
+            stack.enter_context(mock.patch.object(module, "channels_for", return_value=channels_on_gpu))
         yield seen
 
 
@@ -98,25 +97,26 @@ def test_a_sequential_takes_its_layers_together(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("before", [False, True])
-def test_norm_and_neuron_are_three_launches(before: bool, train: bool, dtype: torch.dtype) -> None:
-    """For what the norm multiplies and adds, for the rest, and one back. Nothing comes to the host, which a tensor
-    without memory would refuse."""
+def test_norm_and_neuron_are_few_launches(before: bool, train: bool, dtype: torch.dtype) -> None:
+    """Two for statistics and what the norm multiplies and adds, one in evaluation, and one for the rest; one back, and
+    three for the norm. Nothing comes to the host, which a tensor without memory would refuse."""
     if not layout.TRITON:
         pytest.skip("needs a newer triton: 3.4")
     model = network().to("meta").train(train)
     norm, neuron = model[0], model[1]
     x = torch.empty(5, 2, 4, 6, 8, device="meta", dtype=dtype, requires_grad=True)
     pool = op.Pool(2, 2, before)
-    with watched_launches() as seen, mock.patch.object(statistics, "_statistics", _statistics):
+    with watched_launches() as seen:
         params = neuron.params(x.detach()[..., ::2, ::2] if before else x.detach())
         values = norm.values(x.detach().flatten(0, 1))
         assert values.rate.dtype == torch.float32
         out, state = op.sequence(x, values, norm.gain, norm.bias, None, params, pool, True)
         assert (out.shape, out.dtype) == ((5, 2, 4, 3, 4), dtype)
         assert state.v.shape == ((2, 4, 3, 4) if before else (2, 4, 6, 8))
-        assert seen == ["terms", "forward"]
+        forward = [*(["moments", "moments_end"] if train else ["terms"]), "forward"]
+        assert seen == forward
         found = torch.autograd.grad(out.sum() + state.v.sum(), [x, *model.parameters()])
-    assert seen == ["terms", "forward", "backward"]
+    assert seen == [*forward, "backward", "sums", "sums_end", "project"]
     assert [g.dtype for g in found] == [dtype, *[torch.float32] * 3]
 
 

@@ -25,14 +25,16 @@ NEURONS = {"lif": 2, "cubalif": 3, "alif": 4, "li": 1}
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("what", ["norm", "recurrent"])
+@pytest.mark.parametrize("what", ["norm", "recurrent", "channels"])
 def test_interpreted_equal_the_cpu(what: str, interpreted: dict[str, Any]) -> None:
-    """Every pair of option values: spikes and states bit for bit, gradients to 1e-6 (1e-12 in float64)."""
+    """Every pair of option values: spikes and states bit for bit, gradients to 1e-6 (1e-12 in float64); the sums of
+    channels, to that, those in float64."""
     found = {name: said for name, said in interpreted["cases"].items() if name.startswith(f"{what}-")}
     assert len(found) > 30
     assert {name: said for name, said in found.items() if said} == {}
-    room = {"norm": "norm_lif", "recurrent": "recurrent"}[what]
-    assert min(interpreted["launched"][f"{room}.{direction}"] for direction in ("forward", "backward")) >= 30
+    room = "recurrent" if what == "recurrent" else "norm_lif"
+    kernels = ("moments", "sums", "project") if what == "channels" else ("forward", "backward")
+    assert min(interpreted["launched"][f"{room}.{kernel}"] for kernel in kernels) >= 30
 
 
 def compiled_norm(direction: str, capability: int = 90, **options: Any) -> Machine:

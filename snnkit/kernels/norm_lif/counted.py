@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from snnkit.kernels.layout import Layout, array
+from snnkit.kernels.norm_lif.statistics import channels_for
 from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import run_blocks
 
@@ -95,7 +96,7 @@ def from_counted(
     variances have the same bits in all of them. The variance of no more than one value is 0.
 
     Args:
-        x: on a CPU as `lies` says.
+        x: as `lies` says, or torch's operations do it.
         mask: [N], which count; None: all.
     """
     zero = x.new_zeros(x.shape[1], dtype=torch.float64)
@@ -122,7 +123,7 @@ def from_counted(
 
 
 def lies(x: Tensor) -> bool:
-    """Whether the memory of x [N, C, …] is laid out as it is taken here on a CPU."""
+    """Whether the memory of x [N, C, …] is laid out as the kernels here take it."""
     return x.is_contiguous() or (x.dim() == 4 and x.permute(0, 2, 3, 1).is_contiguous())
 
 
@@ -161,6 +162,9 @@ def sums(x: Tensor, g: Tensor, center: Tensor, mask: Tensor | None) -> tuple[Ten
 
     On a CPU sums of a block have the dtype of `center`.
     """
+    gpu = channels_for(x)
+    if gpu is not None and gpu.lie_alike(x, g):
+        return gpu.squares(gpu.values_of(x), center, mask) if g is x else gpu.sums(gpu.values_of(x), g, center, mask)  # type: ignore[no-any-return]
     if not _compiled(x):
         return _plain_sums(x, g, center, mask)
     from snnkit.kernels.norm_lif import counted_cpu as cpu
@@ -191,8 +195,12 @@ def _per_channel(v: Tensor, x: Tensor) -> Tensor:
 
 
 def project(x: Tensor, g: Tensor, terms: Sequence[Tensor], mask: Tensor | None) -> Tensor:
-    """(g − middle − (x − mean)·slope)·scale where x [N, C, …] counts, g·scale elsewhere, on a CPU in the place of g;
-    `terms` [C] are mean, middle, slope and scale."""
+    """(g − middle − (x − mean)·slope)·scale where x [N, C, …] counts, g·scale elsewhere, where there are kernels in the
+    place of g; `terms` [C] are mean, middle, slope and scale."""
+    gpu = channels_for(x)
+    if gpu is not None and gpu.lie_alike(x, g):
+        gpu.project(gpu.values_of(x), g, *terms, mask, g)
+        return g
     if _compiled(x):
         from snnkit.kernels.norm_lif import counted_cpu as cpu
 

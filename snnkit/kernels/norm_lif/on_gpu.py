@@ -1,7 +1,5 @@
-"""Batch norm, LIF and average pooling on a GPU: one launch in each direction, and the norm's own backward pass.
-
-Nothing waits for the device. Sums over batch and time are torch's own: the statistics and the norm's backward pass add
-up in an order that the sizes decide, without atomic additions of values, so that a run repeats itself bit for bit.
+"""Batch norm, LIF and average pooling on a GPU: one launch in each direction beside those of `channels_on_gpu`, which
+has the norm's statistics and its own backward pass. Nothing waits for the device.
 """
 
 from __future__ import annotations

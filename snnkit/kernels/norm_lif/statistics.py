@@ -1,9 +1,11 @@
-"""What batch norm multiplies and adds per channel; on the CPU with the bits that torch's own operator gives."""
+"""What batch norm multiplies and adds per channel; on the CPU with the bits that torch's own operator gives, on a GPU
+by kernels of ours, which add up in float64 and always in the same order."""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,8 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from snnkit.kernels import layout as layouts
 from snnkit.kernels.layout import Layout, array
 from snnkit.kernels.norm_lif.gradient import of_batch, takes
+from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import run_blocks
 
 
@@ -26,6 +30,8 @@ class Norm(NamedTuple):
     running: tuple[Tensor, Tensor] | None
     """Running mean and variance where these were taken; None: mean and rate are the batch's, and depend on x."""
     eps: float
+    known: tuple[Tensor | None, Tensor | None, Tensor, Tensor] | None = None
+    """(gain, bias, scale, shift) where the last two are known already for these two, rounded once."""
 
     @property
     def twice(self) -> bool:
@@ -34,6 +40,8 @@ class Norm(NamedTuple):
 
     def terms(self, gain: Tensor | None, bias: Tensor | None, once: bool) -> tuple[Tensor, Tensor]:
         """(scale, shift) [C] with y = scale·x + shift; `once` as `rounds_once`."""
+        if once and self.known is not None and self.known[0] is gain and self.known[1] is bias:
+            return self.known[2:]
         return terms(self, gain, bias, once)
 
     def backward(
@@ -52,6 +60,9 @@ class Norm(NamedTuple):
         """
         if not any(want):
             return None, None, None
+        gpu = channels_for(x)
+        if gpu is not None:
+            return self.on_gpu(gpu, grad, x, layout, gain, want)
         if self.running is None and takes(x, layout):
             found = of_batch(grad, x, layout, self.mean, self.rate, gain, grad if want[0] else None)
             return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
@@ -66,10 +77,47 @@ class Norm(NamedTuple):
             found = (layout.flatten(found[0].unflatten(0, layout.shape[:2])), *found[1:])
         return tuple(g if w else None for g, w in zip(found, want))  # type: ignore[return-value]
 
+    def on_gpu(
+        self,
+        gpu: Any,
+        grad: Tensor,
+        x: Tensor,
+        layout: Layout,
+        gain: Tensor | None,
+        want: Sequence[bool],
+        out: Tensor | None = None,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """As `backward`, by the kernels `channels_for` x; the gradient of x goes to `out`, to `grad` where None."""
+        values = values_in(gpu, x, layout)
+        gain, out = None if gain is None else gain.detach(), grad if out is None else out
+        own: Any = None
+        if any(want[1:]) or self.running is None:
+            own = gpu.of_channels(values, grad, self.mean, self.rate, gain)
+        if want[0] and self.running is None:
+            gpu.project(values, grad, self.mean, own.middle, own.slope, own.scale, None, out)
+        elif want[0]:
+            gpu.scaled(values, grad, self.rate if gain is None else self.rate * gain, out)
+        return out if want[0] else None, own.gain if want[1] else None, own.bias if want[2] else None
 
-def from_batch(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float, eps: float) -> Norm:
-    """The norm by the statistics of x [N, C, …]; running mean and variance move towards them by `momentum`."""
-    x = x.detach()
+
+def from_batch(
+    x: Tensor,
+    running: tuple[Tensor, Tensor] | None,
+    momentum: float,
+    eps: float,
+    gain: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Norm:
+    """The norm by the statistics of x [N, C, …]; running mean and variance move towards them by `momentum`.
+
+    gain, bias: [C], what `terms` will be asked for perhaps.
+    """
+    x, gpu = x.detach(), channels_for(x)
+    if gpu is not None:
+        kept = None if running is None else (running[0].data, running[1].data)
+        affine = (None if part is None else part.detach() for part in (gain, bias))
+        mean, rate, *both = gpu.statistics(gpu.values_of(x), state_dtype(x), kept, momentum, eps, *affine)
+        return Norm(mean, rate, None, eps, (gain, bias, *both))
     if 1 in x.shape:
         x = x.contiguous()  # as the layer alone, see `BatchNorm._whole`
     mean, var = _statistics(x, running, momentum)
@@ -93,7 +141,7 @@ def _rate(var: Tensor, eps: float) -> Tensor:
 def _statistics(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: float) -> tuple[Tensor, Tensor]:
     """(mean [C], variance [C]) over all but the channels, the variance divided by the count."""
     if x.device.type != "cpu" or not x.is_contiguous() or x[0, 0].numel() == 1 or x.dtype == torch.bfloat16:
-        # Torch sums these another way, which is fast; on a GPU without atomic additions, so that it repeats itself.
+        # Torch sums these another way, which is fast.
         old = (None, None) if running is None else tuple(r.data for r in running)
         if running is None and x.dtype in (torch.bfloat16, torch.float16):  # the results have the dtype of these
             old = tuple(torch.zeros(2, x.shape[1], device=x.device))
@@ -124,6 +172,22 @@ def terms(norm: Norm, gain: Tensor | None, bias: Tensor | None, once: bool) -> t
 def kernels_for(x: Tensor) -> Any:
     """The module that runs the kernels on the device of x; that for GPUs is loaded when the first such is seen."""
     return importlib.import_module(f"snnkit.kernels.norm_lif.{'on_cpu' if x.device.type == 'cpu' else 'on_gpu'}")
+
+
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+def channels_for(x: Tensor) -> Any:
+    """The module `channels_on_gpu` for x on a GPU, where there are kernels for it, else None."""
+    if x.device.type != "cuda" or not layouts.TRITON or x.dtype not in _DTYPES or not x.numel():
+        return None
+    return importlib.import_module("snnkit.kernels.norm_lif.channels_on_gpu") if type(x) is Tensor else None
+
+
+def values_in(gpu: Any, x: Tensor, layout: Layout) -> Any:
+    """x [T, M] of this layout as the kernels `channels_for` it take it."""
+    pixels = math.prod(layout.shape[2:]) // layout.channels
+    return gpu.Values(x, math.prod(layout.shape[:2]), layout.channels, pixels, layout.channels_last)
 
 
 @functools.cache

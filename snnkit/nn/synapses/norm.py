@@ -123,7 +123,8 @@ class BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
         if self.track_running_stats and self.num_batches_tracked is not None and not is_again():
             self.num_batches_tracked.add_(1)
         tracked = self.track_running_stats and mean is not None and var is not None and not is_again()
-        return from_batch(x, (mean, var) if tracked else None, self.momentum or 0.0, self.eps)  # type: ignore[arg-type]
+        running: tuple[Tensor, Tensor] | None = (mean, var) if tracked else None  # type: ignore[assignment]
+        return from_batch(x, running, self.momentum or 0.0, self.eps, self.weight, self.bias)
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Checked in `forward`, before time and batch are folded."""

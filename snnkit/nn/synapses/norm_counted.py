@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from snnkit.errors import UsageError
 from snnkit.kernels.norm_lif.counted import Counted, lies
+from snnkit.kernels.norm_lif.statistics import channels_for
 from snnkit.kernels.operator import is_wrapped
 from snnkit.kernels.state import state_dtype
 
@@ -98,6 +99,9 @@ def _plainly(
 def dense(x: Tensor) -> Tensor:
     """x [T, B, C, …] as [N, C, …], its memory such as a `Counted` takes."""
     flat = x.flatten(0, 1)
+    gpu = channels_for(flat)
+    if gpu is not None:
+        return flat if gpu.lies(flat) else flat.contiguous()
     return flat if flat.device.type != "cpu" or lies(flat) else flat.contiguous()
 
 
