@@ -62,7 +62,7 @@ def install() -> None:
     operator._is_plain = lambda tensors: False  # an operator asks torch's dispatcher, which knows what is replaced
     recurrence.prepare = _prepare
     tiles.FEW = 100  # so that larger cases have programs of four warps, and fewer of them
-    channels_on_gpu.PROGRAMS, channels_on_gpu.ROUNDS = 6, 1  # several programs of several tiles, and not thousands
+    channels_on_gpu.PROGRAMS, channels_on_gpu.ROUNDS = 24, 1  # several programs of several tiles, and not thousands
     InterpretedFunction.run = _counting(InterpretedFunction.run)
     InterpreterBuilder.create_fma = _multiply_add
     interpreter._convert_float = _convert(interpreter._convert_float)
