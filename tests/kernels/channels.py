@@ -23,7 +23,17 @@ from .covering import pairwise
 from .options import name_of
 
 CASES = {
-    "size": ((7, 3, 1), (40, 5, 50), (9, 4, 7), (64, 3, 36), (130, 16, 64), (5, 70, 4), (3, 2, 1200), (33, 1, 289)),
+    "size": (
+        (7, 3, 1),
+        (150, 6, 4),
+        (40, 3, 50),
+        (9, 4, 7),
+        (64, 3, 36),
+        (130, 5, 64),
+        (5, 70, 4),
+        (3, 2, 1200),
+        (33, 1, 289),
+    ),
     "dtype": (torch.float32, torch.float64, torch.bfloat16, torch.float16),
     "order": ("first", "last"),
     "counts": ("all", "some", "few"),

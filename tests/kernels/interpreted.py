@@ -70,7 +70,7 @@ def install() -> None:
     operator._place = lambda tensors: "cpu" if DIRECTLY[0] else ""  # else torch's dispatcher is asked
     recurrence.prepare = _prepare
     tiles.FEW = 100  # so that larger cases have programs of four warps, and fewer of them
-    channels_on_gpu.PROGRAMS, channels_on_gpu.ROUNDS = 6, 1  # several programs of several tiles, and not thousands
+    channels_on_gpu.PROGRAMS, channels_on_gpu.ROUNDS = 24, 1  # several programs of several tiles, and not thousands
     InterpretedFunction.run = _counting(InterpretedFunction.run)
     InterpreterBuilder.create_fma = _multiply_add
     interpreter._convert_float = _convert(interpreter._convert_float)

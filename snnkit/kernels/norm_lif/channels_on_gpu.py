@@ -195,7 +195,7 @@ def statistics(
     way, found = _moments(v, None)
     own = Statistics(*torch.empty(4, v.channels, dtype=dtype, device=v.x.device).unbind())
     kept, affine = [part.contiguous() for part in running or ()], _dense(gain, bias)
-    given = (None, None, None, *own[:2], *(kept or (None, None)), *affine, *own[2:], momentum, eps)
+    given = (None, None, None, *own[:2], *(kept or (None, None)), *affine, *own[2:], float(momentum), float(eps))
     _end(channels_gpu_end.moments_end, way, found, *given)
     for part, moved in zip(running or (), kept):
         if moved is not part:
