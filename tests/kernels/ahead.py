@@ -23,14 +23,9 @@ from .options import ROOMS
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 NAMES = {
-    torch.float32: "fp32",
-    torch.float64: "fp64",
-    torch.bfloat16: "bf16",
-    torch.float16: "fp16",
-    torch.int32: "i32",
-    torch.int8: "i8",
-    torch.bool: "i1",
-}
+    torch.float32: "fp32", torch.float64: "fp64", torch.bfloat16: "bf16", torch.float16: "fp16", torch.int32: "i32",
+    torch.int8: "i8", torch.bool: "i1",
+}  # fmt: skip
 
 
 class Launch(NamedTuple):
