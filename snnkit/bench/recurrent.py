@@ -41,9 +41,10 @@ class Ours(nn.Module):
         self.recurrent = snn.Recurrent.dense(neuron, neurons)
         self.feed.weight = nn.Parameter(weights.feed.clone())
         self.recurrent.synapse.weight = nn.Parameter(weights.recur.clone())
+        self.both = snn.Sequential(self.feed, self.recurrent)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.recurrent(self.feed(x))  # type: ignore[no-any-return]
+        return self.both(x)  # type: ignore[no-any-return]
 
 
 class _Spike(torch.autograd.Function):

@@ -32,7 +32,8 @@ class Spikingjelly(nn.Module):
         )
         self.container = layer.LinearRecurrentContainer(node, neurons, neurons, bias=False, step_mode="m")
         self.feed.weight = nn.Parameter(weights.feed.clone())
-        self.container.rc.weight = nn.Parameter(torch.cat([torch.eye(neurons), weights.recur], 1))
+        own = torch.eye(neurons, device=weights.recur.device)
+        self.container.rc.weight = nn.Parameter(torch.cat([own, weights.recur], 1))
 
     def forward(self, x: Tensor) -> Tensor:
         from spikingjelly.activation_based import functional

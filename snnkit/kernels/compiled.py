@@ -22,7 +22,7 @@ Job = tuple[str, Callable[[], object]]
 def _recurrent(name: str, dtype: torch.dtype, room: str) -> list[Job]:
     """The neuron of that folder hearing itself; all neurons share what is compiled but for the backward step."""
     from snnkit.kernels.recurrent import layer
-    from snnkit.kernels.recurrent.gather import FEWEST, product
+    from snnkit.kernels.recurrent.gather import FEWEST, product, spikes
 
     (operators,) = (o for o in layer.OPERATORS.values() if o.recurrence.name == room)
     forward, backward = operators.smallest(dtype)
@@ -31,6 +31,7 @@ def _recurrent(name: str, dtype: torch.dtype, room: str) -> list[Job]:
         (f"{name} forward", partial(operators.forward, *forward)),
         (f"{name} backward", partial(operators.backward, *backward)),
         (f"{name} weights", partial(product, silent, silent, 0.0)),
+        (f"{name} input", partial(spikes, silent)),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from snnkit.nn.together import group_at
+from snnkit.nn.together import fed, group_at
 
 
 class Sequential(torch.nn.Sequential):
@@ -15,6 +15,8 @@ class Sequential(torch.nn.Sequential):
     or behind them, become one kernel: the norm's values and the spikes before a pool are never written. Outputs,
     states, running statistics and gradients are those of the layers one by one, bit for bit; so are modules, paths and
     state dicts. That holds with `lengths` and among several processes too, where the layers have the same statistics.
+    A `Linear` before a dense `Recurrent` that hears few spikes on a CPU takes the gradient of its weights by sums over
+    the spikes, where a product would multiply by those that are not there: equal up to rounding, in half the time.
     The layers run one by one where a hook or `snn.record` looks at one of them, under torch.compile and torch.export,
     on a GPU without Triton, and inside `snnkit.kernels.reference_only()`. On a GPU spikes and states are those a CPU
     gives from the same mean and rate; torch's own norm there rounds scale and shift in another way, so that a spike at
@@ -39,7 +41,9 @@ class Sequential(torch.nn.Sequential):
             return x
         layers = list(self)
         while layers:
-            group = group_at(layers, x)
-            x = layers[0](x) if group is None else group(x)
+            group, y = group_at(layers, x), fed(layers, x)
+            if y is None:
+                y = layers[0](x) if group is None else group(x)
+            x = y
             del layers[: 1 if group is None else group.size]
         return x

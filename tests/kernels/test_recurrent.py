@@ -18,9 +18,10 @@ from snnkit import surrogate
 from snnkit.errors import ShapeError, UsageError
 from snnkit.kernels import recurrent, reference_only, threads
 from snnkit.kernels.recurrent import gather
+from snnkit.kernels.recurrent.feed import feed
 
 from .covering import pairwise, product
-from .options import OPTIONS, assert_same, build, input_for, name_of, random_state
+from .options import OPTIONS, assert_close, assert_same, build, input_for, name_of, random_state
 
 NEURONS = ("LIF", "CubaLIF", "ALIF", "LI")
 FEATURES = 7
@@ -375,7 +376,8 @@ def test_sums_are_the_matrix_product(
     generator = torch.Generator().manual_seed(7)
     g = torch.randn(rows, width, generator=generator).to(dtype)
     s = (torch.rand(rows, width, generator=generator) < active).to(dtype)
-    found = gather.product(g, s, active)
+    s = s[:, : width - 3]
+    found = gather.product(g, s.contiguous(), active)
     expected = g.double().t() @ s.double()
     tolerance = 1e-6 if dtype == torch.float32 else 1e-13
     assert (found - expected).abs().max() <= tolerance * max(1, expected.abs().max())
@@ -384,7 +386,7 @@ def test_sums_are_the_matrix_product(
     try:
         for number in (2, 3):
             torch.set_num_threads(number)
-            assert torch.equal(gather.product(g, s, active), found)
+            assert torch.equal(gather.product(g, s.contiguous(), active), found)
     finally:
         torch.set_num_threads(before)
 
@@ -414,3 +416,80 @@ def test_weights_learn_the_same_from_few_and_many_spikes(drive: float, monkeypat
     monkeypatch.setattr(torch, "mm", watch)
     layer(x).sum().backward()
     assert any(taken) != few
+
+
+def test_what_spikes_are() -> None:
+    generator = torch.Generator().manual_seed(1)
+    for rows in (1, 128, 300):
+        x = (torch.rand(rows, 7, generator=generator) < 0.3).float()
+        assert gather.spikes(x) == pytest.approx(x.mean().item())
+        for other in (2.0, 0.5, -1.0, float("nan"), float("inf")):
+            y = x.clone()
+            y[-1, -1] = other
+            assert gather.spikes(y) == 1.0
+    assert gather.spikes(torch.zeros(3, 2)) == 0.0
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("active", [0.05, 0.6])
+def test_a_matrix_in_front_learns_from_few_spikes(active: float, dtype: torch.dtype, bias: bool) -> None:
+    """As the layers one by one: outputs bit for bit, gradients too where spikes are many, else up to rounding."""
+    torch.manual_seed(0)
+    model = snn.Sequential(snn.Linear(40, 130, bias=bias), recur(snn.LIF(), 130)).to(dtype)
+    one_by_one = torch.nn.Sequential(*model)
+    x = (torch.rand(9, 5, 40, generator=torch.Generator().manual_seed(2)) < active).to(dtype).requires_grad_()
+    results = []
+    for each in (model, one_by_one):
+        out = each(x)
+        results.append((out, *torch.autograd.grad(out.sum(), [x, *model.parameters()])))
+    found = is_fed(model, x)
+    assert found == (active < gather.MOST_ACTIVE)
+    (out, *gradients), (expected, *others) = results
+    assert torch.equal(out, expected)
+    for a, b in zip(gradients, others, strict=True):
+        if found:
+            assert_close(a, b, 1e-6 if dtype == torch.float32 else 1e-12, x)
+        else:
+            assert torch.equal(a, b)
+
+
+def is_fed(model: torch.nn.Sequential, x: Tensor) -> bool:
+    """Whether the matrix in front of the layer takes its gradient by sums."""
+    nodes: list[Any] = [model(x).grad_fn]
+    seen: set[Any] = set()
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            nodes += [part for part, _ in node.next_functions]
+    return any(type(node).__name__ == "_FeedBackward" for node in seen)
+
+
+def test_a_matrix_that_is_looked_at_or_frozen_goes_alone() -> None:
+    model = snn.Sequential(snn.Linear(40, 130), recur(snn.LIF(), 130))
+    x = (torch.rand(9, 5, 40) < 0.05).float()
+    assert is_fed(model, x)
+    assert not is_fed(model, x * 0.5)
+    handle = model[0].register_forward_hook(lambda *_: None)
+    assert not is_fed(model, x)
+    handle.remove()
+    with reference_only():
+        assert not is_fed(model, x)
+    assert not is_fed(snn.Sequential(snn.Linear(40, 130), snn.LIF()), x)
+    assert not is_fed(snn.Sequential(snn.Linear(40, 130, groups=2), recur(snn.LIF(), 130)), x)
+    model[0].weight.requires_grad_(False)
+    assert not is_fed(model, x)
+
+
+def test_second_derivatives_of_a_matrix_in_front() -> None:
+    weight = torch.randn(130, 6, dtype=torch.float64, requires_grad=True)
+    x = (torch.rand(4, 3, 6, generator=torch.Generator().manual_seed(3)) < 0.1).double()
+    again = feed(x, weight, None)
+    assert again is not None
+    (first,) = torch.autograd.grad(again.pow(3).sum(), weight, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), weight)
+    plain = torch.nn.functional.linear(x, weight)
+    (first,) = torch.autograd.grad(plain.pow(3).sum(), weight, create_graph=True)
+    (expected,) = torch.autograd.grad(first.square().sum(), weight)
+    torch.testing.assert_close(second, expected, rtol=1e-10, atol=1e-10)
