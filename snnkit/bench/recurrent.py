@@ -24,6 +24,7 @@ from snnkit import nn as snn
 from snnkit.bench.recurrent_peers import ALPHA, MEM, PEERS, SYN, THRESHOLD, Weights
 from snnkit.bench.rounds import on_device, once, peak, seeded, without_garbage
 from snnkit.surrogate import Arctan
+from snnkit.training.graphs import record
 
 INPUTS, NEURONS = 256, 512
 RATE = 0.1
@@ -139,11 +140,11 @@ class _Captured:
 
     def __init__(self, layer: nn.Module, x: Tensor) -> None:
         self.layer = copy.deepcopy(layer)
-        self.run = torch.cuda.make_graphed_callables(self.layer, (x.clone(),))
+        self.run = record(self.layer, (x.clone(),))
 
     def __call__(self, x: Tensor) -> Tensor:
         self.layer.zero_grad(set_to_none=True)
-        return self.run(x)  # type: ignore[no-any-return, operator, return-value]
+        return self.run(x)  # type: ignore[no-any-return]
 
 
 def run(

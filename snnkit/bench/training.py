@@ -31,6 +31,7 @@ from snnkit.bench.training_peers import CHANNELS, CLASSES, DECAY, peer_net, snnt
 from snnkit.errors import UsageError
 from snnkit.kernels import keep_freed_memory
 from snnkit.surrogate import Arctan
+from snnkit.training.graphs import record
 from snnkit.training.precision import in_format
 
 FLOOR_BYTES = 14
@@ -105,7 +106,7 @@ def _step(entry: Entry, y: Tensor, steps: int) -> Callable[[], Tensor]:
 def _graph(entry: Entry, name: str) -> bool:
     """Put the network into CUDA graphs; False for a peer's that cannot be."""
     try:
-        torch.cuda.make_graphed_callables(entry.model, (entry.x,))
+        record(entry.model, (entry.x,))
     except RuntimeError:
         if name.startswith("snnkit"):
             raise

@@ -21,6 +21,18 @@ MOST = 2
 """Graphs that are recorded: of whole batches, and of the last one. Each keeps its own memory."""
 
 
+def record(run: torch.nn.Module, args: tuple[Tensor, ...]) -> Any:
+    """The module's pass on such arguments, forward and backward, in CUDA graphs: torch.cuda.make_graphed_callables.
+
+    Newer torch warns that gradients come from another stream than the one that parameters were first seen on. That is
+    what recording is; torch waits where it has to.
+    """
+    warn = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+    if warn is not None:
+        warn(False)
+    return torch.cuda.make_graphed_callables(run, args, allow_unused_input=True)
+
+
 class _Pass(torch.nn.Module):
     """The network on x and lengths, the latter where `with_lengths`, last."""
 
@@ -65,7 +77,7 @@ class Graphs:
         try:
             with _untouched(self.net, args[0].device):
                 given = tuple(a.detach().clone(memory_format=torch.preserve_format) for a in args)
-                return torch.cuda.make_graphed_callables(run, given, allow_unused_input=True)
+                return record(run, given)
         except RuntimeError as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             print(f"note: this network goes into no CUDA graph, and trains without: {first}", file=sys.stderr)

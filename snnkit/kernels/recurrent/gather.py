@@ -5,7 +5,7 @@ sums does: at 5, 10 and 16 % they take 0.3, 0.4 and 0.55 of it. The forward prod
 times as fast, but not with the rounding of a matrix product, whose order of adding is the library's own.
 """
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,assignment"
 from __future__ import annotations
 
 import numpy as np
