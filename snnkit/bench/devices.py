@@ -57,7 +57,7 @@ def bandwidth(elements: int, repeats: int = 2, device: str | torch.device = "cpu
 def busy(run: Callable[[], object], device: torch.device, wall: float) -> float:
     """Seconds that a GPU takes for what `run` asks of it, the host being ahead. It must not wait for the device.
 
-    A GPU's queue is full after about a thousand launches; of more, as of loops over many steps, the host's share is in it.
+    A GPU's queue is full after about a thousand launches: of more, as of long loops, the host's share is in it.
 
     Args:
         run: asks for the work.
