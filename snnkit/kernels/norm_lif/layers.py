@@ -3,7 +3,8 @@
 On the CPU outputs are those of torch's operators bit for bit, and so are the gradients of pooling and, with the
 channels first, of the norm; with the channels last its gradients are those of `gradient`, nearer to float64 than
 torch's. Its operators write into new memory each time, which takes the system longer to hand out and to zero than they
-compute. On a GPU the pool has torch's bits too, the norm those that it has around a neuron. Second derivatives are torch's.
+compute. On a GPU the pool has torch's bits too, the norm those that it has around a neuron. Second derivatives are
+torch's.
 """
 
 from __future__ import annotations
