@@ -185,8 +185,9 @@ class SpikingClassifier(L.LightningModule):
         if self.average is not None:
             self.average.eval()
         self._rest_frozen()
-        if self.in_graphs and self._graphs is None:
-            self._graphs = Graphs(self.net)
+
+    def on_train_start(self) -> None:
+        self._graphs = Graphs(self.net) if self.in_graphs else None
 
     def on_train_end(self) -> None:
         self._graphs = None  # with its memory
