@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -87,6 +89,30 @@ def test_recording_leaves_no_trace(lengths: bool, monkeypatch: pytest.MonkeyPatc
     steps = 5 if lengths else 4
     ends: list[list[tuple[int, ...]]] = [[(4,)], [(3,)]] if lengths else [[], []]
     assert record.shapes == [[(steps, 4, 2, 6, 6), *ends[0]], [(steps, 3, 2, 6, 6), *ends[1]]]
+
+
+def test_graphs_go_with_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And their memory: what torch gives back is a class of its own, which Python's collector alone takes away."""
+    record, held = Recorder(), []
+
+    def recorded(run: Any, args: tuple[Tensor, ...], allow_unused_input: bool) -> Any:
+        memory = torch.zeros(1)
+        held.append(weakref.ref(memory))
+
+        class Graphed:
+            def __call__(self, *x: Tensor) -> Any:
+                return again(*x) if len(memory) else None
+
+        again = record(run, args, allow_unused_input)
+        return Graphed()
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", recorded)
+    gc.disable()
+    try:
+        trained(batches((4, 4)), True)
+        assert [each() for each in held] == [None]
+    finally:
+        gc.enable()
 
 
 def test_few_shapes_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
