@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ import lightning as L  # noqa: E402
 from snnkit import nn as snn  # noqa: E402
 from snnkit.data import Batch, collate  # noqa: E402
 from snnkit.errors import ParameterError, SnnkitError  # noqa: E402
-from snnkit.training import SpikingClassifier, TrainerSettings  # noqa: E402
+from snnkit.training import SpikingClassifier, TrainerSettings, fit  # noqa: E402
 from snnkit.training.callbacks import quiet  # noqa: E402
 from snnkit.training.graphs import MOST, Graphs  # noqa: E402
 
@@ -235,6 +236,20 @@ def test_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
         TrainerSettings(cuda_graphs=True, devices=2)
     with pytest.raises(ParameterError, match="added up"):
         TrainerSettings(cuda_graphs=True, accumulate_grad_batches=2)
+
+
+def test_penalties_are_refused_before_there_is_a_run(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its folder would be in the way of the next attempt."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    tiny["model"]["regularizers"] = [{"class_path": "snnkit.training.WeightPenalty", "init_args": {"weight": 1e-4}}]
+    tiny["model"]["memory_format"] = "channels_first"
+    tiny["trainer"] |= {"cuda_graphs": True, "accelerator": "gpu", "precision": "32-true"}
+    with pytest.raises(ParameterError, match="cuda_graphs is true, and model.regularizers"):
+        fit(tiny, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.gpu
