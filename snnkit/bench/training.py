@@ -106,7 +106,8 @@ def _step(entry: Entry, y: Tensor, steps: int) -> Callable[[], Tensor]:
 def _graph(entry: Entry, name: str) -> bool:
     """Put the network into CUDA graphs; False for a peer's that cannot be."""
     try:
-        record(entry.model, (entry.x,))
+        with torch.cuda.stream(torch.cuda.current_stream()):  # a recording that fails stays on its own
+            record(entry.model, (entry.x,))
     except RuntimeError:
         if name.startswith("snnkit"):
             raise

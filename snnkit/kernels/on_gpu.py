@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from snnkit.kernels.recurrence import Parts, Recurrence
 
 
+MOST_KEPT = 0.5
+"""What is kept for the way back, at most, in units of the input, which is kept too. It stays from one way to the other
+in all layers at once; where chunks are short it would be more than it is worth."""
+
+
 class Kept(NamedTuple):
     """What the way forward has left for the one back."""
 
@@ -51,7 +56,10 @@ def forward_keeping(
     parts, kept = recurrence.split(args), None
     if not recurrence.from_output:
         way = _plan(recurrence, x, parts, [needs[k] for k in recurrence.learn])
-        kept = Kept(way, _rooms(recurrence, x, parts, way)) if way.chunks > 1 else None
+        each = way.chunks * (x.element_size() if x.dtype == torch.float64 else 4)  # bytes of a state, per neuron
+        states = len(recurrence.fields) if _masked(recurrence, parts) else len(recurrence.states)
+        if way.chunks > 1 and states * each <= MOST_KEPT * x.shape[0] * x.element_size():
+            kept = Kept(way, _rooms(recurrence, x, parts, way))
     return _forward(recurrence, parts, x, kept), kept
 
 

@@ -52,22 +52,28 @@ class Operator:
         self._call = getattr(torch.ops.snnkit, name).default
         self._direct: dict[str, Callable[..., Any]] = {"cpu": implementation}
         self._keeping: dict[str, Callable[..., Any]] = {}
+        self._loads: dict[str, Callable[[], Callable[..., Any]]] = {}
         self._function: Any = None
 
     def __call__(self, *args: Any) -> Any:
         """The operator. Where only autograd can see the call, it does not go through torch's dispatcher, which takes
         longer than a small kernel does."""
         tensors = [a for a in args if isinstance(a, Tensor)]
-        direct = self._direct.get(_place(tensors))
+        place = _place(tensors)
+        direct = self._direct.get(place)
         if direct is None:
-            return self._call(*args)
+            if place not in self._loads:
+                return self._call(*args)
+            # The first call saves what later ones do: a checkpoint that runs again asks for just that.
+            direct = self._loads[place]()
         if not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
             return direct(*args)
         return self._call(*args) if self._function is None else self._function.apply(*args)
 
     def is_direct(self, *args: Any) -> bool:
         """Whether such a call does not go through torch's dispatcher."""
-        return _place([a for a in args if isinstance(a, Tensor)]) in self._direct
+        place = _place([a for a in args if isinstance(a, Tensor)])
+        return place in self._direct or place in self._loads
 
     def on_gpu(self, module: str, function: str, *first: Any, keeping: str = "") -> None:
         """The implementation for CUDA tensors, of `first` and the same arguments; its module is imported when one is
@@ -77,16 +83,17 @@ class Operator:
             leaves something for the way back: (outputs, that, which `gradient` finds in `ctx.kept`).
         """
 
-        def call(*args: Any) -> Any:
+        def load() -> Callable[..., Any]:
             found = self._direct.get("cuda")
             if found is None:
                 loaded = importlib.import_module(module)
-                found = self._direct["cuda"] = partial(getattr(loaded, function), *first)
                 if keeping:
                     self._keeping["cuda"] = partial(getattr(loaded, keeping), *first)
-            return found(*args)
+                found = self._direct["cuda"] = partial(getattr(loaded, function), *first)
+            return found
 
-        _library.impl(self.name.removeprefix("snnkit::"), call, "CUDA")
+        self._loads["cuda"] = load
+        _library.impl(self.name.removeprefix("snnkit::"), lambda *args: load()(*args), "CUDA")
 
     def shapes(self, fake: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: gives outputs without values, for torch.compile."""

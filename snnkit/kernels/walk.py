@@ -2,8 +2,8 @@
 
 A program holds its tile's states in registers over all steps. The backward pass goes up the steps, recomputing a chunk
 of a few at a time in registers from the states at its start. The way forward leaves these where it is known that there
-will be one back; else the backward pass walks down the steps first. Traffic per float32 element of LIF alone, both
-directions together and chunks of 8 steps: 21 bytes, 24 with the walk down, and 20 for a sequence of one chunk.
+will be one back, and they are few; else the backward pass walks down the steps first. Traffic per float32 element of
+LIF alone, both directions together and chunks of 4 steps: 22 bytes, 26 with the walk down, 20 for one chunk only.
 
 What a neuron does in a step is up to the pieces `step`, `step_back`, `settled` and `pass_on` of its folder's `gpu.py`,
 which `lif.gpu` explains. Its states, the membrane last, its parameters and their gradients are tuples. What is around

@@ -128,6 +128,7 @@ def _fit(
         check_same(before, record)
         record = before
     module, taken = _prepare_module(settings, reader, data, start)
+    trainer_settings.check_module(module)
     if processes.world > 1:
         module.check_divisible()
     if before is None:

@@ -34,18 +34,17 @@ def record(run: torch.nn.Module, args: tuple[Tensor, ...]) -> Any:
 
 
 class _Pass(torch.nn.Module):
-    """The network on x and lengths, the latter where `with_lengths`, last."""
+    """The network on x and lengths, the latter where `with_lengths`, last; in the precision that holds now."""
 
-    def __init__(self, net: torch.nn.Module, with_lengths: bool) -> None:
+    def __init__(self, net: torch.nn.Module, with_lengths: bool, kind: str) -> None:
         super().__init__()
         self.net, self.with_lengths = net, with_lengths
+        self.precision = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
 
     def forward(self, *args: Tensor) -> Any:
         x, lengths = (args[:-1], args[-1]) if self.with_lengths else (args, None)
-        kind = x[0].device.type
-        low = torch.get_autocast_dtype(kind)
         # Weights in low precision that an earlier pass has left in autocast's cache are not those of a later one.
-        with torch.autocast(kind, low, torch.is_autocast_enabled(kind), cache_enabled=False):
+        with torch.autocast(*self.precision, cache_enabled=False):
             with snn.valid_lengths(self.net, lengths):
                 return self.net(*x)
 
@@ -60,6 +59,7 @@ class Graphs:
     def __init__(self, net: torch.nn.Module) -> None:
         self.net = net
         self._recorded: dict[tuple[Any, ...], Any] = {}
+        self._most = MOST
 
     def __call__(self, x: tuple[Tensor, ...], lengths: Tensor | None) -> Any:
         """Its output for the inputs x, each [T, B, …], and lengths [B]."""
@@ -67,29 +67,41 @@ class Graphs:
         key = (lengths is None, *((tuple(a.shape), a.stride(), a.dtype) for a in args))
         run = self._recorded.get(key)
         if run is None:
-            run = _Pass(self.net, lengths is not None)
-            if len(self._recorded) < MOST:
-                run = self._recorded[key] = self._record(run, args)
+            run = _Pass(self.net, lengths is not None, x[0].device.type)
+            if len(self._recorded) < self._most:
+                run = self._record(key, run, args)
         return run(*args)
 
-    def _record(self, run: _Pass, args: tuple[Tensor, ...]) -> Any:
-        """The pass in a graph; as it is where that cannot be, which is told."""
+    def _record(self, key: tuple[Any, ...], run: _Pass, args: tuple[Tensor, ...]) -> Any:
+        """The pass in a graph; as it is where that cannot be, which is told, and there are no graphs any more."""
+        device = args[0].device
         try:
-            with _untouched(self.net, args[0].device):
+            # without autocast, in which the way back does not run either
+            with _untouched(self.net, device), torch.autocast(device.type, enabled=False):
                 given = tuple(a.detach().clone(memory_format=torch.preserve_format) for a in args)
-                return record(run, given)
+                self._recorded[key] = record(run, given)
+            return self._recorded[key]
         except RuntimeError as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             print(f"note: this network goes into no CUDA graph, and trains without: {first}", file=sys.stderr)
-            return _Pass(self.net, run.with_lengths)
+        self._recorded.clear()
+        self._most = 0
+        if device.type == "cuda":
+            # The one there was takes the recording to go on, and would draw no more; earlier graphs draw from it.
+            generator = torch.cuda.default_generators[device.index]
+            generator.graphsafe_set_state(generator.clone_state())
+        return _Pass(self.net, run.with_lengths, device.type)
 
 
 @contextlib.contextmanager
 def _untouched(net: torch.nn.Module, device: torch.device) -> Iterator[None]:
-    """The passes that warm up leave buffers, random numbers and gradients as they were."""
+    """The passes that warm up leave buffers, random numbers, gradients and the current stream as they were."""
     kept = [(b, b.detach().clone()) for b in net.buffers()]
+    on_gpu = device.type == "cuda"
+    # a recording that fails stays on its own stream
+    stream = torch.cuda.stream(torch.cuda.current_stream(device)) if on_gpu else contextlib.nullcontext()
     try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with torch.random.fork_rng(devices=[device] if on_gpu else []), stream:
             yield
     finally:
         with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -185,11 +186,14 @@ class SpikingClassifier(L.LightningModule):
         if self.average is not None:
             self.average.eval()
         self._rest_frozen()
-        if self.in_graphs and self._graphs is None:
-            self._graphs = Graphs(self.net)
+
+    def on_train_start(self) -> None:
+        self._graphs = Graphs(self.net) if self.in_graphs else None
 
     def on_train_end(self) -> None:
-        self._graphs = None  # with its memory
+        if self._graphs is not None:
+            self._graphs = None
+            gc.collect()  # else their memory stays for the evaluation: they are cycles of references
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # Seeding every step makes a resumed epoch draw what an unbroken one draws, whatever ran in between.

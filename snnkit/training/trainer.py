@@ -73,6 +73,14 @@ class TrainerSettings:
         if self.cuda_graphs:
             self._check_graphs()
 
+    def check_module(self, module: SpikingClassifier) -> None:
+        """Raise ParameterError for a module that cannot be trained so."""
+        if self.cuda_graphs and module.regularizers:
+            raise ParameterError(
+                "trainer.cuda_graphs is true, and model.regularizers look at the layers while they run",
+                fix="leave one of them out",
+            )
+
     def _check_graphs(self) -> None:
         """Raise ParameterError where passes cannot go into graphs."""
         reasons = {
@@ -104,11 +112,6 @@ def train(
     module.divide(data.train_part, data.val_part)
     module.memory_format = memory_format
     module.in_graphs = settings.cuda_graphs
-    if settings.cuda_graphs and module.regularizers:
-        raise ParameterError(
-            "trainer.cuda_graphs is true, and model.regularizers look at the layers while they run",
-            fix="leave one of them out",
-        )
     resume = resume and folder.last.exists()
     if resume:
         # Lightning starts the loaders, whose workers fetch ahead, before it tells the sampler the epoch.

@@ -53,9 +53,9 @@ def test_arguments_on_a_gpu(name: str) -> None:
     ends = [] if r.from_output else [f"{field}_ptr" for field in r.fields]
     size = ["groups", "steps"]
     early = [option.name for option in r.options if not option.backward_only and not option.constant]
-    expected = ["x_ptr", *common, f"{out}_ptr", *ends, *early, *size]
-    assert tensors(kernels.forward) == expected
     rooms = [] if r.from_output else [f"kept_{field}_ptr" for field in r.fields]
+    expected = ["x_ptr", *common, f"{out}_ptr", *ends, *rooms, *early, *size]
+    assert tensors(kernels.forward) == expected
     grads = [f"grad_{out}_ptr", *(f"grad_{s}_ptr" for s in r.states[: r.ends])]
     found = ["grad_x_ptr", *(f"grad_{s}0_ptr" for s in r.states), *(f"grad_{p}_ptr" for p in r.parameters)]
     numbers = [option.name for option in r.options if not option.constant]

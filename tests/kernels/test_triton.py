@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -182,7 +183,7 @@ def test_only_autograd_is_asked_on_the_way(neuron: str, monkeypatch: pytest.Monk
     forward, backward = hosts(neuron)
     args, _ = arguments(neuron, steps=3, width=8)
     for operator, host in ((recurrence.forward, forward), (recurrence.backward, backward)):
-        monkeypatch.setitem(operator._direct, "meta", host)  # as "cuda" is after the first call there
+        monkeypatch.setitem(operator._direct, "meta", host)  # as "cuda" is after a first call there
         monkeypatch.setattr(operator, "_call", None)
     x = args[0].requires_grad_()
 
@@ -193,3 +194,31 @@ def test_only_autograd_is_asked_on_the_way(neuron: str, monkeypatch: pytest.Monk
 
     grad = results(run)
     assert (grad.shape, grad.device) == (x.shape, x.device)
+
+
+@pytest.mark.parametrize("neuron", [n for n in NEURONS if STATES[n]])
+def test_the_first_call_on_a_gpu_is_as_later_ones(neuron: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It saves the same tensors: of layers in a checkpoint, the second time has to save what the first time has."""
+    from snnkit.kernels import on_gpu
+
+    recurrence = importlib.import_module(f"snnkit.kernels.{ROOMS[neuron]}.op").RECURRENCE
+    operator, host = recurrence.forward, hosts(neuron)[0]
+    for held in (operator._direct, operator._keeping):
+        monkeypatch.setitem(held, "meta", host)
+        del held["meta"]  # as "cuda" is before the first call there
+
+    def load() -> Any:
+        operator._keeping["meta"] = partial(on_gpu.forward_keeping, recurrence)
+        return operator._direct.setdefault("meta", host)
+
+    monkeypatch.setitem(operator._loads, "meta", load)
+    args, _ = arguments(neuron, steps=9, width=8)
+    args[0].requires_grad_()
+
+    def node() -> tuple[str, int]:
+        function = operator(*args)[0].grad_fn
+        return function.name(), sum(saved is not None for saved in function.saved_tensors)
+
+    assert operator.is_direct(*args)
+    first, later = results(node), results(node)
+    assert first == later == ("DirectBackward", 1 + PARAMETERS[neuron] + STATES[neuron])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +20,8 @@ import lightning as L  # noqa: E402
 
 from snnkit import nn as snn  # noqa: E402
 from snnkit.data import Batch, collate  # noqa: E402
-from snnkit.errors import ParameterError  # noqa: E402
-from snnkit.training import SpikingClassifier, TrainerSettings  # noqa: E402
+from snnkit.errors import ParameterError, SnnkitError  # noqa: E402
+from snnkit.training import SpikingClassifier, TrainerSettings, fit  # noqa: E402
 from snnkit.training.callbacks import quiet  # noqa: E402
 from snnkit.training.graphs import MOST, Graphs  # noqa: E402
 
@@ -89,6 +92,30 @@ def test_recording_leaves_no_trace(lengths: bool, monkeypatch: pytest.MonkeyPatc
     assert record.shapes == [[(steps, 4, 2, 6, 6), *ends[0]], [(steps, 3, 2, 6, 6), *ends[1]]]
 
 
+def test_graphs_go_with_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And their memory: what torch gives back is a class of its own, which Python's collector alone takes away."""
+    record, held = Recorder(), []
+
+    def recorded(run: Any, args: tuple[Tensor, ...], allow_unused_input: bool) -> Any:
+        memory = torch.zeros(1)
+        held.append(weakref.ref(memory))
+
+        class Graphed:
+            def __call__(self, *x: Tensor) -> Any:
+                return again(*x) if len(memory) else None
+
+        again = record(run, args, allow_unused_input)
+        return Graphed()
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", recorded)
+    gc.disable()
+    try:
+        trained(batches((4, 4)), True)
+        assert [each() for each in held] == [None]
+    finally:
+        gc.enable()
+
+
 def test_few_shapes_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     record = Recorder()
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
@@ -101,6 +128,88 @@ def test_few_shapes_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.manual_seed(1)
         assert torch.equal(out, net(x))
     assert len(record.shapes) == MOST
+
+
+class _Looks(torch.autograd.Function):
+    """Writes down whether it runs in low precision, forward and backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, seen: list[tuple[str, bool]]) -> Tensor:
+        ctx.seen = seen
+        seen.append(("forward", torch.is_autocast_enabled("cpu")))
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        ctx.seen.append(("backward", torch.is_autocast_enabled("cpu")))
+        return grads[0], None
+
+
+def test_the_way_back_is_recorded_as_it_runs_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward in low precision, backward not: it has the precision of what forward has left."""
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", Recorder())
+    seen: list[tuple[str, bool]] = []
+
+    class Net(torch.nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return _Looks.apply(super().forward(x), seen)  # type: ignore[no-any-return]
+
+    graphs, x = Graphs(Net(3, 2)), torch.rand(4, 2, 3)
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            out = graphs((x,), None)
+        assert out.dtype == torch.bfloat16
+        out.sum().backward()
+    assert seen == [("forward", True), ("backward", False)] * 5
+
+
+def test_a_new_training_records_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one that an error has ended: its graphs read memory that the network has left since."""
+    record = Recorder()
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
+    module = SpikingClassifier(network(), memory_format="channels_first")
+    module.in_graphs = True
+    data: Any = batches((4, 4))
+    data[1].y[0] = 17  # no such class
+    for _ in range(2):
+        with quiet():
+            trainer = L.Trainer(
+                max_epochs=1, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
+                enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, limit_val_batches=0,
+            )  # fmt: skip
+            with pytest.raises(SnnkitError, match="17"):
+                trainer.fit(module, DataLoader(data, batch_size=None))
+    assert len(record.shapes) == 2
+
+
+def test_after_a_failure_there_are_no_graphs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of before neither: what a failed recording leaves behind is taken away, and they may depend on it."""
+    record, replayed = Recorder(), []
+
+    def recorded(run: Any, args: tuple[Tensor, ...], allow_unused_input: bool) -> Any:
+        again = record(run, args, allow_unused_input)
+
+        def replay(*x: Tensor) -> Any:
+            replayed.append(len(x[0][0]))
+            return again(*x)
+
+        return replay
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", recorded)
+    net = network()
+    graphs = Graphs(net)
+    for size in (4, 4, 3, 4, 3):
+        x = torch.rand(4, size, 2, 6, 6)
+        record.error = "invalidated" if size == 3 else ""
+        torch.manual_seed(1)
+        out = graphs((x,), None)
+        torch.manual_seed(1)
+        assert torch.equal(out, net(x))
+    assert replayed == [4, 4]
+    assert len(record.shapes) == 2
+    assert capsys.readouterr().err.count("no CUDA graph") == 1
 
 
 def test_a_network_that_cannot_trains_without(
@@ -129,6 +238,20 @@ def test_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
         TrainerSettings(cuda_graphs=True, accumulate_grad_batches=2)
 
 
+def test_penalties_are_refused_before_there_is_a_run(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its folder would be in the way of the next attempt."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    tiny["model"]["regularizers"] = [{"class_path": "snnkit.training.WeightPenalty", "init_args": {"weight": 1e-4}}]
+    tiny["model"]["memory_format"] = "channels_first"
+    tiny["trainer"] |= {"cuda_graphs": True, "accelerator": "gpu", "precision": "32-true"}
+    with pytest.raises(ParameterError, match="cuda_graphs is true, and model.regularizers"):
+        fit(tiny, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.timeout(300)
@@ -139,5 +262,32 @@ def test_training_on_a_gpu_is_equal(lengths: bool, precision: str, capsys: pytes
     expected = trained(data, False, "gpu", precision)
     found = trained(data, True, "gpu", precision)
     assert "no CUDA graph" not in capsys.readouterr().err
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
+
+
+class _Waits(torch.nn.Module):
+    """Asks the device for a number, which no graph can hold."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (1.0 + 0.0 * float(x.detach().sum()))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.timeout(300)
+def test_a_failed_recording_leaves_a_gpu_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its stream, and random numbers: torch refuses to draw any more while it takes a recording to go on."""
+    plain = network
+    monkeypatch.setitem(globals(), "network", lambda: plain().append(_Waits()))
+    data = batches((4, 4, 3))
+    expected = trained(data, False, "gpu")
+    stream = torch.cuda.current_stream()
+    found = trained(data, True, "gpu")
+    assert torch.cuda.current_stream() == stream
+    assert capsys.readouterr().err.count("no CUDA graph") == 1
+    assert torch.rand(3, device="cuda").isfinite().all()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
