@@ -212,7 +212,7 @@ def test_the_first_call_on_a_gpu_is_as_later_ones(neuron: str, monkeypatch: pyte
         return operator._direct.setdefault("meta", host)
 
     monkeypatch.setitem(operator._loads, "meta", load)
-    args, _ = arguments(neuron, steps=9, width=8)
+    args, _ = arguments(neuron, steps=12, width=8)
     args[0].requires_grad_()
 
     def node() -> tuple[str, int]:
@@ -222,3 +222,24 @@ def test_the_first_call_on_a_gpu_is_as_later_ones(neuron: str, monkeypatch: pyte
     assert operator.is_direct(*args)
     first, later = results(node), results(node)
     assert first == later == ("DirectBackward", 1 + PARAMETERS[neuron] + STATES[neuron])
+
+
+def test_little_is_kept_for_the_way_back() -> None:
+    """Half of the input at most: it stays in all layers at once."""
+    from snnkit.kernels import on_gpu
+
+    for neuron, options, keeps in (
+        ("LIF", {}, True),
+        ("LIF", {"dtype": torch.bfloat16}, True),
+        ("CubaLIF", {}, True),
+        ("CubaLIF", {"dtype": torch.bfloat16}, False),
+        ("LIF", {"refractory": 2, "state": True, "learn": True, "per": 8}, False),
+        ("LIF", {"steps": 4}, False),
+    ):
+        recurrence = importlib.import_module(f"snnkit.kernels.{ROOMS[neuron]}.op").RECURRENCE
+        args = arguments(neuron, **{"steps": 16, "width": 8, **options})[0]  # type: ignore[arg-type]
+        _, kept = results(on_gpu.forward_keeping, recurrence, [bool(options.get("learn"))] * len(args), *args)
+        assert (kept is not None) == keeps, (neuron, options)
+        if kept is not None:
+            size = sum(room.numel() * room.element_size() for room in kept.rooms if room is not None)
+            assert size <= on_gpu.MOST_KEPT * args[0].numel() * args[0].element_size()
