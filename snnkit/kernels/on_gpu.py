@@ -55,10 +55,9 @@ def forward_keeping(
     """
     parts, kept = recurrence.split(args), None
     if not recurrence.from_output:
-        way = _plan(recurrence, x, parts, [needs[k] for k in recurrence.learn])
-        each = way.chunks * (x.element_size() if x.dtype == torch.float64 else 4)  # bytes of a state, per neuron
-        states = len(recurrence.fields) if _masked(recurrence, parts) else len(recurrence.states)
-        if way.chunks > 1 and states * each <= MOST_KEPT * x.shape[0] * x.element_size():
+        wants = [needs[k] for k in recurrence.learn]
+        way = _plan(recurrence, x, parts, wants)
+        if _keeps(recurrence, x, parts, way, _learned(recurrence, parts, wants)):
             kept = Kept(way, _rooms(recurrence, x, parts, way))
     return _forward(recurrence, parts, x, kept), kept
 
@@ -126,6 +125,17 @@ def _plan(recurrence: Recurrence[Any, Any], x: Tensor, parts: Parts, wants: Sequ
     values = parts.values[: 2 * len(recurrence.parameters) : 2]
     masked = _masked(recurrence, parts)
     return plan(x, recurrence.kernels("gpu").halves(values, _learned(recurrence, parts, wants), masked))
+
+
+def _keeps(recurrence: Recurrence[Any, Any], x: Tensor, parts: Parts, way: Plan, learned: list[Tensor]) -> bool:
+    """Whether there is something to keep, and little; and whether the way back, which then is a kernel of its own, has
+    the registers it may have: with attached resets and gradients of parameters it would take more."""
+    attached = any(o.name == "detach" and not value for o, value in zip(recurrence.options, parts.options))
+    if way.chunks <= 1 or (attached and learned):
+        return False
+    states = len(recurrence.fields) if _masked(recurrence, parts) else len(recurrence.states)
+    each = way.chunks * (x.element_size() if x.dtype == torch.float64 else 4)  # bytes of a state, per neuron
+    return states * each <= MOST_KEPT * x.shape[0] * x.element_size()
 
 
 def _rooms(recurrence: Recurrence[Any, Any], x: Tensor, parts: Parts, way: Plan) -> list[Tensor | None]:

@@ -235,6 +235,8 @@ def test_little_is_kept_for_the_way_back() -> None:
         ("CubaLIF", {"dtype": torch.bfloat16}, False),
         ("LIF", {"refractory": 2, "state": True, "learn": True, "per": 8}, False),
         ("LIF", {"steps": 4}, False),
+        ("LIF", {"detach": False}, True),
+        ("LIF", {"detach": False, "learn": True}, False),  # more registers than there may be
     ):
         recurrence = importlib.import_module(f"snnkit.kernels.{ROOMS[neuron]}.op").RECURRENCE
         args = arguments(neuron, **{"steps": 16, "width": 8, **options})[0]  # type: ignore[arg-type]
