@@ -40,8 +40,8 @@ class TrainerSettings:
         num_nodes: nodes.
         limit_train_batches, limit_val_batches: at most so many batches (a whole number) or this share (0..1].
         logger: write TensorBoard logs beside the CSV.
-        cuda_graphs: put the network's passes in training into CUDA graphs (`snnkit.training.graphs`), which makes small
-            networks several times faster on a GPU; for one process, without penalties and without accumulated batches.
+        cuda_graphs: put the network's passes in training into CUDA graphs (`snnkit.training.graphs`), which takes away
+            what its calls cost the host; on a GPU, for one process, without penalties and accumulated batches.
     """
 
     max_epochs: int = 40

@@ -19,14 +19,14 @@ from snnkit.kernels.memory import output_like
 from snnkit.kernels.norm_lif.gradient import ROWS, in_rows, of_batch
 from snnkit.kernels.norm_lif.gradient import takes as takes_gradient
 from snnkit.kernels.norm_lif.op import Pool, image, takes
-from snnkit.kernels.norm_lif.statistics import Norm, channels_for, kernels_for, rounds_once, values_in
+from snnkit.kernels.norm_lif.statistics import GPU_DTYPES, Norm, channels_for, kernels_for, rounds_once, values_in
 from snnkit.kernels.operator import is_wrapped
 from snnkit.kernels.state import state_dtype
 from snnkit.kernels.threads import SHARES, run_blocks
 
 DTYPES = {
     "cpu": (torch.float32, torch.float64, torch.bfloat16),
-    "cuda": (torch.float32, torch.float64, torch.bfloat16, torch.float16),
+    "cuda": GPU_DTYPES,
 }
 """Inputs that the kernels of a device take."""
 

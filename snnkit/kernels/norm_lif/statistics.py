@@ -174,12 +174,13 @@ def kernels_for(x: Tensor) -> Any:
     return importlib.import_module(f"snnkit.kernels.norm_lif.{'on_cpu' if x.device.type == 'cpu' else 'on_gpu'}")
 
 
-_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+GPU_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+"""Inputs that the kernels for GPUs take."""
 
 
 def channels_for(x: Tensor) -> Any:
     """The module `channels_on_gpu` for x on a GPU, where there are kernels for it, else None."""
-    if x.device.type != "cuda" or not layouts.TRITON or x.dtype not in _DTYPES or not x.numel():
+    if x.device.type != "cuda" or not layouts.TRITON or x.dtype not in GPU_DTYPES or not x.numel():
         return None
     return importlib.import_module("snnkit.kernels.norm_lif.channels_on_gpu") if type(x) is Tensor else None
 
