@@ -19,24 +19,40 @@ from snnkit.kernels.cache import piece_options, row
 _HALF, _WHOLE, _NUMBER = ir.IntType(16), ir.IntType(32), ir.FloatType()
 
 
-def _low(values: Any) -> bool:
+def low(values: Any) -> bool:
     """Whether a row, an array or a number of it is the bits of bfloat16."""
     return isinstance(getattr(values, "dtype", values), types.Integer)
 
 
-def _to_number(builder, half):
-    return builder.bitcast(builder.shl(builder.sext(half, _WHOLE), ir.Constant(_WHOLE, 16)), _NUMBER)
+def _like(number, kind):
+    """`kind`, or a vector of as many as `number` has."""
+    count = getattr(number.type, "count", None)
+    return kind if count is None else ir.VectorType(kind, count)
 
 
-def _to_half(builder, number):
+def _constant(number, kind, value):
+    """That value of `_like`."""
+    count = getattr(number.type, "count", None)
+    return ir.Constant(_like(number, kind), value if count is None else [value] * count)
+
+
+def to_number(builder, half):
+    """The instructions that widen bfloat16's bits, or a vector of them, to float32."""
+    bits = builder.shl(builder.sext(half, _like(half, _WHOLE)), _constant(half, _WHOLE, 16))
+    return builder.bitcast(bits, _like(half, _NUMBER))
+
+
+def to_half(builder, number):
+    """The instructions that narrow a float32, or a vector of them, to bfloat16's bits."""
+
     def constant(value):
-        return ir.Constant(_WHOLE, value)
+        return _constant(number, _WHOLE, value)
 
-    bits = builder.bitcast(number, _WHOLE)
+    bits = builder.bitcast(number, _like(number, _WHOLE))
     odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
     rounded = builder.lshr(builder.add(builder.add(bits, constant(0x7FFF)), odd), constant(16))
     none = builder.fcmp_unordered("uno", number, number)
-    return builder.trunc(builder.select(none, constant(0x7FC0), rounded), _HALF)
+    return builder.trunc(builder.select(none, constant(0x7FC0), rounded), _like(number, _HALF))
 
 
 @intrinsic
@@ -44,9 +60,9 @@ def wide(typing_context, value):
     """A number of a row that may be bfloat16's bits, as a float."""
 
     def generate(context, builder, signature, args):
-        return _to_number(builder, args[0]) if _low(value) else args[0]
+        return to_number(builder, args[0]) if low(value) else args[0]
 
-    return (types.float32 if _low(value) else value)(value), generate
+    return (types.float32 if low(value) else value)(value), generate
 
 
 @intrinsic
@@ -54,9 +70,9 @@ def narrow(typing_context, row, value):
     """A float as `row` holds it."""
 
     def generate(context, builder, signature, args):
-        return _to_half(builder, args[1]) if _low(row) else args[1]
+        return to_half(builder, args[1]) if low(row) else args[1]
 
-    return (row.dtype if _low(row) else value)(row, value), generate
+    return (row.dtype if low(row) else value)(row, value), generate
 
 
 @intrinsic
@@ -64,7 +80,7 @@ def held(typing_context, row, value):
     """A float rounded to what `row` can hold."""
 
     def generate(context, builder, signature, args):
-        return _to_number(builder, _to_half(builder, args[1])) if _low(row) else args[1]
+        return to_number(builder, to_half(builder, args[1])) if low(row) else args[1]
 
     return value(row, value), generate
 
@@ -123,14 +139,14 @@ def _rounded(source, x, t, lo, n):
 
 @overload(read, jit_options=piece_options())
 def _read(x, t, lo, n, room):
-    return _widened if _low(x) else _here
+    return _widened if low(x) else _here
 
 
 @overload(target, jit_options=piece_options())
 def _target(x, t, lo, room):
-    return _room if _low(x) else _itself
+    return _room if low(x) else _itself
 
 
 @overload(write, jit_options=piece_options())
 def _write(source, x, t, lo, n):
-    return _rounded if _low(x) else _nothing
+    return _rounded if low(x) else _nothing

@@ -11,11 +11,9 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from snnkit.kernels.address import at
-from snnkit.kernels.cache import row
-
-LINE = 64
-"""Bytes of a cache line; a wrong value costs speed and nothing else."""
+from snnkit.kernels.address import at, beyond
+from snnkit.kernels.cache import piece, row
+from snnkit.kernels.lanes import LINE, many, per_line
 
 
 @intrinsic
@@ -32,6 +30,14 @@ def _prefetch(typing_context, address):
         return context.get_dummy_value()
 
     return types.void(address), generate
+
+
+@piece
+def ask_lines(row, i, ahead, like):
+    """Ask for as many numbers as `like` has, `ahead` of row[i]; for none where that is 0."""
+    if ahead > 0:
+        for k in range(0, many(like), per_line(row)):
+            _prefetch(beyond(row, i + ahead + k))
 
 
 @row

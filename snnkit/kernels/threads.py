@@ -1,15 +1,19 @@
-"""Kernels on several threads: blocks are handed out to a pool, and nothing depends on who computes which.
+"""Kernels on several threads: blocks are handed out to them, and nothing depends on who computes which.
 
-The kernels are serial and release the interpreter lock, so plain threads run them side by side. Against a compiled
-parallel loop this compiles in half the time, survives `fork`, and does not fight with torch's own thread pool.
+The kernels are serial and release the interpreter lock, so any threads run them side by side; against a compiled
+parallel loop this compiles in half the time. Where torch computes with OpenMP, they are torch's own threads (`team`):
+others would be woken beside them, often on a processor where one of them still waits for work. Otherwise, and in a
+forked process, which has none of its parent's threads, they are those of a pool of Python's.
 """
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import torch
@@ -45,6 +49,57 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return pool
 
 
+_Work = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+@cache
+def _gomp_parallel() -> Any:
+    """GOMP_parallel of the OpenMP library that torch itself has loaded; None where it has none with such a function."""
+    try:
+        function = ctypes.CDLL(torch._C.__file__).GOMP_parallel
+    except (AttributeError, OSError, TypeError):
+        return None
+    function.argtypes = _Work, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint
+    function.restype = None
+    return function
+
+
+_forked = False
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def team(work: Callable[[], None]) -> bool:
+    """work() on each of torch's OpenMP threads at once, the caller's among them; whether that is possible here.
+
+    What one of them raises is raised when all have ended. Source: GOMP_parallel(fn, data, num_threads, flags) of the
+    GNU OpenMP library's interface for compilers, which LLVM's and Intel's library has too.
+    """
+    parallel = None if _forked or os.environ.get("NOTEAM") else _gomp_parallel()
+    if parallel is None:
+        return False
+    raised: list[BaseException] = []
+
+    def one(_: Any) -> None:
+        try:
+            work()
+        except BaseException as error:  # C code is above: nothing may pass through it
+            raised.append(error)
+
+    # A team of another size than torch's would end some of its threads, which it would have to start again.
+    parallel(_Work(one), None, torch.get_num_threads(), 0)
+    if raised:
+        raise raised[0]
+    return True
+
+
 def block_size(steps: int, width: int, threads: int) -> int:
     """Elements per block. It decides the speed and no value."""
     fewest, most = BLOCK_RANGE
@@ -74,6 +129,8 @@ def run_blocks(kernel: Callable[..., None], steps: int, width: int, *args: Any, 
         while (k := next(turn)) < portions:
             kernel(bounds[k], bounds[k + 1], block, *args)
 
+    if team(work):
+        return
     others = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
     try:
         work()

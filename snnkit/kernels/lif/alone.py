@@ -3,6 +3,9 @@
 The body of the kernel takes them by the type of `around`, which is what they need to know: here None. It calls them for
 every block, n elements of x [T, M] from `lo` on, which become m neurons from `first` on and k outputs from `to` on; and
 for every step of it. `rows` is memory of the body's, whose first ROWS rows are theirs.
+
+In the usual case of `lif.steps` it calls `forward_steps` and `backward_steps` for every block instead, with `kept` rows
+a step of its memory, `keep`.
 """
 
 # mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
@@ -11,6 +14,8 @@ from __future__ import annotations
 from snnkit.kernels.address import at
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import piece
+from snnkit.kernels.lanes import streams
+from snnkit.kernels.lif.steps import detached_steps, fire_steps
 
 ROWS = 7
 
@@ -30,9 +35,9 @@ def place(around, b, block, width, rows):
 
 
 @piece
-def enter(around, x, t, lo, n, rows):
-    """The row that the neurons get in step t."""
-    return read(x, t, lo, n, at(rows, 0, 0))
+def enter(around, x, t, lo, n, rows, row):
+    """The row that the neurons get in step t, which may be `row`."""
+    return read(x, t, lo, n, row)
 
 
 @piece
@@ -48,9 +53,9 @@ def leave(around, spikes, s, t, to, k, rows):
 
 
 @piece
-def enter_back(around, grad_s, t, to, k, rows):
-    """The row of the spikes' gradient in step t, from that of s."""
-    return read(grad_s, t, to, k, at(rows, 0, 0))
+def enter_back(around, grad_s, t, to, k, rows, row):
+    """The row of the spikes' gradient in step t, from that of s; it may be `row`."""
+    return read(grad_s, t, to, k, row)
 
 
 @piece
@@ -63,3 +68,35 @@ def room_back(around, grad_x, t, lo, rows):
 def leave_back(around, grad, grad_x, t, lo, n, m, rows):
     """That row to grad_x [T, M]."""
     write(grad, grad_x, t, lo, n)
+
+
+@piece
+def kept(around, back):
+    """Rows a step that `forward_steps` wants, or `backward_steps` where `back`."""
+    return 0
+
+
+@piece
+def forward_steps(around, x, lo, n, s, to, k, neurons, m, to_zero, keep, rows, one):
+    """All steps of a block. neurons: rows decay, threshold and v, and v_end, which is found."""
+    a, th, v, v_end = neurons
+    steps, width = x.shape
+    streamed = streams(s, to)
+    ahead = 0 if streamed else n
+    fire_steps(at(x, 0, lo), width, n, a, th, to_zero, v, at(s, 0, to), width, ahead, v_end, n, steps, streamed, one)
+
+
+@piece
+def backward_steps(
+    around, x, lo, n, grad_s, to, k, grad_x, neurons, m, to_zero, surrogate, keep, learns, tiles, rows, one
+):
+    """All steps of a block. neurons: rows decay, threshold, v and grad_v, and grad_v0 and grad_decay, which are found;
+    surrogate: kind, peak and scale; tiles: us and slopes of `steps.detached_steps`."""
+    (a, th, v, gv, gv0, ga), (kind, peak, scale), (us, slopes) = neurons, surrogate, tiles
+    steps, width = x.shape
+    streamed = streams(grad_x, lo)
+    ahead = 0 if streamed else n
+    detached_steps(
+        kind, peak, scale, at(x, 0, lo), width, n, a, th, to_zero, v, at(grad_s, 0, to), width, n, gv,
+        at(grad_x, 0, lo), width, ahead, gv0, ga, learns, us, slopes, n, steps, streamed, one,
+    )  # fmt: skip

@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 from snnkit.kernels.address import at
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import piece
+from snnkit.kernels.lanes import streams
+from snnkit.kernels.lif.steps import detached_steps, fire_steps
 from snnkit.kernels.norm_lif.rows import affine, pool, settle, spread
+from snnkit.kernels.prefetch import ask_down
 from snnkit.kernels.rows import fill
 
 _SCALE, _SHIFT, _Y, _MEANS, _WIDER, _ROOM = 0, 1, 2, 3, 4, 5
@@ -64,13 +67,12 @@ def place(around, b, block, width, rows):
 
 
 @piece
-def enter(around, x, t, lo, n, rows):
-    y, means = at(rows, _Y, 0), at(rows, _MEANS, 0)
+def enter(around, x, t, lo, n, rows, row):
+    y = at(rows, _Y, 0) if around.between else row
     affine(at(x, t, lo), at(rows, _SCALE, 0), at(rows, _SHIFT, 0), around.contract, y, n)
-    if not around.between:
-        return y
-    pool(y, n, around.window, around.pixels, at(rows, _ROOM, 0), at(x, t, lo), means)
-    return means
+    if around.between:
+        pool(y, n, around.window, around.pixels, at(rows, _ROOM, 0), at(x, t, lo), row)
+    return row
 
 
 @piece
@@ -88,13 +90,12 @@ def leave(around, spikes, s, t, to, k, rows):
 
 
 @piece
-def enter_back(around, grad_s, t, to, k, rows):
-    wider = at(rows, _WIDER, 0)
+def enter_back(around, grad_s, t, to, k, rows, row):
     if not around.after:
-        return read(grad_s, t, to, k, wider)
+        return read(grad_s, t, to, k, row)
     n, part = k * around.window[2] * around.window[3], at(grad_s, t, to)
-    spread(part, n, around.window, around.pixels, part, wider)
-    return wider
+    spread(part, n, around.window, around.pixels, part, row)
+    return row
 
 
 @piece
@@ -110,3 +111,56 @@ def leave_back(around, grad, grad_x, t, lo, n, m, rows):
         spread(grad, n, around.window, around.pixels, out, out)
     else:
         write(grad, grad_x, t, lo, n)
+
+
+@piece
+def kept(around, back):
+    if back:
+        return 2 + (1 if around.between else 0)
+    return 1 + (1 if around.after else 0)
+
+
+@piece
+def forward_steps(around, x, lo, n, s, to, k, neurons, m, to_zero, keep, rows, one):
+    a, th, v, v_end = neurons
+    steps, size = x.shape[0], rows[1]
+    for t in range(steps):
+        ask_down(x, t, lo, n)
+        enter(around, x, t, lo, n, rows, at(keep, t, 0))
+    now, spikes = at(keep, 0, 0), at(keep, steps, 0)
+    if around.after:
+        fire_steps(now, size, 0, a, th, to_zero, v, spikes, size, 0, v_end, m, steps, False, one)
+        for t in range(steps):
+            leave(around, at(keep, steps + t, 0), s, t, to, k, rows)
+    else:
+        streamed, width = streams(s, to), s.shape[1]
+        fire_steps(now, size, 0, a, th, to_zero, v, at(s, 0, to), width, 0, v_end, m, steps, streamed, one)
+
+
+@piece
+def backward_steps(
+    around, x, lo, n, grad_s, to, k, grad_x, neurons, m, to_zero, surrogate, keep, learns, tiles, rows, one
+):
+    (a, th, v, gv, gv0, ga), (kind, peak, scale), (us, slopes) = neurons, surrogate, tiles
+    steps, size = x.shape[0], rows[1]
+    for t in range(steps):
+        ask_down(x, t, lo, n)
+        enter(around, x, t, lo, n, rows, at(keep, t, 0))
+    for t in range(steps):
+        ask_down(grad_s, t, to, k)
+        given = enter_back(around, grad_s, t, to, k, rows, at(keep, steps + t, 0))
+    given, between = at(keep, steps, 0), at(keep, 2 * steps, 0)
+    now = at(keep, 0, 0)
+    if around.between:
+        detached_steps(
+            kind, peak, scale, now, size, 0, a, th, to_zero, v, given, size, 0, gv,
+            between, size, 0, gv0, ga, learns, us, slopes, m, steps, False, one,
+        )  # fmt: skip
+        for t in range(steps):
+            leave_back(around, at(keep, 2 * steps + t, 0), grad_x, t, lo, n, m, rows)
+    else:
+        streamed, width = streams(grad_x, lo), grad_x.shape[1]
+        detached_steps(
+            kind, peak, scale, now, size, 0, a, th, to_zero, v, given, size, 0, gv,
+            at(grad_x, 0, lo), width, 0, gv0, ga, learns, us, slopes, m, steps, streamed, one,
+        )  # fmt: skip
