@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
@@ -124,6 +124,19 @@ def _spread(builder, value, count):
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count))
 
 
+@intrinsic(prefer_literal=True)
+def some(typing_context, value, count):
+    """`count` of a number, a literal."""
+    if not isinstance(count, types.IntegerLiteral):
+        return None
+    lanes = Lanes(value, count.literal_value)
+
+    def generate(context, builder, signature, args):
+        return _spread(builder, args[0], lanes.count)
+
+    return lanes(value, count), generate
+
+
 @intrinsic
 def every(typing_context, value):
     """Lanes of a number."""
@@ -144,6 +157,33 @@ def alike(typing_context, value, like):
         return args[0] if kind == value else _spread(builder, args[0], kind.count)
 
     return kind(value, like), generate
+
+
+@intrinsic
+def rounded(typing_context, value, number):
+    """Lanes of float64 as Lanes of the type of `number`, rounded to that."""
+    kind = Lanes(number, value.count)
+
+    def generate(context, builder, signature, args):
+        vector = context.get_value_type(kind)
+        return args[0] if args[0].type == vector else builder.fptrunc(args[0], vector)
+
+    return kind(value, number), generate
+
+
+@intrinsic
+def multiply_add(typing_context, a, b, c):
+    """a·b + c, rounded once."""
+
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        if not isinstance(kind, ir.VectorType):
+            return builder.fma(*args)
+        name = f"llvm.fma.v{kind.count}{kind.element.intrinsic_name}"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
+        return builder.call(function, args)
+
+    return a(a, b, c), generate
 
 
 @intrinsic

@@ -7,8 +7,6 @@ gives, the membranes and the spikes never leave the cache. The backward pass rec
 # mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
-import numpy as np
-
 from snnkit.kernels.cache import kernel
 from snnkit.kernels.lif.body import run, run_back
 from snnkit.kernels.norm_lif.around import surroundings
@@ -124,36 +122,6 @@ def backward(
         grad_decay,
         grad_threshold,
     )
-
-
-@kernel
-def sums(first, last, block, x, mean, squares):
-    """Mean of each channel of x [N, C, S] and the sum of squared deviations, as torch takes them: float64 sums of one
-    value after the other. A block is four channels, whose sums do not wait for each other."""
-    samples, channels, size = x.shape
-    count = samples * size
-    for b in range(first, last):
-        c = 4 * b
-        d, e, f = min(c + 1, channels - 1), min(c + 2, channels - 1), min(c + 3, channels - 1)
-        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-        for k in range(samples):
-            x0, x1, x2, x3 = x[k, c], x[k, d], x[k, e], x[k, f]
-            for i in range(size):
-                s0 += x0[i]
-                s1 += x1[i]
-                s2 += x2[i]
-                s3 += x3[i]
-        mean[c], mean[d], mean[e], mean[f] = s0 / count, s1 / count, s2 / count, s3 / count
-        m0, m1, m2, m3 = mean[c], mean[d], mean[e], mean[f]
-        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-        for k in range(samples):
-            x0, x1, x2, x3 = x[k, c], x[k, d], x[k, e], x[k, f]
-            for i in range(size):
-                s0 += np.float64((x0[i] - m0) * (x0[i] - m0))
-                s1 += np.float64((x1[i] - m1) * (x1[i] - m1))
-                s2 += np.float64((x2[i] - m2) * (x2[i] - m2))
-                s3 += np.float64((x3[i] - m3) * (x3[i] - m3))
-        squares[c], squares[d], squares[e], squares[f] = s0, s1, s2, s3
 
 
 @kernel

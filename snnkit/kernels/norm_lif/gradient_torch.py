@@ -17,6 +17,7 @@ import numpy as np
 
 from snnkit.kernels.address import allocate, at, beyond, release
 from snnkit.kernels.cache import kernel, piece, row
+from snnkit.kernels.lanes import get, multiply_add, put, some
 from snnkit.kernels.norm_lif.rows import fused_multiply_add
 from snnkit.kernels.prefetch import ask_down
 
@@ -50,16 +51,14 @@ def _image(lanes: int) -> Any:
                 dot[0] += dot[k]
             return
         whole = n // lanes
-        for j in range(1, whole):
-            u, v = beyond(x, j * lanes), beyond(g, j * lanes)
-            for k in range(lanes):
-                total[k] += v[k]
-            if once:
-                for k in range(lanes):
-                    dot[k] = fused_multiply_add(u[k] - mean, v[k], dot[k])
-            else:
-                for k in range(lanes):
-                    dot[k] += (u[k] - mean) * v[k]
+        like = some(mean, lanes)
+        all_g, all_dot = get(total, 0, like), get(dot, 0, like)
+        for i in range(lanes, whole * lanes, lanes):
+            u, v = get(x, i, like) - like, get(g, i, like)
+            all_g = all_g + v
+            all_dot = multiply_add(u, v, all_dot) if once else all_dot + u * v
+        put(all_g, total, 0, False)
+        put(all_dot, dot, 0, False)
         u, v = beyond(x, whole * lanes), beyond(g, whole * lanes)
         for k in range(n - whole * lanes):
             total[k] += v[k]

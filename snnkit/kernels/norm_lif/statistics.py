@@ -147,12 +147,12 @@ def _statistics(x: Tensor, running: tuple[Tensor, Tensor] | None, momentum: floa
             old = tuple(torch.zeros(2, x.shape[1], device=x.device))
         mean, var = torch.ops.aten.batch_norm_update_stats(x, *old, momentum)
         return mean, var
-    from snnkit.kernels.norm_lif import cpu
+    from snnkit.kernels.norm_lif import sums_cpu
 
     channels, count = x.shape[1], x.numel() // x.shape[1]
-    flat = array(x).reshape(x.shape[0], channels, -1)
+    flat = array(x).reshape(x.shape[0], -1)
     mean, squares = np.empty(channels, flat.dtype), np.empty(channels, flat.dtype)
-    run_blocks(cpu.sums, count, channels, flat, mean, squares, block=4)
+    run_blocks(sums_cpu.sums, count, channels, flat, channels, mean, squares, block=sums_cpu.GROUP)
     if running is not None:
         one = flat.dtype.type
         new, old = one(momentum), one(1) - one(momentum)
