@@ -118,10 +118,23 @@ def streams(x, lo):
     return x.shape[0] * x.shape[1] * size >= FAR and x.shape[1] * size % LINE == 0 and on_line(at(x, 0, lo))
 
 
+def shuffled(builder, value, places):
+    """A vector of those elements of a vector."""
+    return builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places)))
+
+
+def join(builder, parts):
+    """One vector of several of a length."""
+    while len(parts) > 1:
+        count = 2 * parts[0].type.count
+        places = ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(count)))
+        parts = [builder.shuffle_vector(a, b, places) for a, b in zip(parts[::2], parts[1::2])]
+    return parts[0]
+
+
 def _spread(builder, value, count):
-    vector = ir.VectorType(value.type, count)
-    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count))
+    start = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
+    return shuffled(builder, builder.insert_element(start, value, ir.Constant(ir.IntType(32), 0)), [0] * count)
 
 
 @intrinsic(prefer_literal=True)

@@ -17,7 +17,7 @@ from snnkit.kernels.lanes import LINE, many, per_line
 
 
 @intrinsic
-def _prefetch(typing_context, address):
+def prefetch(typing_context, address):
     """Ask for the cache line of an address, to be read soon. It changes no value, and no address can fault."""
 
     def generate(context, builder, signature, args):
@@ -33,11 +33,10 @@ def _prefetch(typing_context, address):
 
 
 @piece
-def ask_lines(row, i, ahead, like):
-    """Ask for as many numbers as `like` has, `ahead` of row[i]; for none where that is 0."""
-    if ahead > 0:
-        for k in range(0, many(like), per_line(row)):
-            _prefetch(beyond(row, i + ahead + k))
+def ask_lines(row, i, like):
+    """Ask for row[i] and what is beside it, as many numbers as `like` has."""
+    for k in range(0, many(like), per_line(row)):
+        prefetch(beyond(row, i + k))
 
 
 @row
@@ -45,7 +44,7 @@ def _ask(values, t, first, n):
     """Ask for values[t, first : first + n], as far as there are such."""
     end = first + n if first + n < values.shape[1] else values.shape[1]
     for i in range(first, end, LINE // values.itemsize):
-        _prefetch(at(values, t, i))
+        prefetch(at(values, t, i))
 
 
 @row

@@ -14,8 +14,9 @@ from __future__ import annotations
 from snnkit.kernels.address import at
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import piece
-from snnkit.kernels.lanes import streams
+from snnkit.kernels.lanes import get, many, put, streams
 from snnkit.kernels.lif.steps import detached_steps, fire_steps
+from snnkit.kernels.prefetch import ask_lines
 
 ROWS = 7
 
@@ -83,7 +84,9 @@ def forward_steps(around, x, lo, n, s, to, k, neurons, m, to_zero, keep, rows, o
     steps, width = x.shape
     streamed = streams(s, to)
     ahead = 0 if streamed else n
-    fire_steps(at(x, 0, lo), width, n, a, th, to_zero, v, at(s, 0, to), width, ahead, v_end, n, steps, streamed, one)
+    fire_steps(
+        None, at(x, 0, lo), width, n, a, th, to_zero, v, at(s, 0, to), width, ahead, v_end, n, steps, streamed, one
+    )
 
 
 @piece
@@ -97,6 +100,76 @@ def backward_steps(
     streamed = streams(grad_x, lo)
     ahead = 0 if streamed else n
     detached_steps(
-        kind, peak, scale, at(x, 0, lo), width, n, a, th, to_zero, v, at(grad_s, 0, to), width, n, gv,
+        None, kind, peak, scale, at(x, 0, lo), width, n, a, th, to_zero, v, at(grad_s, 0, to), width, n, gv,
         at(grad_x, 0, lo), width, ahead, gv0, ga, learns, us, slopes, n, steps, streamed, one,
     )  # fmt: skip
+
+
+@piece
+def tile_at(around, k, n, one):
+    """Where a tile of `steps` is: that from number k of n on, or the last, which has some neurons for the second
+    time."""
+    return min(k, n - many(one))
+
+
+@piece
+def take(around, row, where, one):
+    """The tile's numbers of a row that has one for each neuron."""
+    return get(row, where, one)
+
+
+@piece
+def keep(around, value, row, where):
+    """Numbers of the tile to such a row."""
+    put(value, row, where, False)
+
+
+@piece
+def terms(around, where, one):
+    """What `given` needs to know of the tile."""
+    return one
+
+
+@piece
+def given(around, x, start, where, of_norm, one):
+    """What the tile gets from the row x[start:]."""
+    return get(x, start + where, one)
+
+
+@piece
+def give(around, spikes, s, start, where, streamed):
+    """The tile's spikes to the row s[start:]."""
+    put(spikes, s, start + where, streamed)
+
+
+@piece
+def given_back(around, grad_s, start, where, one):
+    """The gradient of the tile's spikes, from that of s."""
+    return get(grad_s, start + where, one)
+
+
+@piece
+def give_back(around, grad, grad_x, start, where, streamed):
+    """The gradient of what `given` gave, to the row of that of x."""
+    put(grad, grad_x, start + where, streamed)
+
+
+@piece
+def ask(around, x, start, where, wanted, one):
+    """Ask for the tile's part of the row x[start:], or of that of its gradient, if it is wanted."""
+    if wanted:
+        ask_lines(x, start + where, one)
+
+
+@piece
+def ask_out(around, s, start, where, wanted, one):
+    """As `ask`, for the row of s that is written."""
+    if wanted:
+        ask_lines(s, start + where, one)
+
+
+@piece
+def ask_back(around, grad_s, start, where, wanted, one):
+    """As `ask`, for the row of its gradient."""
+    if wanted:
+        ask_lines(grad_s, start + where, one)

@@ -11,15 +11,10 @@ way back: those of `lif.alone`, or of the module that the type of `around` is fr
 # mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
-from numba.core import types
-from numba.extending import overload
-
 from snnkit.kernels.address import allocate, at, below, counts, release, take
-from snnkit.kernels.cache import piece, piece_options
+from snnkit.kernels.cache import piece
 from snnkit.kernels.lif.alone import ROWS
+from snnkit.kernels.lif.pieces import piece_of
 from snnkit.kernels.lif.steps import tile_size
 from snnkit.kernels.prefetch import ask_down, ask_up
 from snnkit.kernels.row_gradients import (
@@ -33,25 +28,9 @@ from snnkit.kernels.row_gradients import (
 )
 from snnkit.kernels.rows import after_reset, fill, fire_refractory, load, retrace, retrace_refractory, store
 
-
-def _piece(name: str) -> Any:
-    """The function of that name which belongs to the type of `around`, its first argument: of the module of its class,
-    or of `lif.alone` for None."""
-
-    def stub(around: Any, *args: Any) -> Any:
-        raise NotImplementedError
-
-    def choose(around, *args):
-        place = "snnkit.kernels.lif.alone" if around is types.none else around.instance_class.__module__
-        return getattr(importlib.import_module(place), name).py_func
-
-    overload(stub, strict=False, jit_options=piece_options())(choose)
-    return stub
-
-
-elements, place, enter, room, leave = map(_piece, ("elements", "place", "enter", "room", "leave"))
-enter_back, room_back, leave_back = map(_piece, ("enter_back", "room_back", "leave_back"))
-kept, forward_steps, backward_steps = map(_piece, ("kept", "forward_steps", "backward_steps"))
+elements, place, enter, room, leave = map(piece_of, ("elements", "place", "enter", "room", "leave"))
+enter_back, room_back, leave_back = map(piece_of, ("enter_back", "room_back", "leave_back"))
+kept, forward_steps, backward_steps = map(piece_of, ("kept", "forward_steps", "backward_steps"))
 
 
 @piece
@@ -135,7 +114,7 @@ def run_back(
     masked = refractory > 0
     plain = detach and not masked and grad_threshold.shape[0] == 0  # the usual case
     size = elements(around, block)
-    tile = 1 + tile_size(one) * steps // size  # rows for a tile of neurons over all steps
+    tile = 1 + tile_size(one) * (steps + 1) // size  # rows for a tile of neurons over all steps, and once more
     rows = allocate(
         ROWS + 8 + (2 * tile + kept(around, True) * steps if plain else (2 if masked else 1) * steps), size, one
     )

@@ -12,48 +12,59 @@ from __future__ import annotations
 from snnkit.kernels.address import beyond
 from snnkit.kernels.cache import piece, row
 from snnkit.kernels.lanes import alike, every, get, landed, many, put, select
-from snnkit.kernels.prefetch import ask_lines
+from snnkit.kernels.lif.pieces import piece_of
 from snnkit.kernels.row_gradients import surrogate_row
 from snnkit.surrogate import arctan
 
 _arctan = piece(arctan.derivative_numba)
 
 
+tile_at, take, keep, ask = map(piece_of, ("tile_at", "take", "keep", "ask"))
+terms, given, give, ask_out = map(piece_of, ("terms", "given", "give", "ask_out"))
+given_back, give_back, ask_back = map(piece_of, ("given_back", "give_back", "ask_back"))
+
+
 @piece
-def _forward(x, x_step, x_next, decay, threshold, to_zero, v, out, out_step, out_next, v_end, i, steps, streamed, one):
-    """The tile from neuron i on."""
-    zero = one - one
-    a, theta, before = get(decay, i, one), get(threshold, i, one), get(v, i, one)
+def _forward(
+    around, x, x_step, x_next, decay, threshold, to_zero, v, out, out_step, out_next, v_end, where, steps, streamed, one
+):
+    """The tile of neurons `where`."""
+    zero, of_norm = one - one, terms(around, where, one)
+    a, theta, before = take(around, decay, where, one), take(around, threshold, where, one), take(around, v, where, one)
     for t in range(steps):
-        ask_lines(x, t * x_step + i, x_next, one)
-        ask_lines(out, t * out_step + i, out_next, one)
-        u = a * before + get(x, t * x_step + i, one)
+        ask(around, x, t * x_step + x_next, where, x_next > 0, one)
+        ask_out(around, out, t * out_step + out_next, where, out_next > 0, one)
+        u = a * before + given(around, x, t * x_step, where, of_norm, one)
         fired = u >= theta
-        put(select(fired, one, select(u < theta, zero, u + theta)), out, t * out_step + i, streamed)
+        give(around, select(fired, one, select(u < theta, zero, u + theta)), out, t * out_step, where, streamed)
         before = select(fired, zero if to_zero else u - theta, u)
-    put(before, v_end, i, False)
+    keep(around, before, v_end, where)
 
 
 @row
 def fire_steps(
-    x, x_step, x_next, decay, threshold, to_zero, v, out, out_step, out_next, v_end, n, steps, streamed, one
+    around, x, x_step, x_next, decay, threshold, to_zero, v, out, out_step, out_next, v_end, n, steps, streamed, one
 ):
     """`rows.fire` for all steps, rows x to rows out, which go past the caches where `streamed`; v_end: v after the last.
 
+    around: what there is in a tile, by the pieces `tile_at`, `take`, `keep`, `terms`, `given`, `give` and `ask`; where
+    it is something, n is at least `tile_size`.
     x_next, out_next: numbers from a row of this block to that of the next one, which is asked for; 0 for none.
     """
     ones = every(one)
     size = many(ones)
-    if n < size:
+    if around is None and n < size:
         for i in range(n):
-            _forward(x, x_step, 0, decay, threshold, to_zero, v, out, out_step, 0, v_end, i, steps, False, one)
+            _forward(
+                None, x, x_step, 0, decay, threshold, to_zero, v, out, out_step, 0, v_end, i, steps, False, one
+            )  # fmt: skip
     else:
         for k in range(0, n, size):
-            i = min(k, n - size)  # the last tile may have some neurons for the second time
-            past = streamed and i == k
+            past = streamed and k + size <= n
             _forward(
-                x, x_step, x_next, decay, threshold, to_zero, v, out, out_step, out_next, v_end, i, steps, past, ones
-            )
+                around, x, x_step, x_next, decay, threshold, to_zero, v, out, out_step, out_next, v_end,
+                tile_at(around, k, n, ones), steps, past, ones,
+            )  # fmt: skip
     if streamed:
         landed()
 
@@ -66,6 +77,7 @@ def _after(u, theta, to_zero, zero):
 
 @piece
 def _backward(
+    around,
     kind,
     peak,
     scale,
@@ -88,47 +100,49 @@ def _backward(
     learns,
     us,
     slopes,
-    i,
+    where,
     steps,
     streamed,
     one,
     number,
 ):
-    """The tile from neuron i on; us, slopes: room for it over all steps. number: 1, where `one` may be Lanes of it."""
-    size, zero = many(one), one - one
-    a, theta, start = get(decay, i, one), get(threshold, i, one), get(v, i, one)
+    """The tile of neurons `where`; us, slopes: room for it over all steps and once more. number: 1, where `one` may be
+    Lanes of it."""
+    size, zero, of_norm = many(one), one - one, terms(around, where, one)
+    a, theta, start = take(around, decay, where, one), take(around, threshold, where, one), take(around, v, where, one)
     before = start
     for t in range(steps):
-        ask_lines(x, t * x_step + i, x_next, one)
-        u = a * before + get(x, t * x_step + i, one)
+        ask(around, x, t * x_step + x_next, where, x_next > 0, one)
+        u = a * before + given(around, x, t * x_step, where, of_norm, one)
         put(u, us, t * size, False)
         before = _after(u, theta, to_zero, zero)
     if kind != 0:
+        put(theta, slopes, steps * size, False)
+        thetas = beyond(slopes, steps * size)
         for t in range(steps):
-            surrogate_row(
-                kind, peak, scale, beyond(us, t * size), beyond(threshold, i), beyond(slopes, t * size), size, number
-            )
+            surrogate_row(kind, peak, scale, beyond(us, t * size), thetas, beyond(slopes, t * size), size, number)
     peaks, scales = alike(peak, one), alike(scale, one)
-    grad, total = get(grad_v, i, one), zero
+    grad, total = take(around, grad_v, where, one), zero
     for back in range(steps):
         t = steps - 1 - back
-        ask_lines(grad_s, t * s_step + i, s_next, one)
-        ask_lines(out, t * out_step + i, out_next, one)
+        ask_back(around, grad_s, t * s_step + s_next, where, s_next > 0, one)
+        ask(around, out, t * out_step + out_next, where, out_next > 0, one)
         u = get(us, t * size, one)
         slope = _arctan(u - theta, peaks, scales, one) if kind == 0 else get(slopes, t * size, one)
         through = select(u >= theta, zero, grad) if to_zero else grad
-        grad = through + get(grad_s, t * s_step + i, one) * slope
-        put(grad, out, t * out_step + i, streamed)
+        grad = through + given_back(around, grad_s, t * s_step, where, one) * slope
+        give_back(around, grad, out, t * out_step, where, streamed)
         if learns:
             before = start if t == 0 else _after(get(us, max(0, t - 1) * size, one), theta, to_zero, zero)
             total = total + grad * before
         grad = a * grad
-    put(grad, grad_v0, i, False)
-    put(total, grad_decay, i, False)
+    keep(around, grad, grad_v0, where)
+    keep(around, total, grad_decay, where)
 
 
 @row
 def detached_steps(
+    around,
     kind,
     peak,
     scale,
@@ -158,23 +172,24 @@ def detached_steps(
 ):
     """Gradients of `fire_steps`, `rows.retrace` and `row_gradients.detached_gradient` for all steps.
 
-    From rows grad_s and grad_v, that of v_end, to rows out, grad_v0 and, where the decay `learns`, grad_decay. `…_next`
-    and `streamed` as there. us, slopes: room for `tile_size` numbers a step.
+    From rows grad_s and grad_v, that of v_end, to rows out, grad_v0 and, where the decay `learns`, grad_decay. `…_next`,
+    `around` and `streamed` as there. us, slopes: room for `tile_size` numbers a step, and once more.
     """
     ones = every(one)
     size = many(ones)
-    if n < size:
+    if around is None and n < size:
         for i in range(n):
             _backward(
-                kind, peak, scale, x, x_step, 0, decay, threshold, to_zero, v, grad_s, s_step, 0, grad_v, out,
+                None, kind, peak, scale, x, x_step, 0, decay, threshold, to_zero, v, grad_s, s_step, 0, grad_v, out,
                 out_step, 0, grad_v0, grad_decay, learns, us, slopes, i, steps, False, one, one,
             )  # fmt: skip
     else:
         for k in range(0, n, size):
-            i = min(k, n - size)
+            past = streamed and k + size <= n
             _backward(
-                kind, peak, scale, x, x_step, x_next, decay, threshold, to_zero, v, grad_s, s_step, s_next, grad_v, out,
-                out_step, out_next, grad_v0, grad_decay, learns, us, slopes, i, steps, streamed and i == k, ones, one,
+                around, kind, peak, scale, x, x_step, x_next, decay, threshold, to_zero, v, grad_s, s_step, s_next,
+                grad_v, out, out_step, out_next, grad_v0, grad_decay, learns, us, slopes,
+                tile_at(around, k, n, ones), steps, past, ones, one,
             )  # fmt: skip
     if streamed:
         landed()

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from snnkit.kernels.address import at
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import piece
-from snnkit.kernels.lanes import streams
+from snnkit.kernels.lanes import LINE, every, streams
 from snnkit.kernels.lif.steps import detached_steps, fire_steps
 from snnkit.kernels.norm_lif.rows import affine, pool, settle, spread
+from snnkit.kernels.norm_lif.tile import Tile, beside, fits
 from snnkit.kernels.prefetch import ask_down
 from snnkit.kernels.rows import fill
 
@@ -121,20 +122,49 @@ def kept(around, back):
 
 
 @piece
+def _tile(around, rows, one):
+    """Neurons of a block in registers."""
+    columns, inner, height, width = around.window
+    scale, shift = at(rows, _SCALE, 0), at(rows, _SHIFT, 0)
+    return Tile(scale, shift, around.contract, columns, inner, around.after, one / around.pixels)
+
+
+@piece
+def _tiled(around, tile, n, one):
+    """Whether the block falls into such tiles."""
+    height, width = around.window[2], around.window[3]
+    return not around.between and (not around.after or (height == 2 and width == 2)) and fits(tile, n, every(one))
+
+
+@piece
+def _in_lines(tile, x, lo, one):
+    """Whether tiles write whole cache lines of the large x [T, M] from x[:, lo] on."""
+    return streams(x, lo) and beside(tile, every(one)) * x.itemsize % LINE == 0
+
+
+@piece
 def forward_steps(around, x, lo, n, s, to, k, neurons, m, to_zero, keep, rows, one):
     a, th, v, v_end = neurons
     steps, size = x.shape[0], rows[1]
+    tile = _tile(around, rows, one)
+    if _tiled(around, tile, n, one):
+        streamed = not around.after and _in_lines(tile, s, to, one)
+        fire_steps(
+            tile, at(x, 0, lo), x.shape[1], n, a, th, to_zero, v, at(s, 0, to), s.shape[1], 0 if streamed else k, v_end,
+            n, steps, streamed, one,
+        )  # fmt: skip
+        return
     for t in range(steps):
         ask_down(x, t, lo, n)
         enter(around, x, t, lo, n, rows, at(keep, t, 0))
     now, spikes = at(keep, 0, 0), at(keep, steps, 0)
     if around.after:
-        fire_steps(now, size, 0, a, th, to_zero, v, spikes, size, 0, v_end, m, steps, False, one)
+        fire_steps(None, now, size, 0, a, th, to_zero, v, spikes, size, 0, v_end, m, steps, False, one)
         for t in range(steps):
             leave(around, at(keep, steps + t, 0), s, t, to, k, rows)
     else:
         streamed, width = streams(s, to), s.shape[1]
-        fire_steps(now, size, 0, a, th, to_zero, v, at(s, 0, to), width, 0, v_end, m, steps, streamed, one)
+        fire_steps(None, now, size, 0, a, th, to_zero, v, at(s, 0, to), width, 0, v_end, m, steps, streamed, one)
 
 
 @piece
@@ -143,17 +173,29 @@ def backward_steps(
 ):
     (a, th, v, gv, gv0, ga), (kind, peak, scale), (us, slopes) = neurons, surrogate, tiles
     steps, size = x.shape[0], rows[1]
+    tile = _tile(around, rows, one)
+    if _tiled(around, tile, n, one):
+        streamed = _in_lines(tile, grad_x, lo, one)
+        detached_steps(
+            tile, kind, peak, scale, at(x, 0, lo), x.shape[1], n, a, th, to_zero, v, at(grad_s, 0, to),
+            grad_s.shape[1], k, gv, at(grad_x, 0, lo), grad_x.shape[1], 0 if streamed else n, gv0, ga, learns, us,
+            slopes, n, steps, streamed, one,
+        )  # fmt: skip
+        return
     for t in range(steps):
         ask_down(x, t, lo, n)
         enter(around, x, t, lo, n, rows, at(keep, t, 0))
-    for t in range(steps):
+    in_place = not around.after and grad_s.itemsize > 2  # the rows of grad_s are numbers
+    for t in range(0 if in_place else steps):
         ask_down(grad_s, t, to, k)
-        given = enter_back(around, grad_s, t, to, k, rows, at(keep, steps + t, 0))
-    given, between = at(keep, steps, 0), at(keep, 2 * steps, 0)
-    now = at(keep, 0, 0)
+        enter_back(around, grad_s, t, to, k, rows, at(keep, steps + t, 0))
+    now, between = at(keep, 0, 0), at(keep, 2 * steps, 0)
+    given, step = at(keep, steps, 0), size
+    if in_place:
+        given, step = enter_back(around, grad_s, 0, to, k, rows, given), grad_s.shape[1]
     if around.between:
         detached_steps(
-            kind, peak, scale, now, size, 0, a, th, to_zero, v, given, size, 0, gv,
+            None, kind, peak, scale, now, size, 0, a, th, to_zero, v, given, step, 0, gv,
             between, size, 0, gv0, ga, learns, us, slopes, m, steps, False, one,
         )  # fmt: skip
         for t in range(steps):
@@ -161,6 +203,6 @@ def backward_steps(
     else:
         streamed, width = streams(grad_x, lo), grad_x.shape[1]
         detached_steps(
-            kind, peak, scale, now, size, 0, a, th, to_zero, v, given, size, 0, gv,
+            None, kind, peak, scale, now, size, 0, a, th, to_zero, v, given, step, 0, gv,
             at(grad_x, 0, lo), width, 0, gv0, ga, learns, us, slopes, m, steps, streamed, one,
         )  # fmt: skip
