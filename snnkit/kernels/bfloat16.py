@@ -101,6 +101,13 @@ def write(source: Any, x: Any, t: int, lo: int, n: int) -> None:
 
 
 @row
+def convert(source, out, n):
+    """out[:n] = source, each of numbers or of bfloat16's bits."""
+    for i in range(n):
+        out[i] = narrow(out, wide(source[i]))
+
+
+@row
 def _widen(half, whole, n):
     for i in range(n):
         whole[i] = wide(half[i])

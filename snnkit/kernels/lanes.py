@@ -263,6 +263,16 @@ def select(typing_context, condition, a, b):
 
 
 @intrinsic
+def unordered(typing_context, a, b):
+    """Whether a or b is not a number."""
+
+    def generate(context, builder, signature, args):
+        return builder.fcmp_unordered("uno", *args)
+
+    return (Mask(a.count) if isinstance(a, Lanes) else types.boolean)(a, b), generate
+
+
+@intrinsic
 def landed(typing_context):
     """What was streamed is in memory before what comes next."""
 

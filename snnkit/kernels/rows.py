@@ -20,16 +20,23 @@ def fill(values, repeat, lo, n, out):
             out[i] = value
         return
     position = lo % (count * repeat)
-    k = position // repeat
-    left = repeat - position % repeat
-    for i in range(n):
-        out[i] = values[k]
-        left -= 1
-        if left == 0:
-            left = repeat
-            k += 1
-            if k == count:
-                k = 0
+    k, left = position // repeat, repeat - position % repeat
+    i = 0
+    if repeat == 1:
+        while i < n:
+            many = min(n - i, count - k)
+            for j in range(many):
+                out[i + j] = values[k + j]
+            i += many
+            k = 0
+        return
+    while i < n:
+        value, many = values[k], min(n - i, left)
+        for j in range(many):
+            out[i + j] = value
+        i += many
+        left = repeat
+        k = k + 1 if k + 1 < count else 0
 
 
 @row

@@ -28,8 +28,8 @@ def elements(around, block):
 
 
 @piece
-def place(around, b, block, width, rows):
-    """(lo, n, first, m, to, k) of block b, at which all that a block needs is prepared."""
+def place(around, b, fresh, block, width, rows):
+    """(lo, n, first, m, to, k) of block b, at which all that a block needs is prepared; `fresh`: it is the first."""
     lo = b * block
     n = min(block, width - lo)
     return lo, n, lo, n, lo, n

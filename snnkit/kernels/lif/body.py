@@ -60,7 +60,7 @@ def run(
     rows = allocate(ROWS + 5 + (kept(around, False) * steps if plain else 0), size, one)
     (a, th, v, end), wait = take(rows, ROWS, 4), counts(at(rows, ROWS + 4, 0))
     for b in range(first, last):
-        lo, n, own, m, to, k = place(around, b, block, width, rows)
+        lo, n, own, m, to, k = place(around, b, b == first, block, width, rows)
         fill(decay, decay_repeat, own, m, a)
         fill(threshold, threshold_repeat, own, m, th)
         load(v0, own, m, v)
@@ -122,7 +122,7 @@ def run_back(
     us = ROWS + 8
     on = us + steps if masked else us
     for b in range(first, last):
-        lo, n, own, m, to, k = place(around, b, block, width, rows)
+        lo, n, own, m, to, k = place(around, b, b == first, block, width, rows)
         fill(decay, decay_repeat, own, m, a)
         fill(threshold, threshold_repeat, own, m, th)
         load(v0, own, m, v)

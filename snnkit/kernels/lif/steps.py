@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from snnkit.kernels.address import beyond
 from snnkit.kernels.cache import piece, row
-from snnkit.kernels.lanes import alike, every, get, landed, many, put, select
+from snnkit.kernels.lanes import alike, every, get, landed, many, put, select, unordered
 from snnkit.kernels.lif.pieces import piece_of
 from snnkit.kernels.row_gradients import surrogate_row
 from snnkit.surrogate import arctan
@@ -36,7 +36,8 @@ def _forward(
         ask_out(around, out, t * out_step + out_next, where, out_next > 0, one)
         u = a * before + given(around, x, t * x_step, where, of_norm, one)
         fired = u >= theta
-        give(around, select(fired, one, select(u < theta, zero, u + theta)), out, t * out_step, where, streamed)
+        s = select(unordered(u, theta), u + theta, select(fired, one, zero))
+        give(around, s, out, t * out_step, where, streamed)
         before = select(fired, zero if to_zero else u - theta, u)
     keep(around, before, v_end, where)
 

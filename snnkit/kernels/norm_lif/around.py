@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from snnkit.kernels.address import at
-from snnkit.kernels.bfloat16 import read, target, write
+from snnkit.kernels.bfloat16 import convert, read, target, write
 from snnkit.kernels.cache import piece
 from snnkit.kernels.lanes import LINE, every, streams
 from snnkit.kernels.lif.steps import detached_steps, fire_steps
@@ -54,14 +54,16 @@ def elements(around, block):
 
 
 @piece
-def place(around, b, block, width, rows):
+def place(around, b, fresh, block, width, rows):
     columns, inner, high, wide = around.window
     group, small = columns * inner * high, columns // wide * inner
     groups = min(block, width // group - b * block)
     lo, n = b * block * group, groups * group
     to, k = b * block * small, groups * small
-    fill(around.scale, around.repeat, lo, n, at(rows, _SCALE, 0))
-    fill(around.shift, around.repeat, lo, n, at(rows, _SHIFT, 0))
+    same = around.repeat == 1 and block * group % around.scale.shape[0] == 0  # whole rounds of the channels
+    if fresh or not same:
+        fill(around.scale, around.repeat, lo, n, at(rows, _SCALE, 0))
+        fill(around.shift, around.repeat, lo, n, at(rows, _SHIFT, 0))
     if around.between:
         return lo, n, to, k, to, k
     return lo, n, lo, n, to, k
@@ -116,15 +118,13 @@ def leave_back(around, grad, grad_x, t, lo, n, m, rows):
 
 @piece
 def kept(around, back):
-    if back:
-        return 2 + (1 if around.between else 0)
-    return 1 + (1 if around.after else 0)
+    return 3 if back else 2
 
 
 @piece
 def _tile(around, rows, one):
     """Neurons of a block in registers."""
-    columns, inner, height, width = around.window
+    columns, inner, _, _ = around.window
     scale, shift = at(rows, _SCALE, 0), at(rows, _SHIFT, 0)
     return Tile(scale, shift, around.contract, columns, inner, around.after, one / around.pixels)
 
@@ -158,13 +158,12 @@ def forward_steps(around, x, lo, n, s, to, k, neurons, m, to_zero, keep, rows, o
         ask_down(x, t, lo, n)
         enter(around, x, t, lo, n, rows, at(keep, t, 0))
     now, spikes = at(keep, 0, 0), at(keep, steps, 0)
-    if around.after:
-        fire_steps(None, now, size, 0, a, th, to_zero, v, spikes, size, 0, v_end, m, steps, False, one)
-        for t in range(steps):
+    fire_steps(None, now, size, 0, a, th, to_zero, v, spikes, size, 0, v_end, m, steps, False, one)
+    for t in range(steps):
+        if around.after:
             leave(around, at(keep, steps + t, 0), s, t, to, k, rows)
-    else:
-        streamed, width = streams(s, to), s.shape[1]
-        fire_steps(None, now, size, 0, a, th, to_zero, v, at(s, 0, to), width, 0, v_end, m, steps, streamed, one)
+        else:
+            convert(at(keep, steps + t, 0), at(s, t, to), k)
 
 
 @piece
@@ -185,24 +184,19 @@ def backward_steps(
     for t in range(steps):
         ask_down(x, t, lo, n)
         enter(around, x, t, lo, n, rows, at(keep, t, 0))
-    in_place = not around.after and grad_s.itemsize > 2  # the rows of grad_s are numbers
-    for t in range(0 if in_place else steps):
+    for t in range(steps):
         ask_down(grad_s, t, to, k)
-        enter_back(around, grad_s, t, to, k, rows, at(keep, steps + t, 0))
-    now, between = at(keep, 0, 0), at(keep, 2 * steps, 0)
-    given, step = at(keep, steps, 0), size
-    if in_place:
-        given, step = enter_back(around, grad_s, 0, to, k, rows, given), grad_s.shape[1]
-    if around.between:
-        detached_steps(
-            None, kind, peak, scale, now, size, 0, a, th, to_zero, v, given, step, 0, gv,
-            between, size, 0, gv0, ga, learns, us, slopes, m, steps, False, one,
-        )  # fmt: skip
-        for t in range(steps):
+        if around.after:
+            enter_back(around, grad_s, t, to, k, rows, at(keep, steps + t, 0))
+        else:
+            convert(at(grad_s, t, to), at(keep, steps + t, 0), k)
+    now, given, out = at(keep, 0, 0), at(keep, steps, 0), at(keep, 2 * steps, 0)
+    detached_steps(
+        None, kind, peak, scale, now, size, 0, a, th, to_zero, v, given, size, 0, gv,
+        out, size, 0, gv0, ga, learns, us, slopes, m, steps, False, one,
+    )  # fmt: skip
+    for t in range(steps):
+        if around.between:
             leave_back(around, at(keep, 2 * steps + t, 0), grad_x, t, lo, n, m, rows)
-    else:
-        streamed, width = streams(grad_x, lo), grad_x.shape[1]
-        detached_steps(
-            None, kind, peak, scale, now, size, 0, a, th, to_zero, v, given, step, 0, gv,
-            at(grad_x, 0, lo), width, 0, gv0, ga, learns, us, slopes, m, steps, streamed, one,
-        )  # fmt: skip
+        else:
+            convert(at(keep, 2 * steps + t, 0), at(grad_x, t, lo), n)

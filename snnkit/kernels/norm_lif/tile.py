@@ -139,7 +139,7 @@ def _sums(typing_context, value, last):
     def generate(context, builder, signature, args):
         quarters = [shuffled(builder, args[0], range(k * count // 4, (k + 1) * count // 4)) for k in range(4)]
         a, b, c, d = quarters
-        by_channel = builder.fadd(builder.fadd(builder.fadd(a, b), c), d)
+        by_channel = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
         both = builder.fadd(*(shuffled(builder, args[0], range(k, k + count // 2)) for k in (0, count // 2)))
         by_pixel = builder.fadd(*(shuffled(builder, both, range(k, count // 2, 2)) for k in (0, 1)))
         return builder.select(args[1], by_channel, by_pixel)
