@@ -82,7 +82,7 @@ def team(work: Callable[[], None]) -> bool:
     What one of them raises is raised when all have ended. Source: GOMP_parallel(fn, data, num_threads, flags) of the
     GNU OpenMP library's interface for compilers, which LLVM's and Intel's library has too.
     """
-    parallel = None if _forked or os.environ.get("NOTEAM") else _gomp_parallel()
+    parallel = None if _forked else _gomp_parallel()
     if parallel is None:
         return False
     raised: list[BaseException] = []

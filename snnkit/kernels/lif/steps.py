@@ -46,7 +46,7 @@ def _forward(
 def fire_steps(
     around, x, x_step, x_next, decay, threshold, to_zero, v, out, out_step, out_next, v_end, n, steps, streamed, one
 ):
-    """`rows.fire` for all steps, rows x to rows out, which go past the caches where `streamed`; v_end: v after the last.
+    """`rows.fire` for all steps, rows x to rows out, which go past the caches where `streamed`; v_end: v in the end.
 
     around: what there is in a tile, by the pieces `tile_at`, `take`, `keep`, `terms`, `given`, `give` and `ask`; where
     it is something, n is at least `tile_size`.
@@ -173,8 +173,8 @@ def detached_steps(
 ):
     """Gradients of `fire_steps`, `rows.retrace` and `row_gradients.detached_gradient` for all steps.
 
-    From rows grad_s and grad_v, that of v_end, to rows out, grad_v0 and, where the decay `learns`, grad_decay. `…_next`,
-    `around` and `streamed` as there. us, slopes: room for `tile_size` numbers a step, and once more.
+    From rows grad_s and grad_v, that of v_end, to rows out, grad_v0 and, where the decay `learns`, grad_decay.
+    `…_next`, `around` and `streamed` as there. us, slopes: room for `tile_size` numbers a step, and once more.
     """
     ones = every(one)
     size = many(ones)
