@@ -35,6 +35,18 @@ def at(typing_context, values, t, lo):
     return (types.CPointer(values.dtype) if array else values[0])(values, types.intp, types.intp), generate
 
 
+@intrinsic
+def head(typing_context, values):
+    """The address of a contiguous array [N]."""
+    if not (isinstance(values, types.Array) and values.ndim == 1 and values.layout == "C"):
+        raise errors.TypingError(f"{values} has no address as a row")
+
+    def generate(context, builder, signature, args):
+        return context.make_array(values)(context, builder, args[0]).data
+
+    return types.CPointer(values.dtype)(values), generate
+
+
 @intrinsic(prefer_literal=True)
 def take(typing_context, rows, first, count):
     """`count` rows of what `allocate` gave, from the one numbered `first` on; `count` is a literal."""

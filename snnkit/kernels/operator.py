@@ -53,7 +53,7 @@ class Operator:
         self._direct: dict[str, Callable[..., Any]] = {"cpu": implementation}
         self._keeping: dict[str, Callable[..., Any]] = {}
         self._loads: dict[str, Callable[[], Callable[..., Any]]] = {}
-        self._function: Any = None
+        self._apply: Any = None
 
     def __call__(self, *args: Any) -> Any:
         """The operator. Where only autograd can see the call, it does not go through torch's dispatcher, which takes
@@ -68,7 +68,7 @@ class Operator:
             direct = self._loads[place]()
         if not torch.is_grad_enabled() or not any(t.requires_grad for t in tensors):
             return direct(*args)
-        return self._call(*args) if self._function is None else self._function.apply(*args)
+        return self._call(*args) if self._apply is None else self._apply(*args)
 
     def is_direct(self, *args: Any) -> bool:
         """Whether such a call does not go through torch's dispatcher."""
@@ -118,7 +118,8 @@ class Operator:
 
         Direct.backward = staticmethod(backward)  # type: ignore[method-assign]
         Direct.__name__ = Direct.__qualname__ = self.name
-        self._function = Direct
+        # Past what torch does for tensors of functorch's transforms, of which `_place` lets none through.
+        self._apply = super(torch.autograd.Function, Direct).apply
 
     def no_gradient(self) -> None:
         """Refuse to be differentiated: a backward pass whose own derivative nobody has written."""

@@ -28,8 +28,8 @@ ahead (`prefetch`) arrives in time; below the fewest, the work per row no longer
 SHARES = 4
 """Portions per thread, so that a thread that is held up leaves its later portions to others."""
 
-WORTH = 1 << 16
-"""Fewest element-steps for which a second thread pays."""
+WORTH = 1 << 19
+"""Fewest element-steps for which a second thread pays: it takes a tenth of a millisecond to come and go."""
 
 
 def _processors() -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnkit.kernels.address import head
 from snnkit.kernels.cache import kernel, piece
 from snnkit.kernels.recurrent.pieces import accumulate, add, copy, multiply
+from snnkit.kernels.recurrent.usual import back_row
 from snnkit.kernels.row_gradients import (
     add_product,
     back_through_leak,
@@ -66,8 +68,16 @@ def detached(
     one = grad_x.dtype.type(1)
     rows = np.empty((3, n), grad_x.dtype)
     u, gs, before = rows[0], rows[1], rows[2]
+    filtered = syn.shape[0] > 0
+    usual = threshold.shape[0] > 0 and sum_decay.shape[0] == 0 and sum_syn.shape[0] == 0
     for b in range(first, last):
         gx = grad_x[t, b]
+        if usual:
+            back_row(
+                kind, peak, scale, head(grad_s[t, b]), head(back[b]), head(threshold), head(decay), to_zero, head(syn),
+                filtered, head(gx), head(grad_i[b] if filtered else gs), head(grad_v[b]), head(before), n, one,
+            )  # fmt: skip
+            continue
         add(grad_s[t, b], back[b], gs, n)
         if threshold.shape[0] == 0:
             add(gs, grad_v[b], gx, n)

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnkit.kernels.address import head
 from snnkit.kernels.cache import kernel, piece
 from snnkit.kernels.recurrent.pieces import add, copy
+from snnkit.kernels.recurrent.usual import fire_row
 from snnkit.kernels.rows import fire, fire_refractory, leak, raised, retrace, retrace_refractory
 
 
@@ -61,8 +63,17 @@ def forward(
     one = x.dtype.type(1)
     rows = np.empty((2, n), x.dtype)
     drive, theta = rows[0], rows[1]
+    filtered, keep = syn.shape[0] > 0, kept.shape[0] > 0
+    usual = threshold.shape[0] > 0 and adapt.shape[0] == 0 and refractory == 0
     for b in range(first, last):
         spikes = s[t, b]
+        if usual:
+            current_b = head(current[b] if filtered else drive)
+            fire_row(
+                head(x[t, b]), head(back[b]), head(syn), current_b, filtered, head(kept[t, b] if keep else drive),
+                keep, head(decay), head(threshold), to_zero, head(v[b]), head(spikes), head(out[b]), n, one,
+            )  # fmt: skip
+            continue
         add(x[t, b], back[b], drive, n)
         if syn.shape[0] > 0:
             leak(drive, syn, current[b], n)
