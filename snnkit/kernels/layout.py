@@ -67,6 +67,10 @@ def runs_fused(x: Tensor, on_gpu: bool = False) -> bool:
     return _fused and (kind == "cpu" or (kind == "cuda" and on_gpu and TRITON)) and not transformed()
 
 
+_USUAL = [tuple(range(n)) for n in range(65)]
+"""The usual order of so many dimensions, of which torch has 64 at most."""
+
+
 class Layout(NamedTuple):
     """How [T, B, features…] lies in memory, as an order of its dimensions with T and B first."""
 
@@ -78,6 +82,11 @@ class Layout(NamedTuple):
     def width(self) -> int:
         """M: the elements of a step."""
         return math.prod(self.shape[1:])
+
+    @property
+    def plain(self) -> bool:
+        """Whether the dimensions are in their usual order."""
+        return self.order == _USUAL[len(self.order)]
 
     @property
     def channels(self) -> int:
@@ -100,11 +109,16 @@ class Layout(NamedTuple):
 
     def flatten(self, x: Tensor) -> Tensor:
         """[T, B, …] → [T, M]."""
-        return x.permute(self.order).reshape(self.shape[0], math.prod(self.shape[1:]))
+        return self._ordered(x).reshape(self.shape[0], math.prod(self.shape[1:]))
 
     def restore(self, flat: Tensor) -> Tensor:
         """[T, M] → [T, B, …]."""
-        return flat.view(self.shape).permute(_inverse(self.order))
+        x = flat.view(self.shape)
+        return x if self.plain else x.permute(_inverse(self.order))
+
+    def _ordered(self, x: Tensor) -> Tensor:
+        """[T, B, …] in this order."""
+        return x if self.plain else x.permute(self.order)
 
     def flatten_state(self, v: Tensor) -> Tensor:
         """[B, …] → [M], in memory of one piece: kernels are compiled anew for any other."""
@@ -152,11 +166,14 @@ def prepare(x: Tensor, low: bool = False) -> tuple[Tensor, Layout]:
     own = (torch.bfloat16,) if low else ()
     if x.dtype not in (own if x.device.type == "cpu" else (torch.bfloat16, torch.float16)):
         x = x.to(state_dtype(x))
-    order = tuple(range(x.dim()))
+    order = _USUAL[x.dim()]
+    if x.is_contiguous():
+        layout = Layout(order, tuple(x.shape))
+        return layout.flatten(x), layout
     last = (0, 1, *range(3, x.dim()), 2)
-    if x.dim() > 3 and not x.is_contiguous() and x.permute(last).is_contiguous():
+    if x.dim() > 3 and x.permute(last).is_contiguous():
         order = last  # first of all: strides of dimensions of size 1 mean nothing, and may suggest another order
-    elif not x.is_contiguous():
+    else:
         strides = x.stride()
         by_stride = tuple(sorted(order, key=lambda d: (-strides[d], d)))
         if by_stride[:2] == (0, 1) and x.permute(by_stride).is_contiguous():
