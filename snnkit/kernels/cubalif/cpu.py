@@ -6,6 +6,9 @@ from __future__ import annotations
 from snnkit.kernels.address import allocate, at, below, counts, release, take
 from snnkit.kernels.bfloat16 import read, target, write
 from snnkit.kernels.cache import kernel
+from snnkit.kernels.cubalif.tile import Current
+from snnkit.kernels.lanes import streams
+from snnkit.kernels.lif.steps import detached_steps, fire_steps, tile_size
 from snnkit.kernels.prefetch import ask_down, ask_up
 from snnkit.kernels.row_gradients import (
     add_product,
@@ -56,8 +59,9 @@ def forward(
     """x [T, M] → s [T, M], final i_end, v_end, wait_end [M] (empty where not wanted); empty i0, v0, wait0 are zeros."""
     steps, width = x.shape
     one = decay.dtype.type(1)
-    rows = allocate(8, block, one)
+    rows = allocate(10, block, one)
     (a, th, v, ai, cur, room, fired), wait = take(rows, 0, 7), counts(at(rows, 7, 0))
+    end, cur_end = take(rows, 8, 2)
     for b in range(first, last):
         lo = b * block
         n = min(block, width - lo)
@@ -66,6 +70,16 @@ def forward(
         fill(threshold, threshold_repeat, lo, n, th)
         load(i0, lo, n, cur)
         load(v0, lo, n, v)
+        if refractory == 0 and n >= tile_size(one):
+            streamed, current = streams(s, lo), Current(ai, cur, cur_end, cur, cur_end)
+            ahead = 0 if streamed else n
+            fire_steps(
+                current, at(x, 0, lo), width, n, a, th, to_zero, v, at(s, 0, lo), width, ahead, end, n, steps, streamed,
+                one,
+            )  # fmt: skip
+            store(cur_end, lo, n, i_end)
+            store(end, lo, n, v_end)
+            continue
         if refractory == 0:
             for t in range(steps):
                 ask_down(x, t, lo, n)
@@ -124,7 +138,8 @@ def backward(
     masked = refractory > 0
     plain = detach and not masked and grad_threshold.shape[0] == 0  # the usual case, in fewer passes
     learns = grad_syn.shape[0] > 0
-    rows = allocate(16 + (1 + learns + masked) * steps, block, one)
+    tile = 1 + tile_size(one) * (steps + 1) // block  # rows for a tile of neurons over all steps, and once more
+    rows = allocate(16 + max((1 + learns + masked) * steps, 2 * tile), block, one)
     a, th, v, g, gv, ga, gth = take(rows, 0, 7)
     ai, cur, gi, gai, room, gx_room = take(rows, 7, 6)
     wait, us = counts(at(rows, 13, 0)), below(rows, 14)
@@ -137,6 +152,20 @@ def backward(
         fill(threshold, threshold_repeat, lo, n, th)
         load(i0, lo, n, cur)
         load(v0, lo, n, v)
+        load(grad_i_end, lo, n, gi)
+        load(grad_v_end, lo, n, gv)
+        if plain and not learns and n >= tile_size(one):
+            streamed, current = streams(grad_x, lo), Current(ai, cur, cur, gi, gai)
+            ahead = 0 if streamed else n
+            detached_steps(
+                current, kind, peak, scale, at(x, 0, lo), width, n, a, th, to_zero, v, at(grad_s, 0, lo), width, n, gv,
+                at(grad_x, 0, lo), width, ahead, g, ga, grad_decay.shape[0] > 0, at(us, 0, 0), at(us, tile, 0), n,
+                steps, streamed, one,
+            )  # fmt: skip
+            store(gai, lo, n, grad_i0)
+            store(g, lo, n, grad_v0)
+            store(ga, lo, n, grad_decay)
+            continue
         if masked:
             load(wait0, lo, n, wait)
         for t in range(steps):
@@ -150,8 +179,6 @@ def backward(
                 retrace(cur, a, th, to_zero, v, at(us, t, 0), n, one)
         ask_up(grad_s, steps, lo, n)
         ask_up(grad_x, steps, lo, n)
-        load(grad_i_end, lo, n, gi)
-        load(grad_v_end, lo, n, gv)
         for i in range(n):
             ga[i] = 0
             gth[i] = 0

@@ -125,15 +125,20 @@ def keep(around, value, row, where):
 
 
 @piece
-def terms(around, where, one):
-    """What `given` needs to know of the tile."""
+def begin(around, where, one):
+    """What `given` knows of the tile, before the first step."""
     return one
 
 
 @piece
-def given(around, x, start, where, of_norm, one):
-    """What the tile gets from the row x[start:]."""
-    return get(x, start + where, one)
+def given(around, x, start, where, front, one):
+    """What the tile's neurons get from the row x[start:], and what it knows from then on."""
+    return get(x, start + where, one), front
+
+
+@piece
+def finish(around, front, where):
+    """What becomes of it after the last step forward."""
 
 
 @piece
@@ -149,9 +154,21 @@ def given_back(around, grad_s, start, where, one):
 
 
 @piece
-def give_back(around, grad, grad_x, start, where, streamed):
-    """The gradient of what `given` gave, to the row of that of x."""
+def begin_back(around, where, one):
+    """What `give_back` knows of the tile, before the last step."""
+    return one
+
+
+@piece
+def give_back(around, grad, grad_x, start, where, rear, streamed):
+    """The gradient of what `given` gave, to the row of that of x; what it knows from then on."""
     put(grad, grad_x, start + where, streamed)
+    return rear
+
+
+@piece
+def finish_back(around, rear, where):
+    """What becomes of it after the first step."""
 
 
 @piece

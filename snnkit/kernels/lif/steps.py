@@ -20,8 +20,9 @@ _arctan = piece(arctan.derivative_numba)
 
 
 tile_at, take, keep, ask = map(piece_of, ("tile_at", "take", "keep", "ask"))
-terms, given, give, ask_out = map(piece_of, ("terms", "given", "give", "ask_out"))
-given_back, give_back, ask_back = map(piece_of, ("given_back", "give_back", "ask_back"))
+begin, given, finish, give, ask_out = map(piece_of, ("begin", "given", "finish", "give", "ask_out"))
+given_back, begin_back, give_back = map(piece_of, ("given_back", "begin_back", "give_back"))
+finish_back, ask_back = map(piece_of, ("finish_back", "ask_back"))
 
 
 @piece
@@ -29,17 +30,19 @@ def _forward(
     around, x, x_step, x_next, decay, threshold, to_zero, v, out, out_step, out_next, v_end, where, steps, streamed, one
 ):
     """The tile of neurons `where`."""
-    zero, of_norm = one - one, terms(around, where, one)
+    zero, front = one - one, begin(around, where, one)
     a, theta, before = take(around, decay, where, one), take(around, threshold, where, one), take(around, v, where, one)
     for t in range(steps):
         ask(around, x, t * x_step + x_next, where, x_next > 0, one)
         ask_out(around, out, t * out_step + out_next, where, out_next > 0, one)
-        u = a * before + given(around, x, t * x_step, where, of_norm, one)
+        drive, front = given(around, x, t * x_step, where, front, one)
+        u = a * before + drive
         fired = u >= theta
         s = select(unordered(u, theta), u + theta, select(fired, one, zero))
         give(around, s, out, t * out_step, where, streamed)
         before = select(fired, zero if to_zero else u - theta, u)
     keep(around, before, v_end, where)
+    finish(around, front, where)
 
 
 @row
@@ -48,8 +51,8 @@ def fire_steps(
 ):
     """`rows.fire` for all steps, rows x to rows out, which go past the caches where `streamed`; v_end: v in the end.
 
-    around: what there is in a tile, by the pieces `tile_at`, `take`, `keep`, `terms`, `given`, `give` and `ask`; where
-    it is something, n is at least `tile_size`.
+    around: what is around the neurons of a tile, by the pieces that `lif.alone` has for nothing; where it is something,
+    n is at least `tile_size`.
     x_next, out_next: numbers from a row of this block to that of the next one, which is asked for; 0 for none.
     """
     ones = every(one)
@@ -109,12 +112,13 @@ def _backward(
 ):
     """The tile of neurons `where`; us, slopes: room for it over all steps and once more. number: 1, where `one` may be
     Lanes of it."""
-    size, zero, of_norm = many(one), one - one, terms(around, where, one)
+    size, zero, front = many(one), one - one, begin(around, where, one)
     a, theta, start = take(around, decay, where, one), take(around, threshold, where, one), take(around, v, where, one)
     before = start
     for t in range(steps):
         ask(around, x, t * x_step + x_next, where, x_next > 0, one)
-        u = a * before + given(around, x, t * x_step, where, of_norm, one)
+        drive, front = given(around, x, t * x_step, where, front, one)
+        u = a * before + drive
         put(u, us, t * size, False)
         before = _after(u, theta, to_zero, zero)
     if kind != 0:
@@ -123,7 +127,7 @@ def _backward(
         for t in range(steps):
             surrogate_row(kind, peak, scale, beyond(us, t * size), thetas, beyond(slopes, t * size), size, number)
     peaks, scales = alike(peak, one), alike(scale, one)
-    grad, total = take(around, grad_v, where, one), zero
+    grad, total, rear = take(around, grad_v, where, one), zero, begin_back(around, where, one)
     for back in range(steps):
         t = steps - 1 - back
         ask_back(around, grad_s, t * s_step + s_next, where, s_next > 0, one)
@@ -132,13 +136,14 @@ def _backward(
         slope = _arctan(u - theta, peaks, scales, one) if kind == 0 else get(slopes, t * size, one)
         through = select(u >= theta, zero, grad) if to_zero else grad
         grad = through + given_back(around, grad_s, t * s_step, where, one) * slope
-        give_back(around, grad, out, t * out_step, where, streamed)
+        rear = give_back(around, grad, out, t * out_step, where, rear, streamed)
         if learns:
             before = start if t == 0 else _after(get(us, max(0, t - 1) * size, one), theta, to_zero, zero)
             total = total + grad * before
         grad = a * grad
     keep(around, grad, grad_v0, where)
     keep(around, total, grad_decay, where)
+    finish_back(around, rear, where)
 
 
 @row

@@ -185,15 +185,20 @@ def keep(tile, value, row, where):
 
 
 @piece
-def terms(tile, where, one):
+def begin(tile, where, one):
     return take(tile, tile.scale, where, one), take(tile, tile.shift, where, one)
 
 
 @piece
-def given(tile, x, start, where, of_norm, one):
-    value = _gather(x, start, where[0], one)
-    y = multiply_add(value, of_norm[0], of_norm[1]) if tile.contract else value * of_norm[0] + of_norm[1]
-    return held(x, y)
+def given(tile, x, start, where, front, one):
+    value, (scale, shift) = _gather(x, start, where[0], one), front
+    y = multiply_add(value, scale, shift) if tile.contract else value * scale + shift
+    return held(x, y), front
+
+
+@piece
+def finish(tile, front, where):
+    pass
 
 
 @piece
@@ -222,8 +227,19 @@ def given_back(tile, grad_s, start, where, one):
 
 
 @piece
-def give_back(tile, grad, grad_x, start, where, streamed):
+def begin_back(tile, where, one):
+    return one
+
+
+@piece
+def give_back(tile, grad, grad_x, start, where, rear, streamed):
     _leave(grad, grad_x, start, where, streamed)
+    return rear
+
+
+@piece
+def finish_back(tile, rear, where):
+    pass
 
 
 @piece
