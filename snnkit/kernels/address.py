@@ -88,6 +88,16 @@ def counts(typing_context, row):
 
 
 @intrinsic
+def recast(typing_context, row, like):
+    """A row's memory as a row of what `like` holds, which are no longer than its own."""
+
+    def generate(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(like))
+
+    return like(row, like), generate
+
+
+@intrinsic
 def beyond(typing_context, row, i):
     """The address of row[i]."""
 

@@ -67,10 +67,10 @@ def wide(typing_context, value):
 
 @intrinsic
 def narrow(typing_context, row, value):
-    """A float as `row` holds it."""
+    """A float as `row` holds it, or what is held so already."""
 
     def generate(context, builder, signature, args):
-        return to_half(builder, args[1]) if low(row) else args[1]
+        return to_half(builder, args[1]) if low(row) and not low(value) else args[1]
 
     return (row.dtype if low(row) else value)(row, value), generate
 

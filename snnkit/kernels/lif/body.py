@@ -55,7 +55,7 @@ def run(
     """x [T, M] → s [T, …], final v_end and wait_end of the neurons (empty where not wanted)."""
     steps, width = x.shape
     one = decay.dtype.type(1)
-    size = elements(around, block)
+    size = max(elements(around, block), tile_size(one))
     plain = refractory == 0  # the usual case
     rows = allocate(ROWS + 5 + (kept(around, False) * steps if plain else 0), size, one)
     (a, th, v, end), wait = take(rows, ROWS, 4), counts(at(rows, ROWS + 4, 0))
@@ -113,7 +113,7 @@ def run_back(
     one = decay.dtype.type(1)
     masked = refractory > 0
     plain = detach and not masked and grad_threshold.shape[0] == 0  # the usual case
-    size = elements(around, block)
+    size = max(elements(around, block), tile_size(one))
     tile = 1 + tile_size(one) * (steps + 1) // size  # rows for a tile of neurons over all steps, and once more
     rows = allocate(
         ROWS + 8 + (2 * tile + kept(around, True) * steps if plain else (2 if masked else 1) * steps), size, one

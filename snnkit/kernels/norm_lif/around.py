@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from snnkit.kernels.address import at
+from snnkit.kernels.address import at, beyond, recast
 from snnkit.kernels.bfloat16 import convert, read, target, write
 from snnkit.kernels.cache import piece
 from snnkit.kernels.lanes import LINE, every, streams
-from snnkit.kernels.lif.steps import detached_steps, fire_steps
+from snnkit.kernels.lif.steps import detached_steps, fire_steps, tile_size
 from snnkit.kernels.norm_lif.rows import affine, pool, settle, spread
 from snnkit.kernels.norm_lif.tile import Tile, beside, fits
 from snnkit.kernels.prefetch import ask_down
@@ -71,10 +71,13 @@ def place(around, b, fresh, block, width, rows):
 
 @piece
 def enter(around, x, t, lo, n, rows, row):
-    y = at(rows, _Y, 0) if around.between else row
-    affine(at(x, t, lo), at(rows, _SCALE, 0), at(rows, _SHIFT, 0), around.contract, y, n)
+    scale, shift = at(rows, _SCALE, 0), at(rows, _SHIFT, 0)
     if around.between:
+        y = at(rows, _Y, 0)
+        affine(at(x, t, lo), scale, shift, around.contract, y, n)
         pool(y, n, around.window, around.pixels, at(rows, _ROOM, 0), at(x, t, lo), row)
+    else:
+        affine(at(x, t, lo), scale, shift, around.contract, row, n)
     return row
 
 
@@ -84,10 +87,21 @@ def room(around, s, t, to, rows):
 
 
 @piece
+def _pool_spikes(around, spikes, s, t, to, k, rows):
+    n, out = k * around.window[2] * around.window[3], at(s, t, to)
+    pool(spikes, n, around.window, around.pixels, at(rows, _ROOM, 0), out, out)
+
+
+@piece
+def _spread_gradient(around, grad_s, t, to, k, row):
+    n, part = k * around.window[2] * around.window[3], at(grad_s, t, to)
+    spread(part, n, around.window, around.pixels, part, row)
+
+
+@piece
 def leave(around, spikes, s, t, to, k, rows):
     if around.after:
-        n, out = k * around.window[2] * around.window[3], at(s, t, to)
-        pool(spikes, n, around.window, around.pixels, at(rows, _ROOM, 0), out, out)
+        _pool_spikes(around, spikes, s, t, to, k, rows)
     else:
         write(spikes, s, t, to, k)
 
@@ -96,8 +110,7 @@ def leave(around, spikes, s, t, to, k, rows):
 def enter_back(around, grad_s, t, to, k, rows, row):
     if not around.after:
         return read(grad_s, t, to, k, row)
-    n, part = k * around.window[2] * around.window[3], at(grad_s, t, to)
-    spread(part, n, around.window, around.pixels, part, row)
+    _spread_gradient(around, grad_s, t, to, k, row)
     return row
 
 
@@ -122,18 +135,19 @@ def kept(around, back):
 
 
 @piece
-def _tile(around, rows, one):
-    """Neurons of a block in registers."""
+def _tile(around, bare, rows, one):
+    """Neurons of a block in registers; `bare`: with nothing around them."""
     columns, inner, _, _ = around.window
-    scale, shift = at(rows, _SCALE, 0), at(rows, _SHIFT, 0)
-    return Tile(scale, shift, around.contract, columns, inner, around.after, one / around.pixels)
+    scale, shift, pooled = at(rows, _SCALE, 0), at(rows, _SHIFT, 0), around.after and not bare
+    return Tile(scale, shift, around.contract, bare, columns, inner, pooled, one / around.pixels)
 
 
 @piece
-def _tiled(around, tile, n, one):
-    """Whether the block falls into such tiles."""
+def _tiled(around, rows, n, one):
+    """Whether the block falls into tiles with what is around them."""
     height, width = around.window[2], around.window[3]
-    return not around.between and (not around.after or (height == 2 and width == 2)) and fits(tile, n, every(one))
+    usual = not around.between and (not around.after or (height == 2 and width == 2))
+    return usual and fits(_tile(around, False, rows, one), n, every(one))
 
 
 @piece
@@ -145,25 +159,28 @@ def _in_lines(tile, x, lo, one):
 @piece
 def forward_steps(around, x, lo, n, s, to, k, neurons, m, to_zero, keep, rows, one):
     a, th, v, v_end = neurons
-    steps, size = x.shape[0], rows[1]
-    tile = _tile(around, rows, one)
-    if _tiled(around, tile, n, one):
-        streamed = not around.after and _in_lines(tile, s, to, one)
-        fire_steps(
-            tile, at(x, 0, lo), x.shape[1], n, a, th, to_zero, v, at(s, 0, to), s.shape[1], 0 if streamed else k, v_end,
-            n, steps, streamed, one,
-        )  # fmt: skip
-        return
-    for t in range(steps):
-        ask_down(x, t, lo, n)
-        enter(around, x, t, lo, n, rows, at(keep, t, 0))
-    now, spikes = at(keep, 0, 0), at(keep, steps, 0)
-    fire_steps(None, now, size, 0, a, th, to_zero, v, spikes, size, 0, v_end, m, steps, False, one)
-    for t in range(steps):
-        if around.after:
-            leave(around, at(keep, steps + t, 0), s, t, to, k, rows)
-        else:
-            convert(at(keep, steps + t, 0), at(s, t, to), k)
+    steps, tiled = x.shape[0], _tiled(around, rows, n, one)
+    tile = _tile(around, not tiled, rows, one)
+    now, now_step, ahead, out, out_step, many = at(x, 0, lo), x.shape[1], n, at(s, 0, to), s.shape[1], n
+    apart = not tiled and (around.after or m < tile_size(one))  # the spikes are in rows of the kernel's own
+    if not tiled:
+        now, now_step, ahead, many = recast(at(keep, 0, 0), now), _step(x, rows), 0, max(m, tile_size(one))
+        for t in range(steps):
+            ask_down(x, t, lo, n)
+            enter(around, x, t, lo, n, rows, beyond(now, t * now_step))
+    if apart:
+        out, out_step = recast(at(keep, steps, 0), out), now_step
+    streamed = not around.after and not apart and _in_lines(tile, s, to, one)
+    fire_steps(
+        tile, now, now_step, ahead, a, th, to_zero, v, out, out_step, 0 if streamed or not tiled else k, v_end, many,
+        steps, streamed, one,
+    )  # fmt: skip
+    if apart:
+        for t in range(steps):
+            if around.after:
+                _pool_spikes(around, beyond(out, t * out_step), s, t, to, k, rows)
+            else:
+                convert(beyond(out, t * out_step), at(s, t, to), k)
 
 
 @piece
@@ -171,32 +188,42 @@ def backward_steps(
     around, x, lo, n, grad_s, to, k, grad_x, neurons, m, to_zero, surrogate, keep, learns, tiles, rows, one
 ):
     (a, th, v, gv, gv0, ga), (kind, peak, scale), (us, slopes) = neurons, surrogate, tiles
-    steps, size = x.shape[0], rows[1]
-    tile = _tile(around, rows, one)
-    if _tiled(around, tile, n, one):
-        streamed = _in_lines(tile, grad_x, lo, one)
-        detached_steps(
-            tile, kind, peak, scale, at(x, 0, lo), x.shape[1], n, a, th, to_zero, v, at(grad_s, 0, to),
-            grad_s.shape[1], k, gv, at(grad_x, 0, lo), grad_x.shape[1], 0 if streamed else n, gv0, ga, learns, us,
-            slopes, n, steps, streamed, one,
-        )  # fmt: skip
-        return
-    for t in range(steps):
-        ask_down(x, t, lo, n)
-        enter(around, x, t, lo, n, rows, at(keep, t, 0))
-    for t in range(steps):
-        ask_down(grad_s, t, to, k)
-        if around.after:
-            enter_back(around, grad_s, t, to, k, rows, at(keep, steps + t, 0))
-        else:
-            convert(at(grad_s, t, to), at(keep, steps + t, 0), k)
-    now, given, out = at(keep, 0, 0), at(keep, steps, 0), at(keep, 2 * steps, 0)
+    steps, tiled = x.shape[0], _tiled(around, rows, n, one)
+    tile = _tile(around, not tiled, rows, one)
+    now, now_step, ahead, given, given_step = at(x, 0, lo), x.shape[1], n, at(grad_s, 0, to), grad_s.shape[1]
+    out, out_step, many = at(grad_x, 0, lo), grad_x.shape[1], n
+    few = not tiled and m < tile_size(one)
+    if not tiled:
+        now, now_step, ahead, many = recast(at(keep, 0, 0), now), _step(x, rows), 0, max(m, tile_size(one))
+        for t in range(steps):
+            ask_down(x, t, lo, n)
+            enter(around, x, t, lo, n, rows, beyond(now, t * now_step))
+        if around.after or few:
+            given, given_step = recast(at(keep, steps, 0), given), now_step
+            for t in range(steps):
+                ask_down(grad_s, t, to, k)
+                if around.after:
+                    _spread_gradient(around, grad_s, t, to, k, beyond(given, t * given_step))
+                else:
+                    convert(at(grad_s, t, to), beyond(given, t * given_step), k)
+    apart = around.between or few
+    if apart:
+        out, out_step = recast(at(keep, 2 * steps, 0), out), now_step
+    streamed = not apart and _in_lines(tile, grad_x, lo, one)
     detached_steps(
-        None, kind, peak, scale, now, size, 0, a, th, to_zero, v, given, size, 0, gv,
-        out, size, 0, gv0, ga, learns, us, slopes, m, steps, False, one,
+        tile, kind, peak, scale, now, now_step, ahead, a, th, to_zero, v, given, given_step, k if tiled else 0, gv, out,
+        out_step, 0 if streamed or not tiled else n, gv0, ga, learns, us, slopes, many, steps, streamed, one,
     )  # fmt: skip
-    for t in range(steps):
-        if around.between:
-            leave_back(around, at(keep, 2 * steps + t, 0), grad_x, t, lo, n, m, rows)
-        else:
-            convert(at(keep, 2 * steps + t, 0), at(grad_x, t, lo), n)
+    if apart:
+        for t in range(steps):
+            grad = beyond(out, t * out_step)
+            if around.between:
+                spread(grad, n, around.window, around.pixels, grad, at(grad_x, t, lo))
+            else:
+                convert(grad, at(grad_x, t, lo), n)
+
+
+@piece
+def _step(x, rows):
+    """Numbers of x from a row of the kernel's own to the next."""
+    return rows[1] * (2 if x.itemsize == 2 else 1)

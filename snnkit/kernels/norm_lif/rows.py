@@ -47,7 +47,8 @@ def pool(x, n, window, pixels, room, like, out):
             if inner == 1:
                 to = beyond(out, g * across)
                 for k in range(across):
-                    total = (((zero + upper[2 * k]) + upper[2 * k + 1]) + lower[2 * k]) + lower[2 * k + 1]
+                    total = ((zero + wide(upper[2 * k])) + wide(upper[2 * k + 1])) + wide(lower[2 * k])
+                    total += wide(lower[2 * k + 1])
                     to[k] = narrow(to, held(like, total / pixels))
             else:
                 for k in range(across):
@@ -55,7 +56,7 @@ def pool(x, n, window, pixels, room, like, out):
                     c, d = beyond(lower, 2 * k * inner), beyond(lower, (2 * k + 1) * inner)
                     to = beyond(out, (g * across + k) * inner)
                     for i in range(inner):
-                        total = (((zero + a[i]) + b[i]) + c[i]) + d[i]
+                        total = (((zero + wide(a[i])) + wide(b[i])) + wide(c[i])) + wide(d[i])
                         to[i] = narrow(to, held(like, total / pixels))
         return
     for g in range(groups):
@@ -67,7 +68,7 @@ def pool(x, n, window, pixels, room, like, out):
                     lo = ((g * height + r) * columns + k * width + q) * inner
                     source = beyond(x, lo)
                     for i in range(inner):
-                        room[i] += source[i]
+                        room[i] += wide(source[i])
             to = beyond(out, (g * across + k) * inner)
             for i in range(inner):
                 to[i] = narrow(to, held(like, room[i] / pixels))

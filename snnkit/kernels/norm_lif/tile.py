@@ -33,6 +33,8 @@ class Tile(NamedTuple):
     """Rows of the block."""
     contract: bool
     """Whether scale·x + shift is rounded once."""
+    bare: bool
+    """Whether the norm has been applied already; then there are no windows either."""
     columns: int
     inner: int
     """Pixels side by side in an image, and elements of each beside each other in memory."""
@@ -192,6 +194,8 @@ def begin(tile, where, one):
 @piece
 def given(tile, x, start, where, front, one):
     value, (scale, shift) = _gather(x, start, where[0], one), front
+    if tile.bare:
+        return value, front
     y = multiply_add(value, scale, shift) if tile.contract else value * scale + shift
     return held(x, y), front
 
