@@ -6,6 +6,7 @@ As in `snnkit.kernels.rows`, each loop touches few arrays, and every operation r
 # mypy: disable-error-code=no-untyped-def
 from __future__ import annotations
 
+from snnkit.kernels.bfloat16 import wide
 from snnkit.kernels.cache import piece, row
 from snnkit.surrogate import arctan, fast_sigmoid, gaussian, piecewise_linear, sigmoid, triangle
 
@@ -42,18 +43,19 @@ def surrogate_row(kind, peak, scale, u, threshold, g, n, one):
 
 @row
 def spike_gradient(grad_s, u, threshold, to_zero, detach, grad_v, g, n, one):
-    """g ← (∂L/∂s)·g, where an attached reset adds to ∂L/∂s what it does to v."""
+    """g ← (∂L/∂s)·g, where an attached reset adds to ∂L/∂s what it does to v; grad_s may be in
+    bfloat16."""
     zero = one - one
     if detach:
         for i in range(n):
-            g[i] = grad_s[i] * g[i]
+            g[i] = wide(grad_s[i]) * g[i]
     elif to_zero:
         for i in range(n):
             finite = u[i] if u[i] - u[i] == zero else zero
-            g[i] = (grad_s[i] - grad_v[i] * finite) * g[i]
+            g[i] = (wide(grad_s[i]) - grad_v[i] * finite) * g[i]
     else:
         for i in range(n):
-            g[i] = (grad_s[i] - grad_v[i] * threshold[i]) * g[i]
+            g[i] = (wide(grad_s[i]) - grad_v[i] * threshold[i]) * g[i]
 
 
 @row

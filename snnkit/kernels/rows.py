@@ -7,6 +7,7 @@ fused multiply-add and no reassociation: every operation rounds as in the eager 
 # mypy: disable-error-code=no-untyped-def
 from __future__ import annotations
 
+from snnkit.kernels.bfloat16 import narrow, wide
 from snnkit.kernels.cache import row
 
 
@@ -99,35 +100,35 @@ def fire(x, decay, threshold, to_zero, v, s, n, one):
 
 @row
 def fire_refractory(x, decay, threshold, to_zero, refractory, v, wait, s, n, one):
-    """As `fire`; where wait > 0 nothing is integrated, and wait counts down."""
+    """As `fire`; where wait > 0 nothing is integrated, and wait counts down. x and s may be in bfloat16."""
     zero = one - one
     for i in range(n):
         if wait[i] > 0:
             wait[i] -= 1
-            s[i] = zero
+            s[i] = narrow(s, zero)
         else:
-            u = decay[i] * v[i] + x[i]
+            u = decay[i] * v[i] + wide(x[i])
             if u >= threshold[i]:
-                s[i] = one
+                s[i] = narrow(s, one)
                 v[i] = zero if to_zero else u - threshold[i]
                 wait[i] = refractory
             else:
-                s[i] = zero if u < threshold[i] else u + threshold[i]
+                s[i] = narrow(s, zero if u < threshold[i] else u + threshold[i])
                 v[i] = u
 
 
 @row
 def retrace(x, decay, threshold, to_zero, v, u_row, n, one):
-    """The membrane before the test, u_row, recomputed; v after the reset."""
+    """The membrane before the test, u_row, recomputed; v after the reset. x may be in bfloat16."""
     zero = one - one
     if to_zero:
         for i in range(n):
-            u = decay[i] * v[i] + x[i]
+            u = decay[i] * v[i] + wide(x[i])
             u_row[i] = u
             v[i] = zero if u >= threshold[i] else u
     else:
         for i in range(n):
-            u = decay[i] * v[i] + x[i]
+            u = decay[i] * v[i] + wide(x[i])
             u_row[i] = u
             v[i] = u - threshold[i] if u >= threshold[i] else u
 
@@ -142,7 +143,7 @@ def retrace_refractory(x, decay, threshold, to_zero, refractory, v, wait, u_row,
             active[i] = zero
             u_row[i] = v[i]
         else:
-            u = decay[i] * v[i] + x[i]
+            u = decay[i] * v[i] + wide(x[i])
             active[i] = one
             u_row[i] = u
             if u >= threshold[i]:

@@ -12,7 +12,7 @@ a step of its memory, `keep`.
 from __future__ import annotations
 
 from snnkit.kernels.address import at
-from snnkit.kernels.bfloat16 import read, target, write
+from snnkit.kernels.bfloat16 import target, write
 from snnkit.kernels.cache import piece
 from snnkit.kernels.lanes import get, many, put, streams
 from snnkit.kernels.lif.steps import detached_steps, fire_steps
@@ -37,26 +37,25 @@ def place(around, b, fresh, block, width, rows):
 
 @piece
 def enter(around, x, t, lo, n, rows, row):
-    """The row that the neurons get in step t, which may be `row`."""
-    return read(x, t, lo, n, row)
+    """The row that the neurons get in step t, of the numbers of x; it may be `row`."""
+    return at(x, t, lo)
 
 
 @piece
 def room(around, s, t, to, rows):
-    """A row for their spikes."""
-    return target(s, t, to, at(rows, 1, 0))
+    """A row for their spikes, of the numbers of s."""
+    return at(s, t, to)
 
 
 @piece
 def leave(around, spikes, s, t, to, k, rows):
     """That row to s [T, …]."""
-    write(spikes, s, t, to, k)
 
 
 @piece
 def enter_back(around, grad_s, t, to, k, rows, row):
-    """The row of the spikes' gradient in step t, from that of s; it may be `row`."""
-    return read(grad_s, t, to, k, row)
+    """The row of the spikes' gradient in step t, from that of s and of its numbers; it may be `row`."""
+    return at(grad_s, t, to)
 
 
 @piece

@@ -6,11 +6,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from snnkit.kernels.address import at, beyond, recast
-from snnkit.kernels.bfloat16 import convert, read, target, write
+from snnkit.kernels.bfloat16 import convert, target, write
 from snnkit.kernels.cache import piece
 from snnkit.kernels.lanes import LINE, every, streams
 from snnkit.kernels.lif.steps import detached_steps, fire_steps, tile_size
-from snnkit.kernels.norm_lif.rows import affine, pool, settle, spread
+from snnkit.kernels.norm_lif.rows import affine, pool, spread
 from snnkit.kernels.norm_lif.tile import Tile, beside, fits
 from snnkit.kernels.prefetch import ask_down
 from snnkit.kernels.rows import fill
@@ -71,47 +71,35 @@ def place(around, b, fresh, block, width, rows):
 
 @piece
 def enter(around, x, t, lo, n, rows, row):
-    scale, shift = at(rows, _SCALE, 0), at(rows, _SHIFT, 0)
+    given, scale, shift = at(x, t, lo), at(rows, _SCALE, 0), at(rows, _SHIFT, 0)
+    out, y = recast(row, given), recast(at(rows, _Y, 0), given)
+    affine(given, scale, shift, around.contract, y if around.between else out, n)
     if around.between:
-        y = at(rows, _Y, 0)
-        affine(at(x, t, lo), scale, shift, around.contract, y, n)
-        pool(y, n, around.window, around.pixels, at(rows, _ROOM, 0), at(x, t, lo), row)
-    else:
-        affine(at(x, t, lo), scale, shift, around.contract, row, n)
-    return row
+        pool(y, n, around.window, around.pixels, at(rows, _ROOM, 0), given, out)
+    return out
 
 
 @piece
 def room(around, s, t, to, rows):
-    return at(rows, _WIDER, 0) if around.after else target(s, t, to, at(rows, _WIDER, 0))
-
-
-@piece
-def _pool_spikes(around, spikes, s, t, to, k, rows):
-    n, out = k * around.window[2] * around.window[3], at(s, t, to)
-    pool(spikes, n, around.window, around.pixels, at(rows, _ROOM, 0), out, out)
-
-
-@piece
-def _spread_gradient(around, grad_s, t, to, k, row):
-    n, part = k * around.window[2] * around.window[3], at(grad_s, t, to)
-    spread(part, n, around.window, around.pixels, part, row)
+    line = at(s, t, to)
+    return recast(at(rows, _WIDER, 0), line) if around.after else line
 
 
 @piece
 def leave(around, spikes, s, t, to, k, rows):
     if around.after:
-        _pool_spikes(around, spikes, s, t, to, k, rows)
-    else:
-        write(spikes, s, t, to, k)
+        n, out = k * around.window[2] * around.window[3], at(s, t, to)
+        pool(spikes, n, around.window, around.pixels, at(rows, _ROOM, 0), out, out)
 
 
 @piece
 def enter_back(around, grad_s, t, to, k, rows, row):
+    part = at(grad_s, t, to)
     if not around.after:
-        return read(grad_s, t, to, k, row)
-    _spread_gradient(around, grad_s, t, to, k, row)
-    return row
+        return part
+    n, out = k * around.window[2] * around.window[3], recast(row, part)
+    spread(part, n, around.window, around.pixels, part, out)
+    return out
 
 
 @piece
@@ -121,10 +109,11 @@ def room_back(around, grad_x, t, lo, rows):
 
 @piece
 def leave_back(around, grad, grad_x, t, lo, n, m, rows):
+    out = at(grad_x, t, lo)
     if around.between:
-        out = at(grad_x, t, lo)
-        settle(out, grad, m)
-        spread(grad, n, around.window, around.pixels, out, out)
+        means = recast(at(rows, _Y, 0), out)
+        convert(grad, means, m)
+        spread(means, n, around.window, around.pixels, means, out)
     else:
         write(grad, grad_x, t, lo, n)
 
@@ -178,7 +167,7 @@ def forward_steps(around, x, lo, n, s, to, k, neurons, m, to_zero, keep, rows, o
     if apart:
         for t in range(steps):
             if around.after:
-                _pool_spikes(around, beyond(out, t * out_step), s, t, to, k, rows)
+                leave(around, beyond(out, t * out_step), s, t, to, k, rows)
             else:
                 convert(beyond(out, t * out_step), at(s, t, to), k)
 
@@ -203,7 +192,7 @@ def backward_steps(
             for t in range(steps):
                 ask_down(grad_s, t, to, k)
                 if around.after:
-                    _spread_gradient(around, grad_s, t, to, k, beyond(given, t * given_step))
+                    enter_back(around, grad_s, t, to, k, rows, beyond(given, t * given_step))
                 else:
                     convert(at(grad_s, t, to), beyond(given, t * given_step), k)
     apart = around.between or few

@@ -101,10 +101,3 @@ def spread(grad, n, window, pixels, like, out):
                     to = beyond(out, lo)
                     for i in range(inner):
                         to[i] = narrow(to, held(like, wide(part[i]) / pixels))
-
-
-@row
-def settle(like, values, n):
-    """values, rounded to what `like` can hold."""
-    for i in range(n):
-        values[i] = held(like, values[i])
