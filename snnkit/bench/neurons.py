@@ -6,7 +6,7 @@ default back end, and once more with all their own defaults (`snnkit.bench.defau
 
 `THP_MEM_ALLOC_ENABLE=1` in the environment before torch loads gives transparent huge pages, 1.2 to 1.9 times faster for
 tensors this large, for everybody; the rows say whether it was on. So they do of `GOMP_SPINCOUNT=10000`, short spinning,
-with which OpenMP's threads leave the processors to ours when an operator is done; for everybody too.
+with which OpenMP's threads rest soon when an operator is done; for everybody too.
 """
 
 from __future__ import annotations

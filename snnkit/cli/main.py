@@ -134,8 +134,8 @@ def _command(argv: list[str]) -> int:
         )
     # Huge pages make large tensors 1.2-1.9x faster, and torch reads this only while it loads.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # GNU OpenMP's threads, which torch's operators use, go on spinning for milliseconds when they are done, and take
-    # processors from ours. This is some 0.1 ms; libgomp reads it while torch loads.
+    # GNU OpenMP's threads, which torch's operators and our kernels use, go on spinning for milliseconds when they are
+    # done, and take processors from those who load data. This is some 0.1 ms; libgomp reads it while torch loads.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     module = importlib.import_module(f"snnkit.cli.{name}")
