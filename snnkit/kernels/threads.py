@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -53,48 +54,63 @@ _Work = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 @cache
-def _gomp_parallel() -> Any:
-    """GOMP_parallel of the OpenMP library that torch itself has loaded; None where it has none with such a function."""
+def _openmp() -> tuple[Any, Any] | None:
+    """How the OpenMP library that torch itself has loaded starts a team and ends it; None where it cannot."""
     try:
-        function = ctypes.CDLL(torch._C.__file__).GOMP_parallel
+        library = ctypes.CDLL(torch._C.__file__)
+        start, end = library.GOMP_parallel_start, library.GOMP_parallel_end
     except (AttributeError, OSError, TypeError):
         return None
-    function.argtypes = _Work, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint
-    function.restype = None
-    return function
+    start.argtypes, start.restype = (_Work, ctypes.c_void_p, ctypes.c_uint), None
+    end.argtypes, end.restype = (), None
+    return start, end
 
 
-_forked = False
-
-
-def _after_fork() -> None:
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def team(work: Callable[[], None]) -> bool:
-    """work() on each of torch's OpenMP threads at once, the caller's among them; whether that is possible here.
-
-    What one of them raises is raised when all have ended. Source: GOMP_parallel(fn, data, num_threads, flags) of the
-    GNU OpenMP library's interface for compilers, which LLVM's and Intel's library has too.
-    """
-    parallel = None if _forked else _gomp_parallel()
-    if parallel is None:
+def _is_fork() -> bool:
+    """Whether this process is a fork that runs no other program; False where the system does not say."""
+    forked = 0x40  # PF_FORKNOEXEC of Linux's include/linux/sched.h
+    try:
+        flags = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[6]
+        return bool(int(flags) & forked)
+    except (OSError, ValueError, IndexError):
         return False
-    raised: list[BaseException] = []
 
-    def one(_: Any) -> None:
+
+_OWN = None if _is_fork() else os.getpid()
+"""The process whose OpenMP threads can be used: a fork has none of its parent's, and waits for them for ever."""
+
+
+def team(work: Callable[[], None], threads: int) -> bool:
+    """work() on `threads` of torch's OpenMP threads at once, the caller's among them; whether that is possible here.
+
+    What one of them raises is raised when all have ended. A thread that gets no processor holds the others up, as in
+    torch's own operators.
+
+    Source: GOMP_parallel_start(fn, data, num_threads) and GOMP_parallel_end() of the GNU OpenMP library's interface for
+    compilers, which LLVM's and Intel's library has too.
+    """
+    openmp = _openmp() if os.getpid() == _OWN else None
+    if openmp is None:
+        return False
+    start, end = openmp
+    raised: list[BaseException] = []
+    turn = itertools.count(1)
+
+    def other(_: Any) -> None:
         try:
-            work()
+            if next(turn) < threads:
+                work()
         except BaseException as error:  # C code is above: nothing may pass through it
             raised.append(error)
 
-    # A team of another size than torch's would end some of its threads, which it would have to start again.
-    parallel(_Work(one), None, torch.get_num_threads(), 0)
+    callback, size = _Work(other), torch.get_num_threads()  # one of another size would end some of torch's threads
+    try:
+        # A signal's exception is raised when a call has ended, so there is none between `try` and `start`. It would be
+        # lost in a callback, which the caller's part is not.
+        start(callback, None, size)
+        work()
+    finally:
+        end()
     if raised:
         raise raised[0]
     return True
@@ -129,7 +145,7 @@ def run_blocks(kernel: Callable[..., None], steps: int, width: int, *args: Any, 
         while (k := next(turn)) < portions:
             kernel(bounds[k], bounds[k + 1], block, *args)
 
-    if team(work):
+    if team(work, threads):
         return
     others = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
     try:

@@ -4,9 +4,11 @@ and the threads that compute them."""
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import torch
@@ -109,7 +111,7 @@ SHAPES = [
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("last", [False, True])
-@pytest.mark.parametrize("shape", [*SHAPES, (8, 8, 16, 40, 40)])
+@pytest.mark.parametrize("shape", [*SHAPES, (8, 8, 16, 40, 48), (12, 8, 16, 64, 64)])
 def test_norm_lif_and_pool_in_a_tile_are_the_layers(
     pooled: bool, dtype: torch.dtype, last: bool, shape: tuple[int, ...]
 ) -> None:
@@ -136,21 +138,63 @@ def test_statistics_of_channels_have_the_bits_of_torch(channels: int, side: tupl
         assert torch.equal(getattr(ours, name), getattr(theirs, name))
 
 
-def test_a_team_raises_what_one_of_it_raises() -> None:
-    calls = []
-
-    def work() -> None:
-        calls.append(threading.get_ident())
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-
+def _needs_a_team() -> None:
     if torch.get_num_threads() == 1:
         pytest.skip("one thread")
-    if not threads.team(lambda: None):
+    if not threads.team(lambda: None, 2):
         pytest.skip("torch has no OpenMP library with GNU's interface here")
+
+
+@pytest.mark.parametrize("caller", [True, False])
+def test_a_team_raises_what_one_of_it_raises(caller: bool) -> None:
+    _needs_a_team()
+    me = threading.get_ident()
+    called, done = [], threading.Event()
+
+    def work() -> None:
+        called.append(threading.get_ident())
+        if (threading.get_ident() == me) == caller:
+            done.set()
+            raise KeyboardInterrupt
+        done.wait(10)
+
     with pytest.raises(KeyboardInterrupt):
-        threads.team(work)
-    assert len(calls) == torch.get_num_threads()
+        threads.team(work, 2)
+    assert len(called) == 2
+    assert threads.team(called.clear, 2)  # and the next one is as good as new
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no such timer")
+def test_a_signal_is_not_lost_in_a_team() -> None:
+    _needs_a_team()
+
+    class Alarm(Exception):
+        pass
+
+    def ring(*_: object) -> None:
+        raise Alarm
+
+    def work() -> None:
+        end = time.perf_counter() + 2e-4
+        while time.perf_counter() < end:
+            pass
+
+    before, lost, seen = signal.signal(signal.SIGALRM, ring), 0, 0
+    try:
+        for k in range(300):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 + 2e-6 * k)
+                threads.team(work, 2)
+                while signal.getitimer(signal.ITIMER_REAL)[0] > 0:
+                    pass
+                time.sleep(1e-4)  # by now its handler has run
+                lost += 1
+            except Alarm:
+                seen += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert (lost, seen) == (0, 300)
 
 
 @pytest.mark.parametrize("many", [1, 2, 5])
@@ -161,7 +205,7 @@ def test_every_block_is_computed_once(many: int, team: bool, monkeypatch: pytest
     torch.set_num_threads(many)
     try:
         if not team:
-            monkeypatch.setattr(threads, "team", lambda work: False)
+            monkeypatch.setattr(threads, "team", lambda work, threads: False)
         seen: list[int] = []
         threads.run_blocks(lambda first, last, block: seen.extend(range(first, last)), 1000, 10_000)
         assert sorted(seen) == list(range(len(seen)))
@@ -170,17 +214,32 @@ def test_every_block_is_computed_once(many: int, team: bool, monkeypatch: pytest
         torch.set_num_threads(before)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
-def test_a_forked_process_has_threads_of_its_own() -> None:
-    program = """
+PROGRAMS = {
+    "as it was": """
 import os, torch
 from snnkit import nn as snn
 torch.set_num_threads(2)
-x = torch.randn(8, 1, 100_000)
+x = torch.randn(8, 1, 400_000)
 expected = snn.LIF(decay=0.9)(x).numpy()
 child = os.fork()
 if child == 0:
     os._exit(0 if (snn.LIF(decay=0.9)(x).numpy() == expected).all() else 1)
-raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
+""",
+    "that imports the package itself": """
+import os, torch
+torch.set_num_threads(2)
+x = torch.randn(8, 1, 400_000)
+(x + x).sum()
+child = os.fork()
+if child == 0:
+    from snnkit import nn as snn
+    os._exit(0 if snn.LIF(decay=0.9)(x).shape == x.shape else 1)
+""",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+@pytest.mark.parametrize("which", PROGRAMS)
+def test_a_forked_process_has_threads_of_its_own(which: str) -> None:
+    program = PROGRAMS[which] + "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 0

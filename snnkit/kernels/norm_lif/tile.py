@@ -60,7 +60,9 @@ def beside(tile, one):
     """Numbers of a tile that are beside each other, at least."""
     if not tile.pooled:
         return many(one)
-    return many(one) // 4 if tile.inner > 1 else min(tile.columns, many(one) // 2)
+    if tile.inner > 1:
+        return many(one) // 4
+    return many(one) // 2 if tile.columns % (many(one) // 2) == 0 else tile.columns
 
 
 @piece
