@@ -3,7 +3,7 @@
 As in `snnkit.kernels.rows`, each loop touches few arrays, and every operation rounds as in the eager reference.
 """
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg"
 from __future__ import annotations
 
 from snnkit.kernels.bfloat16 import wide

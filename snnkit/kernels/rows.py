@@ -4,7 +4,7 @@ Each loop touches few arrays, because the vectoriser gives up where it would hav
 fused multiply-add and no reassociation: every operation rounds as in the eager reference.
 """
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg"
 from __future__ import annotations
 
 from snnkit.kernels.bfloat16 import narrow, wide

@@ -1,6 +1,6 @@
 """Recurrent neurons on the CPU: a step of the backward pass, once `cpu.recompute` has found the membranes."""
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 import numpy as np

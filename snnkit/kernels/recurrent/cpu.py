@@ -8,7 +8,7 @@ recomputes the membrane, in the memory that the input's gradient will take. The 
 recurrence.
 """
 
-# mypy: disable-error-code=no-untyped-def
+# mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
 import numpy as np
