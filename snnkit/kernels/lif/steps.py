@@ -9,8 +9,13 @@ A sequence of rows is the address of its first, and from each to the next it is 
 # mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
+from typing import Any
+
+from numba.core import types
+from numba.extending import overload
+
 from snnkit.kernels.address import beyond
-from snnkit.kernels.cache import piece, row
+from snnkit.kernels.cache import piece, piece_options, row
 from snnkit.kernels.lanes import alike, every, get, landed, many, put, select, unordered
 from snnkit.kernels.lif.pieces import piece_of
 from snnkit.kernels.row_gradients import surrogate_row
@@ -45,6 +50,26 @@ def _forward(
     finish(around, front, where)
 
 
+def _of_none(function: Any) -> Any:
+    """A piece for a single neuron, which is compiled where nothing is around it: only there are there so few."""
+
+    def stub(around: Any, *args: Any) -> Any:
+        raise NotImplementedError
+
+    def nothing(around, *args):
+        pass
+
+    overload(stub, strict=False, jit_options=piece_options())(
+        lambda around, *args: function if around is types.none else nothing
+    )
+    return stub
+
+
+@_of_none
+def _forward_one(around, x, x_step, decay, threshold, to_zero, v, out, out_step, v_end, i, steps, one):
+    _forward(around, x, x_step, 0, decay, threshold, to_zero, v, out, out_step, 0, v_end, i, steps, False, one)
+
+
 @row
 def fire_steps(
     around, x, x_step, x_next, decay, threshold, to_zero, v, out, out_step, out_next, v_end, n, steps, streamed, one
@@ -57,18 +82,14 @@ def fire_steps(
     """
     ones = every(one)
     size = many(ones)
-    if around is None and n < size:
-        for i in range(n):
-            _forward(
-                None, x, x_step, 0, decay, threshold, to_zero, v, out, out_step, 0, v_end, i, steps, False, one
-            )  # fmt: skip
-    else:
-        for k in range(0, n, size):
-            past = streamed and k + size <= n
-            _forward(
-                around, x, x_step, x_next, decay, threshold, to_zero, v, out, out_step, out_next, v_end,
-                tile_at(around, k, n, ones), steps, past, ones,
-            )  # fmt: skip
+    for k in range(0, n if n >= size else 0, size):
+        past = streamed and k + size <= n
+        _forward(
+            around, x, x_step, x_next, decay, threshold, to_zero, v, out, out_step, out_next, v_end,
+            tile_at(around, k, n, ones), steps, past, ones,
+        )  # fmt: skip
+    for i in range(n if n < size else 0):
+        _forward_one(around, x, x_step, decay, threshold, to_zero, v, out, out_step, v_end, i, steps, one)
     if streamed:
         landed()
 
@@ -146,6 +167,17 @@ def _backward(
     finish_back(around, rear, where)
 
 
+@_of_none
+def _backward_one(
+    around, kind, peak, scale, x, x_step, decay, threshold, to_zero, v, grad_s, s_step, grad_v, out, out_step, grad_v0,
+    grad_decay, learns, us, slopes, i, steps, one,
+):  # fmt: skip
+    _backward(
+        around, kind, peak, scale, x, x_step, 0, decay, threshold, to_zero, v, grad_s, s_step, 0, grad_v, out, out_step,
+        0, grad_v0, grad_decay, learns, us, slopes, i, steps, False, one, one,
+    )  # fmt: skip
+
+
 @row
 def detached_steps(
     around,
@@ -183,20 +215,18 @@ def detached_steps(
     """
     ones = every(one)
     size = many(ones)
-    if around is None and n < size:
-        for i in range(n):
-            _backward(
-                None, kind, peak, scale, x, x_step, 0, decay, threshold, to_zero, v, grad_s, s_step, 0, grad_v, out,
-                out_step, 0, grad_v0, grad_decay, learns, us, slopes, i, steps, False, one, one,
-            )  # fmt: skip
-    else:
-        for k in range(0, n, size):
-            past = streamed and k + size <= n
-            _backward(
-                around, kind, peak, scale, x, x_step, x_next, decay, threshold, to_zero, v, grad_s, s_step, s_next,
-                grad_v, out, out_step, out_next, grad_v0, grad_decay, learns, us, slopes,
-                tile_at(around, k, n, ones), steps, past, ones, one,
-            )  # fmt: skip
+    for k in range(0, n if n >= size else 0, size):
+        past = streamed and k + size <= n
+        _backward(
+            around, kind, peak, scale, x, x_step, x_next, decay, threshold, to_zero, v, grad_s, s_step, s_next,
+            grad_v, out, out_step, out_next, grad_v0, grad_decay, learns, us, slopes,
+            tile_at(around, k, n, ones), steps, past, ones, one,
+        )  # fmt: skip
+    for i in range(n if n < size else 0):
+        _backward_one(
+            around, kind, peak, scale, x, x_step, decay, threshold, to_zero, v, grad_s, s_step, grad_v, out, out_step,
+            grad_v0, grad_decay, learns, us, slopes, i, steps, one,
+        )  # fmt: skip
     if streamed:
         landed()
 

@@ -156,7 +156,7 @@ def forward_steps(around, x, lo, n, s, to, k, neurons, m, to_zero, keep, rows, o
         now, now_step, ahead, many = recast(at(keep, 0, 0), now), _step(x, rows), 0, max(m, tile_size(one))
         for t in range(steps):
             ask_down(x, t, lo, n)
-            enter(around, x, t, lo, n, rows, beyond(now, t * now_step))
+            enter(around, x, t, lo, n, rows, at(keep, t, 0))
     if apart:
         out, out_step = recast(at(keep, steps, 0), out), now_step
     streamed = not around.after and not apart and _in_lines(tile, s, to, one)
@@ -186,13 +186,13 @@ def backward_steps(
         now, now_step, ahead, many = recast(at(keep, 0, 0), now), _step(x, rows), 0, max(m, tile_size(one))
         for t in range(steps):
             ask_down(x, t, lo, n)
-            enter(around, x, t, lo, n, rows, beyond(now, t * now_step))
+            enter(around, x, t, lo, n, rows, at(keep, t, 0))
         if around.after or few:
             given, given_step = recast(at(keep, steps, 0), given), now_step
             for t in range(steps):
                 ask_down(grad_s, t, to, k)
                 if around.after:
-                    enter_back(around, grad_s, t, to, k, rows, beyond(given, t * given_step))
+                    enter_back(around, grad_s, t, to, k, rows, at(keep, steps + t, 0))
                 else:
                     convert(at(grad_s, t, to), beyond(given, t * given_step), k)
     apart = around.between or few
