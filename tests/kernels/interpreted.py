@@ -32,7 +32,7 @@ from triton.runtime.interpreter import InterpretedFunction, InterpreterBuilder, 
 from snnkit import nn as snn
 from snnkit.errors import UsageError
 from snnkit.kernels import layout
-from snnkit.kernels.norm_lif.rows import fused_multiply_add
+from snnkit.kernels.lanes import multiply_add
 
 from . import around, channels
 from .covering import pairwise
@@ -122,7 +122,7 @@ def _convert(convert: Callable[..., Any]) -> Callable[..., Any]:
 
 @numba.vectorize
 def _fma(x: Any, y: Any, z: Any) -> Any:
-    return fused_multiply_add(x, y, z)
+    return multiply_add(x, y, z)
 
 
 def _prepare(x: Tensor, low: bool) -> tuple[Tensor, Any]:

@@ -8,9 +8,9 @@ gives, the membranes and the spikes never leave the cache. The backward pass rec
 from __future__ import annotations
 
 from snnkit.kernels.cache import kernel
+from snnkit.kernels.lanes import multiply_add
 from snnkit.kernels.lif.body import run, run_back
 from snnkit.kernels.norm_lif.around import surroundings
-from snnkit.kernels.norm_lif.rows import fused_multiply_add
 
 
 @kernel
@@ -130,6 +130,6 @@ def terms(mean, rate, gain, bias, contract, scale, shift):
     for c in range(mean.shape[0]):
         scale[c] = rate[c] * gain[c]
         if contract:
-            shift[c] = fused_multiply_add(-mean[c], scale[c], bias[c])
+            shift[c] = multiply_add(-mean[c], scale[c], bias[c])
         else:
             shift[c] = bias[c] - mean[c] * scale[c]

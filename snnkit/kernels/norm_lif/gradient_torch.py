@@ -18,7 +18,6 @@ import numpy as np
 from snnkit.kernels.address import allocate, at, beyond, release
 from snnkit.kernels.cache import kernel, piece, row
 from snnkit.kernels.lanes import get, multiply_add, put, some
-from snnkit.kernels.norm_lif.rows import fused_multiply_add
 from snnkit.kernels.prefetch import ask_down
 
 MOST = 16
@@ -28,7 +27,7 @@ MOST = 16
 @piece
 def _plus_product(a, b, c, once):
     """a + b·c, rounded once or twice."""
-    return fused_multiply_add(b, c, a) if once else a + b * c
+    return multiply_add(b, c, a) if once else a + b * c
 
 
 def _image(lanes: int) -> Any:

@@ -3,21 +3,10 @@
 # mypy: disable-error-code="no-untyped-def,call-arg,var-annotated"
 from __future__ import annotations
 
-from numba.extending import intrinsic
-
 from snnkit.kernels.address import beyond
 from snnkit.kernels.bfloat16 import held, narrow, wide
 from snnkit.kernels.cache import row
-
-
-@intrinsic
-def fused_multiply_add(typing_context, a, b, c):
-    """a·b + c, rounded once."""
-
-    def generate(context, builder, signature, args):
-        return builder.fma(*args)
-
-    return a(a, b, c), generate
+from snnkit.kernels.lanes import multiply_add
 
 
 @row
@@ -26,7 +15,7 @@ def affine(x, scale, shift, contract, y, n):
     what x can hold."""
     if contract:
         for i in range(n):
-            y[i] = narrow(y, held(x, fused_multiply_add(wide(x[i]), scale[i], shift[i])))
+            y[i] = narrow(y, held(x, multiply_add(wide(x[i]), scale[i], shift[i])))
     else:
         for i in range(n):
             y[i] = narrow(y, held(x, wide(x[i]) * scale[i] + shift[i]))
