@@ -36,13 +36,13 @@ def _constant(number, kind, value):
     return ir.Constant(_like(number, kind), value if count is None else [value] * count)
 
 
-def to_number(builder, half):
+def to_number(builder: ir.IRBuilder, half: ir.Value) -> ir.Value:
     """The instructions that widen bfloat16's bits, or a vector of them, to float32."""
     bits = builder.shl(builder.sext(half, _like(half, _WHOLE)), _constant(half, _WHOLE, 16))
     return builder.bitcast(bits, _like(half, _NUMBER))
 
 
-def to_half(builder, number):
+def to_half(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
     """The instructions that narrow a float32, or a vector of them, to bfloat16's bits."""
 
     def constant(value):

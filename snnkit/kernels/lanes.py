@@ -9,6 +9,7 @@ better. `get`, `put`, `select` and + − · / ≥ < take single numbers as well 
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -118,12 +119,12 @@ def streams(x, lo):
     return x.shape[0] * x.shape[1] * size >= FAR and x.shape[1] * size % LINE == 0 and on_line(at(x, 0, lo))
 
 
-def shuffled(builder, value, places):
+def shuffled(builder: ir.IRBuilder, value: ir.Value, places: Sequence[int]) -> ir.Value:
     """A vector of those elements of a vector."""
     return builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places)))
 
 
-def join(builder, parts):
+def join(builder: ir.IRBuilder, parts: list[ir.Value]) -> ir.Value:
     """One vector of several of a length."""
     while len(parts) > 1:
         count = 2 * parts[0].type.count
