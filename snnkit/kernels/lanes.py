@@ -133,7 +133,8 @@ def join(builder: ir.IRBuilder, parts: list[ir.Value]) -> ir.Value:
     return parts[0]
 
 
-def _spread(builder, value, count):
+def repeated(builder: ir.IRBuilder, value: ir.Value, count: int) -> ir.Value:
+    """A vector of `count` of a number."""
     start = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
     return shuffled(builder, builder.insert_element(start, value, ir.Constant(ir.IntType(32), 0)), [0] * count)
 
@@ -146,7 +147,7 @@ def some(typing_context, value, count):
     lanes = Lanes(value, count.literal_value)
 
     def generate(context, builder, signature, args):
-        return _spread(builder, args[0], lanes.count)
+        return repeated(builder, args[0], lanes.count)
 
     return lanes(value, count), generate
 
@@ -157,7 +158,7 @@ def every(typing_context, value):
     count = _LINES * LINE // (value.bitwidth // 8)
 
     def generate(context, builder, signature, args):
-        return _spread(builder, args[0], count)
+        return repeated(builder, args[0], count)
 
     return Lanes(value, count)(value), generate
 
@@ -168,7 +169,7 @@ def alike(typing_context, value, like):
     kind = value if isinstance(like, types.Float) else like
 
     def generate(context, builder, signature, args):
-        return args[0] if kind == value else _spread(builder, args[0], kind.count)
+        return args[0] if kind == value else repeated(builder, args[0], kind.count)
 
     return kind(value, like), generate
 
@@ -225,14 +226,19 @@ def get(typing_context, row, i, like):
     return like(row, types.intp, like), generate
 
 
+def store(builder: ir.IRBuilder, number: ir.Value, place: ir.Value, size: int, streamed: int) -> None:
+    """The instruction that stores a number or vector whose numbers have `size` bytes; where it is `streamed`, past the
+    caches, at an address that is a multiple of so many bytes."""
+    written = builder.store(number, builder.bitcast(place, number.type.as_pointer()), align=streamed or size)
+    if streamed:
+        written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+
+
 def _store(streamed: bool):
     def put(typing_context, value, row, i):
         def generate(context, builder, signature, args):
             number = to_half(builder, args[0]) if low(row) else args[0]
-            place = builder.bitcast(builder.gep(args[1], [args[2]]), number.type.as_pointer())
-            store = builder.store(number, place, align=LINE if streamed else _bytes(row))
-            if streamed:
-                store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+            store(builder, number, builder.gep(args[1], [args[2]]), _bytes(row), LINE if streamed else 0)
             return context.get_dummy_value()
 
         return types.void(value, row, types.intp), generate

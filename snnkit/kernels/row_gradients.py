@@ -43,8 +43,8 @@ def surrogate_row(kind, peak, scale, u, threshold, g, n, one):
 
 @row
 def spike_gradient(grad_s, u, threshold, to_zero, detach, grad_v, g, n, one):
-    """g ← (∂L/∂s)·g, where an attached reset adds to ∂L/∂s what it does to v; grad_s may be in
-    bfloat16."""
+    """g ← (∂L/∂s)·g, where an attached reset adds to ∂L/∂s what it does to v.
+    grad_s may be in bfloat16."""
     zero = one - one
     if detach:
         for i in range(n):

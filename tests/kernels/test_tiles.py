@@ -21,6 +21,10 @@ from snnkit.kernels import threads
 from snnkit.kernels.lanes import FAR
 from snnkit.surrogate import Arctan, Sigmoid
 
+DECAYS: dict[type[torch.nn.Module], dict[str, float]] = {
+    snn.LIF: {"decay": 0.9},
+    snn.CubaLIF: {"decay_syn": 0.6, "decay_mem": 0.9},
+}
 DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
@@ -37,14 +41,17 @@ def both_ways(layer: torch.nn.Module, x: Tensor, up: Tensor) -> list[Tensor]:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
 @pytest.mark.parametrize("rest", [0, 32, 61])
-def test_a_streamed_output_has_the_values_of_its_parts(dtype: torch.dtype, reset: str, rest: int) -> None:
+@pytest.mark.parametrize("neuron", [snn.LIF, snn.CubaLIF])
+def test_a_streamed_output_has_the_values_of_its_parts(
+    dtype: torch.dtype, reset: str, rest: int, neuron: type[torch.nn.Module]
+) -> None:
     """What is too large for the caches and goes past them is, neuron by neuron, what small outputs have."""
     steps, parts = 6, 4
     width = parts * (FAR // dtype.itemsize // steps // parts // 64 * 64 + 64) + rest  # rows of whole lines, or not
     generator = torch.Generator().manual_seed(0)
     x, up = (torch.randn(steps, 1, width, generator=generator).to(dtype) for _ in range(2))
     assert x.numel() * dtype.itemsize >= FAR
-    layer = snn.LIF(decay=0.9, threshold=0.7, reset=reset)
+    layer = neuron(**DECAYS[neuron], threshold=0.7, reset=reset)
     whole = both_ways(layer, x, up)
     size = width // parts
     for k in range(parts + 1):
@@ -66,22 +73,28 @@ def test_a_streamed_output_from_an_input_between_cache_lines(offset: int) -> Non
         assert torch.equal(a, b)
 
 
-@settings(max_examples=30)
+@settings(max_examples=40)
 @given(
     st.integers(1, 9),
     st.sampled_from([1, 15, 31, 32, 33, 63, 64, 65, 127, 128, 200, 513, 777]),
     st.sampled_from(DTYPES),
     st.sampled_from([Arctan(), Sigmoid()]),
     st.booleans(),
+    st.sampled_from([snn.LIF, snn.CubaLIF]),
 )
 def test_tiles_that_do_not_fit(
-    steps: int, width: int, dtype: torch.dtype, surrogate: Arctan | Sigmoid, learns: bool
+    steps: int,
+    width: int,
+    dtype: torch.dtype,
+    surrogate: Arctan | Sigmoid,
+    learns: bool,
+    neuron: type[torch.nn.Module],
 ) -> None:
     """The last tile has some neurons for the second time, and few neurons have no tile: each neuron's values are those
     of the neuron alone."""
     generator = torch.Generator().manual_seed(width)
     x, up = (torch.randn(steps, 1, width, generator=generator).to(dtype) for _ in range(2))
-    layer = snn.LIF(decay=0.9, threshold=0.5, surrogate=surrogate, learn_decay=learns)
+    layer = neuron(**DECAYS[neuron], threshold=0.5, surrogate=surrogate, learn_decay=learns)
     together = both_ways(layer, x, up)
     for k in (0, width // 2, width - 1):
         alone = both_ways(layer, x[..., k : k + 1].clone(), up[..., k : k + 1].clone())

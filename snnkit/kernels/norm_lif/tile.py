@@ -18,10 +18,12 @@ from numba.extending import intrinsic
 from snnkit.kernels.address import beyond
 from snnkit.kernels.bfloat16 import held, low, to_half, to_number
 from snnkit.kernels.cache import piece
-from snnkit.kernels.lanes import Lanes, get, join, many, multiply_add, put, shuffled
+from snnkit.kernels.lanes import Lanes, get, join, many, multiply_add, put, repeated, shuffled, store
 from snnkit.kernels.prefetch import prefetch
 
 PARTS = 8
+"""Of a tile: two of each pixel of a window, or of each of four groups of windows."""
+
 _PLACES = types.UniTuple(types.intp, PARTS)
 
 
@@ -120,11 +122,8 @@ def _scattering(streamed: bool):
             for k in range(PARTS):
                 place = builder.gep(first, [builder.extract_value(args[3], k)])
                 part = shuffled(builder, number, range(k * count, (k + 1) * count))
-                place = builder.bitcast(place, part.type.as_pointer())
                 size = row.dtype.bitwidth // 8
-                store = builder.store(part, place, align=size * count if streamed else size)
-                if streamed:
-                    store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+                store(builder, part, place, size, size * count if streamed else 0)
             return context.get_dummy_value()
 
         return types.void(value, row, types.intp, _PLACES), generate
@@ -170,10 +169,7 @@ def _fewer(typing_context, value, like):
     lanes = Lanes(like.number, like.count // 4)
 
     def generate(context, builder, signature, args):
-        one = builder.insert_element(
-            ir.Constant(ir.VectorType(args[0].type, 1), ir.Undefined), args[0], ir.Constant(ir.IntType(32), 0)
-        )
-        return shuffled(builder, one, [0] * lanes.count)
+        return repeated(builder, args[0], lanes.count)
 
     return lanes(value, like), generate
 
